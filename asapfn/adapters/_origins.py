@@ -1,0 +1,55 @@
+"""Which origins a token may go to.
+
+An origin is `scheme://host[:port]` (RFC 6454, section 6). Anything else that is given as one is
+refused rather than trimmed: a token that goes to the wrong place cannot be called back.
+"""
+
+import re
+from typing import Final
+
+from asapfn.types import Names, as_names
+
+# Scheme, host and port, the port always given.
+Origin = tuple[str, str, int]
+
+_ORIGIN: Final = re.compile(
+    r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def origin_of(text: str) -> Origin | None:
+    """The origin that a text spells, host and scheme in lower case, a default port filled in.
+
+    Args:
+        text: `scheme://host[:port]` and nothing more; an international host in its ASCII form.
+
+    Returns:
+        The origin, or None when the text is no origin of http or https.
+    """
+    match = _ORIGIN.fullmatch(text)
+    if match is None:
+        return None
+    scheme, host = match[1].lower(), match[2].lower()
+    port = int(match[3] or {"http": 80, "https": 443}[scheme])
+    return (scheme, host, port) if port <= 65_535 else None
+
+
+def parse_origins(origins: Names) -> frozenset[Origin]:
+    """The origins a caller names.
+
+    Args:
+        origins: One origin, or several.
+
+    Raises:
+        TypeError: If one is not a str.
+        ValueError: If there is none, or one is not an origin: it has a path, a user, no scheme, or
+            a scheme other than http and https.
+    """
+    parsed = [origin_of(name) for name in as_names(origins, "origins")]
+    if None in parsed:
+        raise ValueError(
+            "an origin is scheme://host[:port], without a path or a user, its host in ASCII: "
+            "write https://api.example.com"
+        )
+    return frozenset(origin for origin in parsed if origin is not None)

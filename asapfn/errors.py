@@ -1,0 +1,122 @@
+"""The two exceptions of the house, and how they are told to an HTTP client.
+
+`TokenRejected` means that the token is no good; `Unavailable` that nobody could tell. Each carries
+a stable code to act on and a detail for the log. What is sent to a client is made from fixed texts
+alone, so that nothing of a token, a key or an expected value leaves the house.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+Reason = Literal[
+    "malformed",
+    "unsupported_algorithm",
+    "missing_claim",
+    "invalid_claim",
+    "expired",
+    "not_yet_valid",
+    "lifetime_too_long",
+    "wrong_audience",
+    "unknown_key",
+    "key_not_owned",
+    "unsuitable_key",
+    "bad_signature",
+    "subject_mismatch",
+    "replayed",
+    "request_mismatch",
+    "missing_token",
+    "ambiguous_token",
+    "issuer_not_allowed",
+]
+
+DESCRIPTIONS: Final[Mapping[Reason, str]] = {
+    "malformed": "The token is not well formed",
+    "unsupported_algorithm": "The token's algorithm is not accepted",
+    "missing_claim": "The token lacks a claim",
+    "invalid_claim": "A claim of the token is not valid",
+    "expired": "The token has expired",
+    "not_yet_valid": "The token is not valid yet",
+    "lifetime_too_long": "The token is valid for too long",
+    "wrong_audience": "The token is for another audience",
+    "unknown_key": "The token's key is not known",
+    "key_not_owned": "The token's key is not its issuer's",
+    "unsuitable_key": "The token's key does not fit its algorithm",
+    "bad_signature": "The token's signature does not match",
+    "subject_mismatch": "The token's subject is not its issuer",
+    "replayed": "The token was used before",
+    "request_mismatch": "The token is for another request",
+    "missing_token": "There is no token",
+    "ambiguous_token": "There is more than one token",
+    "issuer_not_allowed": "The token's issuer is not allowed",
+}
+
+
+class TokenRejected(Exception):
+    """The token is not accepted.
+
+    Args:
+        reason: The stable code, one of `Reason`.
+        detail: What was wrong, for the log; never a token, a secret or a key.
+        claim: The claim or header parameter that was at fault, where there is one.
+
+    Attributes:
+        reason: As given.
+        claim: As given.
+        status: The HTTP status to answer: 403 for `issuer_not_allowed`, else 401.
+
+    Raises:
+        ValueError: If `reason` is none of the known ones.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "", *, claim: str | None = None) -> None:
+        if reason not in DESCRIPTIONS:
+            raise ValueError(f"unknown reason {reason!r}: use one of {', '.join(DESCRIPTIONS)}")
+        super().__init__(reason, detail)
+        self.reason: Reason = reason
+        self.claim = claim
+        self.status = 403 if reason == "issuer_not_allowed" else 401
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, self.args))
+
+
+class Unavailable(Exception):
+    """It could not be found out whether the token is good; trying again later may help.
+
+    The cause, where there is one, is chained as `__cause__`.
+
+    Args:
+        source: What did not answer: a URL, or a name such as "replay store".
+        detail: What happened, for the log.
+
+    Attributes:
+        source: As given.
+        status: The HTTP status to answer: 503.
+    """
+
+    def __init__(self, source: str, detail: str = "") -> None:
+        super().__init__(source, detail)
+        self.source = source
+        self.status = 503
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, self.args))
+
+
+def challenge(error: TokenRejected, scheme: str = "Bearer") -> str:
+    """The value of the `WWW-Authenticate` header that goes with a refusal.
+
+    Args:
+        error: Why the token was refused.
+        scheme: The authentication scheme that is expected.
+
+    Returns:
+        The scheme, with an error code and a fixed text unless the token was missing (RFC 6750,
+        sections 3 and 3.1). No value from a token is in it.
+    """
+    if error.reason == "missing_token":
+        return scheme
+    code = "insufficient_scope" if error.status == 403 else "invalid_token"
+    if error.reason == "ambiguous_token":
+        code = "invalid_request"
+    return f'{scheme} error="{code}", error_description="{DESCRIPTIONS[error.reason]}"'

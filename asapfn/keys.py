@@ -1,0 +1,245 @@
+"""Keys: bytes to keys, keys to bytes.
+
+A key is one of joserfc's, so that its own tools work on it; it carries its `kid` and `alg`. What
+comes in is checked for what it claims to be and for its strength, and what goes out is an
+allow-list of members: joserfc does neither in all of its versions. Input that is refused is never
+quoted.
+"""
+
+import base64
+import re
+import secrets
+import urllib.parse
+from typing import Any, Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+
+from asapfn.algorithms import ALGORITHMS
+from asapfn.jwk import export_jwks, export_public_jwk, import_jwk
+from asapfn.material import wrap_native, wrap_secret
+from asapfn.types import Key
+
+__all__ = [
+    "Key",
+    "export_data_uri",
+    "export_jwks",
+    "export_private_pem",
+    "export_public_jwk",
+    "export_public_pem",
+    "generate",
+    "import_data_uri",
+    "import_jwk",
+    "import_pem",
+    "import_secret",
+    "is_key_id",
+]
+
+_PART: Final = r"(?!\.\.?(?:/|\Z))[\w.\-+]+"
+_KEY_ID: Final = re.compile(rf"{_PART}(?:/{_PART})*", re.ASCII)
+_PEM: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
+_DATA_URI: Final = re.compile(r"data:application/pkcs8;kid=([^;,]+);base64,([A-Za-z0-9+/]+={0,2})")
+
+
+def is_key_id(kid: str) -> bool:
+    """Tell whether a key id is well formed by ASAP's grammar.
+
+    Args:
+        kid: The key id.
+
+    Returns:
+        True for parts of ASCII letters, digits and `_.-+` that are joined by `/`, where no part is
+        empty, `.` or `..` (ASAP specification, "Key identifier").
+    """
+    return _KEY_ID.fullmatch(kid) is not None
+
+
+def import_pem(
+    data: str | bytes,
+    *,
+    kid: str | None = None,
+    algorithm: str | None = None,
+    password: str | bytes | None = None,
+) -> Key:
+    r"""Read one public or private key from PEM (RFC 7468).
+
+    Args:
+        data: PKCS#8, PKCS#1 or SEC1 for a private key, SubjectPublicKeyInfo or PKCS#1 for a public
+            one. What environment variables do to it is undone: a literal `\n`, quotes around it.
+        kid: The key id the key is to carry.
+        algorithm: The one algorithm the key is for.
+        password: The password of an encrypted private key.
+
+    Returns:
+        The key.
+
+    Raises:
+        ValueError: If there is not exactly one key, the password is wrong, missing or not needed,
+            the key is weak, or it does not fit the algorithm.
+    """
+    raw = data if isinstance(data, bytes) else data.encode()
+    text = (
+        raw.decode("utf-8", "replace").strip().strip("\"'").replace("\\r", "").replace("\\n", "\n")
+    )
+    blocks = [m for m in _PEM.finditer(text) if m[1] != "EC PARAMETERS"]
+    if len(blocks) != 1:
+        raise ValueError(f"expected one key in PEM, found {len(blocks)}")
+    label, pem = blocks[0][1], blocks[0][0].encode()
+    if label == "CERTIFICATE" or "OPENSSH" in label:
+        raise ValueError(f"{label} is not taken: give a key in PKCS#8 or SubjectPublicKeyInfo")
+    secret = password.encode() if isinstance(password, str) else password
+    try:
+        if "PRIVATE" in label:
+            native: Any = serialization.load_pem_private_key(pem, secret)
+        else:
+            native = serialization.load_pem_public_key(pem)
+    except TypeError as error:
+        needed = "needs a" if secret is None else "is not encrypted: give no"
+        raise ValueError(f"the private key {needed} password") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ValueError("the PEM holds no key that can be read with this password") from error
+    return wrap_native(native, kid, algorithm)
+
+
+def import_data_uri(uri: str) -> Key:
+    """Read a private key from ASAP's data URI.
+
+    Args:
+        uri: `data:application/pkcs8;kid=<percent-encoded key id>;base64,<PKCS#8 DER>`.
+
+    Returns:
+        The private key, carrying its key id.
+
+    Raises:
+        ValueError: If the URI is not of that form, its key id is not well formed, or its key
+            cannot be read or is weak.
+    """
+    match = _DATA_URI.fullmatch(uri.strip().strip("\"'"))
+    if match is None:
+        raise ValueError("expected data:application/pkcs8;kid=...;base64,...")
+    # Plain percent-decoding: a `+` is a legal character of a key id, not a space.
+    kid = urllib.parse.unquote(match[1])
+    if not is_key_id(kid):
+        raise ValueError("the data URI's key id is not well formed")
+    try:
+        native = serialization.load_der_private_key(base64.b64decode(match[2]), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ValueError("the data URI holds no PKCS#8 key that can be read") from error
+    return wrap_native(native, kid, None)
+
+
+def import_secret(secret: str | bytes, *, kid: str | None = None) -> OctKey:
+    """Take a shared secret for HMAC.
+
+    Args:
+        secret: The secret, as its bytes or as text whose UTF-8 is meant; at least 32 bytes
+            (RFC 7518, section 3.2).
+        kid: The key id the key is to carry.
+
+    Returns:
+        The key.
+
+    Raises:
+        ValueError: If the secret is too short for any algorithm, or is a key or certificate in
+            PEM, DER, SSH or JWK form: a public key that serves as secret lets anybody sign.
+    """
+    return wrap_secret(secret.encode() if isinstance(secret, str) else secret, kid, None)
+
+
+def generate(algorithm: str, *, kid: str | None = None) -> Key:
+    """Make a new key for an algorithm.
+
+    Args:
+        algorithm: Its name. RSA keys get 2048 bits, secrets the size of the hash.
+        kid: The key id the key is to carry.
+
+    Returns:
+        The private key, or the secret; it carries the algorithm.
+
+    Raises:
+        ValueError: If the algorithm is not known.
+    """
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"unknown algorithm: use one of {', '.join(ALGORITHMS)}")
+    key_type, curve, least, _ = ALGORITHMS[algorithm]
+    if key_type is OctKey:
+        return wrap_secret(secrets.token_bytes(least), kid, algorithm)
+    native: Any
+    if key_type is RSAKey:
+        native = RSAKey.generate_key(least).raw_value
+    elif key_type is ECKey:
+        native = ECKey.generate_key(curve).raw_value
+    else:
+        native = OKPKey.generate_key("Ed25519").raw_value
+    return wrap_native(native, kid, algorithm)
+
+
+def export_public_pem(key: Key) -> str:
+    """The public key as PEM SubjectPublicKeyInfo (RFC 7468, section 13).
+
+    Args:
+        key: A public or private key.
+
+    Returns:
+        PEM text of the public part.
+
+    Raises:
+        ValueError: If the key is a shared secret.
+    """
+    return _asymmetric(key).as_pem(private=False).decode("ascii")
+
+
+def export_private_pem(key: Key, password: str | bytes | None = None) -> str:
+    """The private key as PEM PKCS#8 (RFC 7468, sections 10 and 11).
+
+    Args:
+        key: A private key.
+        password: What to encrypt it with; None leaves it in the clear.
+
+    Returns:
+        PEM text. Keep it secret.
+
+    Raises:
+        ValueError: If the key is public or a shared secret, or the password is empty.
+    """
+    return _private_bytes(key, serialization.Encoding.PEM, password).decode("ascii")
+
+
+def export_data_uri(key: Key) -> str:
+    """The private key as ASAP's data URI, for an environment variable.
+
+    Args:
+        key: A private key that carries a well-formed key id.
+
+    Returns:
+        `data:application/pkcs8;kid=...;base64,...`. Keep it secret.
+
+    Raises:
+        ValueError: If the key is public or a shared secret, or has no well-formed key id.
+    """
+    if key.kid is None or not is_key_id(key.kid):
+        raise ValueError("the key has no well-formed key id: give it one when importing it")
+    der = _private_bytes(key, serialization.Encoding.DER, None)
+    kid = urllib.parse.quote(key.kid, safe="")
+    return f"data:application/pkcs8;kid={kid};base64,{base64.b64encode(der).decode('ascii')}"
+
+
+def _asymmetric(key: Key) -> RSAKey | ECKey | OKPKey:
+    if isinstance(key, OctKey):
+        raise ValueError("a shared secret has no public part: it is never exported")
+    return key
+
+
+def _private_bytes(
+    key: Key, encoding: serialization.Encoding, password: str | bytes | None
+) -> bytes:
+    native: Any = _asymmetric(key).private_key
+    if native is None:
+        raise ValueError("the key is public: only a private key can be exported so")
+    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if password is not None:
+        raw = password.encode() if isinstance(password, str) else password
+        encryption = serialization.BestAvailableEncryption(raw)
+    pkcs8: bytes = native.private_bytes(encoding, serialization.PrivateFormat.PKCS8, encryption)
+    return pkcs8

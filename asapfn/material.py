@@ -1,0 +1,128 @@
+"""From raw key material to a key: what is weak or is not what it claims to be stops here."""
+
+import re
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from joserfc.jwk import ECKey, KeyParameters, OctKey, OKPKey, RSAKey
+
+from asapfn.algorithms import ALGORITHMS, misfit
+from asapfn.types import Key
+
+LEAST_RSA_BITS: Final = 2048
+
+# Marks of a ROCA-weak modulus (CVE-2017-15361): modulo each of these primes it is a power of 65537,
+# which it is if it gives 1 when raised to the order of 65537, stated beside the prime.
+_ROCA: Final = (
+    (11, 2), (13, 6), (17, 8), (19, 9), (37, 3), (53, 26), (61, 20), (71, 35), (73, 24), (79, 13),
+    (97, 6), (103, 51), (107, 53), (109, 54), (127, 42), (151, 50), (157, 78),
+)  # fmt: skip
+
+# What begins a key or a certificate in text: PEM, SSH's two forms, a JWK or a set of them.
+_KEY_TEXT: Final = re.compile(rb"---- ?-?BEGIN |\A\s*(?:ssh-|ecdsa-sha2-|sk-(?:ssh|ecdsa)-)")
+_JWK_TEXT: Final = re.compile(rb'\A\s*\{.*"(?:kty|keys)"\s*:', re.DOTALL)
+
+
+def is_roca_weak(modulus: int) -> bool:
+    """Tell whether an RSA modulus bears the marks of CVE-2017-15361.
+
+    Args:
+        modulus: The modulus.
+
+    Returns:
+        True if it does; a sound modulus does once in some 150 million.
+    """
+    return all(pow(modulus, order, prime) == 1 for prime, order in _ROCA)
+
+
+def wrap_secret(secret: bytes, kid: str | None, algorithm: str | None) -> OctKey:
+    """Make a key of a shared secret.
+
+    Args:
+        secret: The secret.
+        kid: The key id it is to carry.
+        algorithm: The one algorithm it is for.
+
+    Returns:
+        The key.
+
+    Raises:
+        ValueError: If it is too short, or is a key or certificate in any of their forms: where a
+            public key serves as a secret, anybody can sign (CVE-2022-29217).
+    """
+    if _KEY_TEXT.search(secret) or _JWK_TEXT.search(secret) or _is_der(secret):
+        raise ValueError("a key or certificate is no shared secret: anybody may know it")
+    key = OctKey(secret, secret, _parameters(kid, algorithm))
+    _refuse_misfit(key, algorithm)
+    return key
+
+
+def wrap_native(native: Any, kid: str | None, algorithm: str | None) -> RSAKey | ECKey | OKPKey:
+    """Make a key of one of cryptography's.
+
+    Args:
+        native: cryptography's public or private key.
+        kid: The key id it is to carry.
+        algorithm: The one algorithm it is for.
+
+    Returns:
+        The key.
+
+    Raises:
+        ValueError: If it is of a type or curve that no algorithm here takes, is weak, or does not
+            fit the algorithm.
+    """
+    key: RSAKey | ECKey | OKPKey
+    parameters = _parameters(kid, algorithm)
+    if isinstance(native, (rsa.RSAPrivateKey, rsa.RSAPublicKey)):
+        key = RSAKey(native, native, parameters)
+        if native.key_size < LEAST_RSA_BITS:
+            raise ValueError(f"an RSA key of less than {LEAST_RSA_BITS} bits is too weak")
+        if is_roca_weak(key.public_key.public_numbers().n):
+            raise ValueError("the RSA key is ROCA-weak (CVE-2017-15361): replace it")
+    elif isinstance(native, (ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey)):
+        key = ECKey(native, native, parameters)
+    elif isinstance(native, (ed25519.Ed25519PrivateKey, ed25519.Ed25519PublicKey)):
+        key = OKPKey(native, native, parameters)
+    else:
+        raise ValueError("no algorithm here takes a key of this type")
+    _refuse_misfit(key, algorithm)
+    return key
+
+
+def _parameters(kid: str | None, algorithm: str | None) -> KeyParameters:
+    parameters: KeyParameters = {}
+    if kid is not None:
+        parameters["kid"] = kid
+    if algorithm is not None:
+        parameters["alg"] = algorithm
+    return parameters
+
+
+def _refuse_misfit(key: Key, algorithm: str | None) -> None:
+    if algorithm is not None and algorithm not in ALGORITHMS:
+        raise ValueError(f"unknown algorithm: use one of {', '.join(ALGORITHMS)}")
+    wrong = [misfit(name, key) for name in ([algorithm] if algorithm else ALGORITHMS)]
+    if all(wrong):
+        raise ValueError(wrong[0] if algorithm else "no algorithm here takes a key of this size")
+
+
+def _is_der(data: bytes) -> bool:
+    if not data.startswith(b"\x30"):
+        return False
+    for load in (
+        serialization.load_der_public_key,
+        lambda der: serialization.load_der_private_key(der, None),
+        x509.load_der_x509_certificate,
+    ):
+        try:
+            load(data)
+        except (ValueError, UnsupportedAlgorithm):
+            continue
+        except TypeError:
+            return True  # a private key that is encrypted
+        return True
+    return False

@@ -1,0 +1,21 @@
+"""ASAP: tokens from service to service (Atlassian S2S Authentication Protocol specification).
+
+An issuer signs short-lived tokens with its private key, and publishes the public key in a
+repository under a key id that begins with its own name. Whoever receives a token finds that key and
+verifies. `outgoing` signs, `incoming` verifies, `environment` sets both up from variables.
+"""
+
+from asapfn.profiles.asap.environment import signer_from_env, verifier_from_env
+from asapfn.profiles.asap.incoming import repository, verifier
+from asapfn.profiles.asap.outgoing import authorizer, claims, private_key_directory, signer
+
+__all__ = [
+    "authorizer",
+    "claims",
+    "private_key_directory",
+    "repository",
+    "signer",
+    "signer_from_env",
+    "verifier",
+    "verifier_from_env",
+]

@@ -1,0 +1,96 @@
+"""ASAP set up from environment variables, by the names its other implementations use."""
+
+import os
+from collections.abc import Awaitable, Callable, Mapping
+
+from asapfn.keys import import_data_uri, import_pem
+from asapfn.profiles.asap.incoming import repository, verifier
+from asapfn.profiles.asap.outgoing import signer
+from asapfn.types import Fetch, FirstUse, Key, Names, Token
+
+
+def signer_from_env(environ: Mapping[str, str] = os.environ) -> Callable[[Names | None], str]:
+    """Make a signer from `ASAP_PRIVATE_KEY` and its companions.
+
+    Args:
+        environ: Holds `ASAP_ISSUER`; `ASAP_PRIVATE_KEY`, a data URI, or PEM together with
+            `ASAP_KEY_ID`; `ASAP_AUDIENCE`, a comma list, and `ASAP_SUBJECT`, both optional.
+
+    Returns:
+        A function from an audience to a token; None stands for `ASAP_AUDIENCE`.
+
+    Raises:
+        ValueError: If a variable is missing or empty, the key cannot be used, or `ASAP_KEY_ID`
+            differs from the data URI's. The returned function raises it too, when there is
+            neither an audience nor an `ASAP_AUDIENCE`.
+    """
+    key = _private_key(_required(environ, "ASAP_PRIVATE_KEY"), environ.get("ASAP_KEY_ID") or None)
+    sign_for = signer(
+        _required(environ, "ASAP_ISSUER"), key, subject=environ.get("ASAP_SUBJECT") or None
+    )
+    default = _list(environ.get("ASAP_AUDIENCE", ""))
+
+    def sign_for_audience(audience: Names | None = None) -> str:
+        if audience is None and not default:
+            raise ValueError("give an audience, or set ASAP_AUDIENCE")
+        return sign_for(default if audience is None else audience)
+
+    return sign_for_audience
+
+
+def verifier_from_env(
+    fetch: Fetch,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    issuers: Names | None = None,
+    replay: FirstUse | None = None,
+) -> Callable[[str], Awaitable[Token]]:
+    """Make a verifier from `ASAP_PUBLIC_KEY_REPOSITORY_URL` and its companions.
+
+    Args:
+        fetch: The way to the network, such as `adapters.httpx.fetcher(client)`.
+        environ: Holds `ASAP_PUBLIC_KEY_REPOSITORY_URL`, one URL or `url1 | url2`;
+            `ASAP_SERVER_AUDIENCE`, a comma list; and, both optional,
+            `ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL` and `ASAP_SERVER_LEEWAY_SECONDS`.
+        issuers: The issuers that are allowed; None allows each that has a key there.
+        replay: Where used tokens are remembered, so that each is taken once.
+
+    Returns:
+        An async function from a token to a verified `Token`, as `verifier` makes it.
+
+    Raises:
+        ValueError: If a variable is missing, empty or malformed.
+    """
+    urls = _required(environ, "ASAP_PUBLIC_KEY_REPOSITORY_URL")
+    if fallback := environ.get("ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL"):
+        urls = f"{urls} | {fallback}"
+    leeway = environ.get("ASAP_SERVER_LEEWAY_SECONDS") or "10"
+    if not leeway.isdecimal():
+        raise ValueError("ASAP_SERVER_LEEWAY_SECONDS is a whole number of seconds")
+    return verifier(
+        repository(urls, fetch),
+        _list(_required(environ, "ASAP_SERVER_AUDIENCE")),
+        issuers=issuers,
+        leeway=float(leeway),
+        replay=replay,
+    )
+
+
+def _private_key(text: str, kid: str | None) -> Key:
+    if not text.strip("\"' \n").startswith("data:"):
+        return import_pem(text, kid=kid)
+    key = import_data_uri(text)
+    if kid not in (None, key.kid):
+        raise ValueError("ASAP_KEY_ID differs from the key id in ASAP_PRIVATE_KEY")
+    return key
+
+
+def _required(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "").strip()
+    if not value:
+        raise ValueError(f"{name} is not set")
+    return value
+
+
+def _list(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]

@@ -1,0 +1,36 @@
+"""Resolvers: from a token not yet verified to the key that must have signed it.
+
+A resolver is an async function, so that any other can be put before, behind or around it. Sources
+find keys, `compose` puts policy and alternatives around them, `caching` remembers.
+"""
+
+from asapfn.resolvers.caching import cached, issuer_kid_algorithm
+from asapfn.resolvers.compose import (
+    by_issuer,
+    first_of,
+    only_issuers,
+    owned_by_issuer,
+    with_deadline,
+)
+from asapfn.resolvers.jwks import jwks
+from asapfn.resolvers.sources import keys_by_id, pem_directory, pem_repository, shared_secrets
+from asapfn.resolvers.warming import keep_warm, prefetch
+from asapfn.types import Caching
+
+__all__ = [
+    "Caching",
+    "by_issuer",
+    "cached",
+    "first_of",
+    "issuer_kid_algorithm",
+    "jwks",
+    "keep_warm",
+    "keys_by_id",
+    "only_issuers",
+    "owned_by_issuer",
+    "pem_directory",
+    "pem_repository",
+    "prefetch",
+    "shared_secrets",
+    "with_deadline",
+]

@@ -1,0 +1,173 @@
+"""Resolvers around resolvers: policy, alternatives, deadlines.
+
+Policy costs nothing and asks nobody, so it stands outside of caches: what it refuses was never
+looked up, and what it lets pass is not kept from it by an older answer.
+"""
+
+from collections.abc import Awaitable, Mapping
+
+import anyio
+
+from asapfn.errors import TokenRejected, Unavailable
+from asapfn.keys import is_key_id
+from asapfn.types import Key, Names, Resolver, Unverified, as_names
+
+
+def first_of(*resolvers: Resolver) -> Resolver:
+    """Ask several resolvers in turn until one has the key.
+
+    Args:
+        *resolvers: The resolvers, the preferred one first.
+
+    Returns:
+        A resolver. It goes on after None and after `Unavailable`; when none has the key and one
+        could not be asked it raises that `Unavailable`, since the key may be there. A
+        `TokenRejected` stops it.
+
+    Raises:
+        ValueError: If there is no resolver.
+    """
+    if not resolvers:
+        raise ValueError("first_of takes at least one resolver")
+
+    async def resolve(unverified: Unverified) -> Key | None:
+        outage: Unavailable | None = None
+        for resolver in resolvers:
+            try:
+                key = await resolver(unverified)
+            except Unavailable as error:
+                outage = outage or error
+            else:
+                if key is not None:
+                    return key
+        if outage is not None:
+            raise outage
+        return None
+
+    return resolve
+
+
+def by_issuer(table: Mapping[str, Resolver]) -> Resolver:
+    """Choose the resolver by the token's issuer.
+
+    Args:
+        table: A resolver for each issuer; read at every call, so that it may change.
+
+    Returns:
+        A resolver that raises TokenRejected `missing_claim` without an `iss`, and
+        `issuer_not_allowed` for an issuer that is not in the table.
+    """
+
+    def resolve(unverified: Unverified) -> Awaitable[Key | None]:
+        resolver = table.get(issuer_of(unverified))
+        if resolver is None:
+            raise TokenRejected("issuer_not_allowed", claim="iss")
+        return resolver(unverified)
+
+    return resolve
+
+
+def only_issuers(resolver: Resolver, issuers: Names) -> Resolver:
+    """Take tokens of certain issuers alone.
+
+    Args:
+        resolver: Asked for their keys.
+        issuers: The issuers; a str is one.
+
+    Returns:
+        A resolver that raises TokenRejected `missing_claim` without an `iss`, and
+        `issuer_not_allowed` for any other issuer.
+
+    Raises:
+        TypeError: If an issuer is not a str.
+        ValueError: If there is no issuer.
+    """
+    allowed = as_names(issuers, "issuers")
+
+    def resolve(unverified: Unverified) -> Awaitable[Key | None]:
+        if issuer_of(unverified) not in allowed:
+            raise TokenRejected("issuer_not_allowed", claim="iss")
+        return resolver(unverified)
+
+    return resolve
+
+
+def owned_by_issuer(resolver: Resolver, *, direct: bool = False) -> Resolver:
+    """Take only keys that belong to the token's issuer: the key id is under its name.
+
+    The owner of `a/b/k` may by this rule speak as `a/b` and as `a`, unless `direct`.
+
+    Args:
+        resolver: Asked for the key.
+        direct: Whether what follows the issuer's name must be a single part.
+
+    Returns:
+        A resolver that raises TokenRejected `missing_claim` without `iss` or `kid`,
+        `invalid_claim` for an ill-formed key id, and `key_not_owned` for a key id that does not
+        begin with the issuer and a slash (ASAP specification, "Key identifier").
+    """
+
+    def resolve(unverified: Unverified) -> Awaitable[Key | None]:
+        prefix, kid = issuer_of(unverified) + "/", key_id_of(unverified)
+        if not kid.startswith(prefix) or (direct and "/" in kid[len(prefix) :]):
+            raise TokenRejected("key_not_owned", claim="kid")
+        return resolver(unverified)
+
+    return resolve
+
+
+def with_deadline(resolver: Resolver, seconds: float) -> Resolver:
+    """Give up on a resolver after a time.
+
+    Args:
+        resolver: The resolver.
+        seconds: How long one look-up may take, in seconds.
+
+    Returns:
+        A resolver that raises `Unavailable` when the time is over.
+    """
+
+    async def resolve(unverified: Unverified) -> Key | None:
+        with anyio.move_on_after(seconds):
+            return await resolver(unverified)
+        raise Unavailable("resolver", f"no answer within {seconds:g} s")
+
+    return resolve
+
+
+def issuer_of(unverified: Unverified) -> str:
+    """The token's issuer.
+
+    Args:
+        unverified: The token.
+
+    Returns:
+        Its `iss`.
+
+    Raises:
+        TokenRejected: `missing_claim`.
+    """
+    issuer = unverified.claims.get("iss")
+    if issuer is None:
+        raise TokenRejected("missing_claim", "iss", claim="iss")
+    return str(issuer)
+
+
+def key_id_of(unverified: Unverified) -> str:
+    """The token's key id, provided that it is well formed by ASAP's grammar.
+
+    Args:
+        unverified: The token.
+
+    Returns:
+        Its `kid`.
+
+    Raises:
+        TokenRejected: `missing_claim` without one, `invalid_claim` if it is ill-formed.
+    """
+    kid = unverified.header.get("kid")
+    if kid is None:
+        raise TokenRejected("missing_claim", "the header has no kid", claim="kid")
+    if not is_key_id(kid):
+        raise TokenRejected("invalid_claim", "the kid is not well formed", claim="kid")
+    return str(kid)

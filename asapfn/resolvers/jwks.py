@@ -1,0 +1,95 @@
+"""Keys from a JSON Web Key Set that is published at a URL (RFC 7517, section 5)."""
+
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from asapfn import compact
+from asapfn.algorithms import misfit
+from asapfn.errors import Unavailable
+from asapfn.keys import import_jwk
+from asapfn.resolvers.answers import Answer
+from asapfn.resolvers.caching import ANY_AGE, memo
+from asapfn.types import Caching, Fetch, Key, Observe, Resolver, Unverified
+
+_ACCEPT: Final = "application/jwk-set+json, application/json"
+_PRIVATE: Final = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
+
+
+class _KeySet(NamedTuple):
+    keys: tuple[Key, ...]
+    completed: float
+
+
+def jwks(
+    url: str,
+    fetch: Fetch,
+    *,
+    cooldown: float = 30.0,
+    caching: Caching = Caching(),
+    clock: Callable[[], float] = time.monotonic,
+    observe: Observe | None = None,
+) -> Resolver:
+    """Find keys in a published set, and remember the set.
+
+    Args:
+        url: Where the set is.
+        fetch: The way to the network, such as `adapters.httpx.fetcher(client)`.
+        cooldown: Seconds after a fetch during which a key that the set lacks is unknown; after
+            them it makes the set be fetched again.
+        caching: How long to remember the set, and how often to ask for it.
+        clock: A clock in seconds, that never goes back.
+        observe: Told of every event but a plain hit.
+
+    Returns:
+        A resolver, safe to share between threads and event loops. It gives the one key that has
+        the token's `kid`, where it names one, and fits its algorithm; None when there is none or
+        more than one. Members it does not understand, or that are too weak, or not for verifying
+        signatures, are passed over. It raises `Unavailable` when the set cannot be had, or holds a
+        symmetric or private key, or repeats a member's name.
+    """
+
+    async def load(unverified: Unverified) -> Answer[_KeySet]:
+        document = await fetch(url, _ACCEPT)
+        if document.status != 200:
+            raise Unavailable(url, f"status {document.status}")
+        keys = _public_keys(document.body, url)
+        _, _, _, *ages = document
+        return Answer(_KeySet(keys, clock()), *ages)
+
+    look_up = memo(load, url, caching, clock, observe)
+
+    async def resolve(unverified: Unverified) -> Key | None:
+        key_set = await look_up(url, unverified, ANY_AGE)
+        fits = _fitting(key_set, unverified)
+        if not fits and key_set is not None and clock() >= key_set.completed + cooldown:
+            fits = _fitting(await look_up(url, unverified, key_set.completed), unverified)
+        return fits[0] if len(fits) == 1 else None
+
+    return resolve
+
+
+def _fitting(key_set: _KeySet | None, unverified: Unverified) -> list[Key]:
+    kid, algorithm = unverified.header.get("kid"), unverified.header["alg"]
+    keys = () if key_set is None else key_set.keys
+    return [k for k in keys if kid in (None, k.kid) and not misfit(algorithm, k)]
+
+
+def _public_keys(body: bytes, url: str) -> tuple[Key, ...]:
+    try:
+        members = compact.decode_object(body).get("keys")
+    except ValueError as error:
+        raise Unavailable(url, f"not a key set: {error}") from error
+    if not isinstance(members, list):
+        raise Unavailable(url, "not a key set: no list of keys")
+    keys = []
+    for member in members:
+        if not isinstance(member, dict):
+            continue
+        if member.get("kty") == "oct" or not _PRIVATE.isdisjoint(member):
+            raise Unavailable(url, "the set holds a symmetric or private key")
+        try:
+            keys.append(import_jwk(member))
+        except ValueError:
+            continue
+    return tuple(keys)

@@ -1,0 +1,239 @@
+"""Verification: a token and a resolver in, a `Token` out, or a reason why not.
+
+The order is the design: what costs nothing comes first, so that a hopeless token never costs a
+fetch, and what has an effect comes last, so that nothing but a token whose signature holds gets
+there. Parse and types; algorithm; required claims; time, lifetime, audience, type; the key; its
+fitness; the signature; the checks, in their order.
+"""
+
+import math
+import time
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, Final, get_args
+
+from asapfn import compact
+from asapfn.algorithms import ALGORITHMS, ASYMMETRIC, verify_signature
+from asapfn.errors import TokenRejected
+from asapfn.types import (
+    Authenticate,
+    Check,
+    Key,
+    Names,
+    Request,
+    Resolver,
+    Token,
+    Unverified,
+    as_names,
+)
+
+_STRINGS: Final = ("iss", "sub", "jti")
+_TIMES: Final = ("exp", "iat", "nbf")
+_KEY_TYPES: Final = get_args(Key)
+_LATEST: Final = 2.0**63
+
+
+def peek(token: str | bytes) -> Unverified:
+    """Read a token without verifying it: to look at, never to act on.
+
+    Args:
+        token: The token.
+
+    Returns:
+        Header and claims, of the right types where they are registered (RFC 7519, section 4.1).
+
+    Raises:
+        TokenRejected: `malformed`, `unsupported_algorithm`, or `invalid_claim` for a registered
+            claim of the wrong type.
+        TypeError: If the token is neither str nor bytes.
+    """
+    return _read(token, ALGORITHMS)
+
+
+def _read(token: str | bytes, algorithms: Collection[str]) -> Unverified:
+    header, payload, signing_input, signature = compact.parse(token, algorithms)
+    for name in ("kid", "typ"):
+        if name in header and type(header[name]) is not str:
+            raise TokenRejected("malformed", f"the header's {name} is not a string", claim=name)
+    try:
+        claims = compact.decode_object(payload)
+    except ValueError as error:
+        raise TokenRejected("malformed", f"claims: {error}") from None
+    for name in _STRINGS:
+        if name in claims and type(claims[name]) is not str:
+            raise TokenRejected("invalid_claim", f"{name} is not a string", claim=name)
+    for name in _TIMES:
+        # Not bool, which is an int to Python; not beyond what a float can be compared with.
+        if name in claims and not (
+            type(claims[name]) in (int, float) and -_LATEST < claims[name] < _LATEST
+        ):
+            raise TokenRejected("invalid_claim", f"{name} is not a time", claim=name)
+    if "aud" in claims:
+        audience = claims["aud"]
+        if type(audience) is not str and not (
+            type(audience) is list and all(type(name) is str for name in audience)
+        ):
+            raise TokenRejected("invalid_claim", "aud is not a string or strings", claim="aud")
+    return Unverified(header, claims, signing_input, signature)
+
+
+async def verify(
+    token: str | bytes,
+    resolver: Resolver,
+    *checks: Check,
+    audience: Names | None = None,
+    algorithms: Collection[str] = ASYMMETRIC,
+    required: Collection[str] = ("exp",),
+    leeway: float = 0.0,
+    max_lifetime: float | None = None,
+    typ: str | None = None,
+    now: Callable[[], float] = time.time,
+) -> Token:
+    """Verify a token: its signature, its times, its audience, and whatever else is asked.
+
+    Args:
+        token: The token, a JWS in compact serialization.
+        resolver: Finds the key. It is asked only for a token that everything else speaks for.
+        *checks: What the verified token must also satisfy, in this order (`asapfn.checks`).
+        audience: Whom the token must be for, one of these names. None takes only tokens that
+            name no audience.
+        algorithms: The algorithms that are taken; secrets' (`HS256`) only when named.
+        required: Claims that must be there.
+        leeway: Seconds by which clocks may differ.
+        max_lifetime: The longest `exp - iat` that is taken, in seconds; it makes both required.
+        typ: The `typ` the header must have (RFC 8725, section 3.11), compared without regard to
+            case and to a leading `application/`.
+        now: The clock, seconds since the epoch.
+
+    Returns:
+        The verified token.
+
+    Raises:
+        TokenRejected: With its reason. 401, but for `issuer_not_allowed`.
+        Unavailable: If the resolver or a check could not tell.
+        TypeError: On wrong use: a token that is no str or bytes, a bare str for `algorithms` or
+            `required`, a resolver that returns no key, a check that returns a value.
+        ValueError: If there is nothing in `audience`, or an algorithm is not known.
+    """
+    for names, what in ((algorithms, "algorithms"), (required, "required")):
+        if isinstance(names, str):
+            raise TypeError(f"{what} takes a collection of names, not one str")
+    audiences = None if audience is None else as_names(audience, "audience")
+    if not all(map(ALGORITHMS.__contains__, algorithms)):
+        raise ValueError(f"unknown algorithm: use those of {', '.join(ALGORITHMS)}")
+    unverified = _read(token, algorithms)
+    if max_lifetime is not None:
+        required = (*required, "exp", "iat")
+    moment = now()
+    _require_claims(unverified.claims, required)
+    _require_times(unverified.claims, moment, leeway, max_lifetime)
+    _require_audience(unverified.claims, audiences)
+    if typ is not None:
+        _require_typ(unverified.header, typ)
+    key = await resolver(unverified)
+    if key is None:
+        raise TokenRejected("unknown_key")
+    if not isinstance(key, _KEY_TYPES):
+        raise TypeError(f"the resolver returned {type(key).__name__}, not a key or None")
+    header, claims, signing_input, signature = unverified
+    if not verify_signature(header["alg"], key, signing_input, signature):
+        raise TokenRejected("bad_signature")
+    verified = Token(header, claims, moment, claims.get("exp", math.inf) + leeway)
+    for check in checks:
+        outcome = check(verified)
+        if outcome is not None:
+            await _settle(outcome)
+    return verified
+
+
+def bearer(verify: Callable[[str], Awaitable[Token]]) -> Authenticate:
+    """Authenticate requests by `Authorization: Bearer <token>` (RFC 6750, section 2.1).
+
+    Args:
+        verify: Verifies a token, such as `profiles.asap.verifier(...)`.
+
+    Returns:
+        A function from an incoming request to its verified token. It raises what `verify` does,
+        and TokenRejected `missing_token` or `ambiguous_token`.
+    """
+
+    async def authenticate(request: Request) -> Token:
+        return await verify(credentials(request, "Bearer"))
+
+    return authenticate
+
+
+def credentials(request: Request, scheme: str) -> str:
+    """The one token in a request's one `Authorization` header.
+
+    Args:
+        request: The request.
+        scheme: The authentication scheme, compared without regard to case (RFC 9110, 11.1).
+
+    Returns:
+        The token.
+
+    Raises:
+        TokenRejected: `missing_token`: no such header, or of another scheme, or without a token;
+            `ambiguous_token`: more than one header, or more than one token in it.
+    """
+    values = [value for name, value in request.headers if name.lower() == "authorization"]
+    if len(values) > 1:
+        raise TokenRejected("ambiguous_token", "more than one Authorization header")
+    parts = values[0].split() if values else []
+    if len(parts) < 2 or parts[0].lower() != scheme.lower():
+        raise TokenRejected("missing_token", f"expected Authorization: {scheme} <token>")
+    if len(parts) > 2:
+        raise TokenRejected("ambiguous_token", "more than one token in Authorization")
+    return parts[1]
+
+
+def _require_claims(claims: dict[str, Any], required: Collection[str]) -> None:
+    for name in required:
+        if name not in claims:
+            raise TokenRejected("missing_claim", name, claim=name)
+
+
+def _require_times(
+    claims: dict[str, Any], now: float, leeway: float, max_lifetime: float | None
+) -> None:
+    expires, issued, starts = claims.get("exp"), claims.get("iat"), claims.get("nbf")
+    if expires is not None:
+        if now >= expires + leeway:
+            raise TokenRejected("expired", claim="exp")
+        if issued is not None:
+            if expires <= issued:
+                raise TokenRejected("invalid_claim", "exp is not after iat", claim="exp")
+            if max_lifetime is not None and expires - issued > max_lifetime:
+                raise TokenRejected("lifetime_too_long", f"over {max_lifetime:g} s", claim="exp")
+        if starts is not None and starts >= expires:
+            raise TokenRejected("invalid_claim", "nbf is not before exp", claim="nbf")
+    if issued is not None and now + leeway < issued:
+        raise TokenRejected("not_yet_valid", claim="iat")
+    if starts is not None and now + leeway < starts:
+        raise TokenRejected("not_yet_valid", claim="nbf")
+
+
+def _require_audience(claims: dict[str, Any], audiences: frozenset[str] | None) -> None:
+    audience = claims.get("aud")
+    if audiences is None:
+        if audience is not None:
+            raise TokenRejected("wrong_audience", "no audience is expected", claim="aud")
+    elif audience is None:
+        raise TokenRejected("missing_claim", "aud", claim="aud")
+    elif audiences.isdisjoint([audience] if type(audience) is str else audience):
+        raise TokenRejected("wrong_audience", claim="aud")
+
+
+def _require_typ(header: Any, typ: str) -> None:
+    given = header.get("typ")
+    if given is None:
+        raise TokenRejected("missing_claim", "the header has no typ", claim="typ")
+    if given.lower().removeprefix("application/") != typ.lower().removeprefix("application/"):
+        raise TokenRejected("invalid_claim", "typ is another", claim="typ")
+
+
+async def _settle(outcome: object) -> None:
+    """A check says no by raising; a value, such as a predicate's False, must not pass."""
+    value = await outcome if isinstance(outcome, Awaitable) else outcome
+    if value is not None:
+        raise TypeError("a check returns None or an awaitable of None, and raises to reject")

@@ -1,0 +1,32 @@
+"""What all tests share: both event loops, hypothesis' profiles, and the golden vectors."""
+
+import os
+import pathlib
+
+import hypothesis
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+# CI tries the same cases every time, so that a red run is about the change; elsewhere each run
+# tries new ones. Neither minds a slow machine.
+hypothesis.settings.register_profile("dev", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture(params=["asyncio", "trio"], scope="session")
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def vectors() -> pathlib.Path:
+    """The folder of golden vectors, kept outside the repository."""
+    folder = pathlib.Path(os.environ.get("ASAPFN_VECTORS", ROOT.parent / "shared" / "vectors"))
+    if not folder.is_dir():
+        absent = f"no golden vectors: {folder} is not a folder (ASAPFN_VECTORS names another)"
+        if os.environ.get("CI"):
+            pytest.fail(absent)
+        pytest.skip(absent)
+    return folder
