@@ -29,12 +29,11 @@ _BASE_URL = re.compile(r"(?:[^/?#]*:/)?/[^?#]*")
 _PATH = re.compile(r"(?:[!-$&-~]++|%[0-9A-Fa-f]{2})*+")
 _QUERY = re.compile(r"(?:[^\x00-\x1f\x7f%\ud800-\udfff]++|%[0-9A-Fa-f]{2})*+")
 
-# A query in which nothing needs to be encoded otherwise: unreserved characters as they are, and
-# escapes, in upper case, of the ASCII that is reserved. Most queries are like that.
-_ENCODED_QUERY = re.compile(
-    r"(?:[A-Za-z0-9\-._~&=]++|%(?:2[0-9A-CF]|3[A-F]|40|5[B-E]|60|7[B-D]))*+"
-)
-_TO_ENCODE = re.compile(r"(?:%[0-9A-Fa-f]{2}|[^A-Za-z0-9\-._~&=%])++")
+# In most queries nothing needs to be encoded otherwise than it is: unreserved characters stand for
+# themselves, and the escapes are those, in upper case, of the ASCII that is reserved.
+_RESERVED = "%(?:2[0-9A-CF]|3[A-F]|40|5[B-E]|60|7[B-D])"
+_ENCODED_QUERY = re.compile(rf"(?:[A-Za-z0-9\-._~&=]++|{_RESERVED})*+")
+_TO_ENCODE = re.compile(rf"(?:(?!{_RESERVED})%[0-9A-Fa-f]{{2}}|[^A-Za-z0-9\-._~&=%])++")
 
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _ENCODED = [chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in range(256)]
@@ -134,6 +133,7 @@ def canonical_query(query: str) -> str:
     Source: Atlassian Connect, "Understanding JWT", "Creating a query string hash"; RFC 3986,
     section 2.3, for what is encoded.
     """
+    query = query.replace("+", "%20")
     if not _ENCODED_QUERY.fullmatch(query):
         query = _encoded_anew(query)
     # Two names are the same when their encoded forms are.
@@ -195,7 +195,7 @@ def _encoded_anew(query: str) -> str:
 
 def _run_encoded_anew(run: re.Match[str]) -> str:
     # UTF-8 never mixes ASCII into a character's bytes, so that a character lies within one run.
-    data = unquote_to_bytes(run[0].replace("+", " "))
+    data = unquote_to_bytes(run[0])
     _utf8(data)
     return data.decode("latin-1").translate(_ENCODED)
 

@@ -46,10 +46,23 @@ def peek(token: str | bytes) -> Unverified:
             claim of the wrong type.
         TypeError: If the token is neither str nor bytes.
     """
-    return _read(token, ALGORITHMS)
+    return read(token, ALGORITHMS)
 
 
-def _read(token: str | bytes, algorithms: Collection[str]) -> Unverified:
+def read(token: str | bytes, algorithms: Collection[str]) -> Unverified:
+    """`peek`, but for the algorithms that are taken.
+
+    Args:
+        token: The token.
+        algorithms: The names of the algorithms; any other is `unsupported_algorithm`.
+
+    Returns:
+        As `peek`.
+
+    Raises:
+        TokenRejected: As `peek`.
+        TypeError: As `peek`.
+    """
     header, payload, signing_input, signature = compact.parse(token, algorithms)
     for name in ("kid", "typ"):
         if name in header and type(header[name]) is not str:
@@ -120,13 +133,57 @@ async def verify(
     audiences = None if audience is None else as_names(audience, "audience")
     if not all(map(ALGORITHMS.__contains__, algorithms)):
         raise ValueError(f"unknown algorithm: use those of {', '.join(ALGORITHMS)}")
-    unverified = _read(token, algorithms)
+    return await verifyread(
+        read(token, algorithms),
+        resolver,
+        *checks,
+        audience=None if audience is None else as_names(audience, "audience"),
+        required=required,
+        leeway=leeway,
+        max_lifetime=max_lifetime,
+        typ=typ,
+        now=now,
+    )
+
+
+async def verifyread(
+    unverified: Unverified,
+    resolver: Resolver,
+    *checks: Check,
+    audience: frozenset[str] | None,
+    required: Collection[str],
+    leeway: float,
+    max_lifetime: float | None = None,
+    typ: str | None = None,
+    now: Callable[[], float],
+) -> Token:
+    """The rest of `verify`, for a profile whose rules depend on what the token has.
+
+    Args:
+        unverified: What `peek` gave, unchanged. Its algorithm was accepted by the caller.
+        resolver: As for `verify`, like the rest.
+        *checks: See `verify`.
+        audience: See `verify`.
+        required: See `verify`.
+        leeway: See `verify`.
+        max_lifetime: See `verify`.
+        typ: See `verify`.
+        now: See `verify`.
+
+    Returns:
+        The verified token.
+
+    Raises:
+        TokenRejected: As `verify`.
+        Unavailable: As `verify`.
+        TypeError: As `verify`.
+    """
     if max_lifetime is not None:
         required = (*required, "exp", "iat")
     moment = now()
     _require_claims(unverified.claims, required)
     _require_times(unverified.claims, moment, leeway, max_lifetime)
-    _require_audience(unverified.claims, audiences)
+    _require_audience(unverified.claims, audience)
     if typ is not None:
         _require_typ(unverified.header, typ)
     key = await resolver(unverified)

@@ -33,7 +33,7 @@ def node_modules(folder: pathlib.Path) -> pathlib.Path:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(NODE / "package.json", folder)
         shutil.copy(NODE / "package-lock.json", folder)
-        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", folder]
+        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", f"--prefix={folder}"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         if done.returncode:
             shutil.rmtree(installed, ignore_errors=True)

@@ -126,7 +126,7 @@ def raw_server(behaviour: Behaviour, *, context: ssl.SSLContext | None = None) -
                 thread.start()
 
     with _listener() as listener:
-        listener.settimeout(0.05)
+        listener.settimeout(0.01)
         acceptor = threading.Thread(target=accept, args=(listener,), daemon=True)
         acceptor.start()
         try:

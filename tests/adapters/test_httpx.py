@@ -27,6 +27,9 @@ class Recorder:
     """An application that keeps what it was asked, and redirects where `to` says."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
         self.seen: list[Seen] = []
         self.to: str | None = None
         self.wait = 0.0
@@ -58,22 +61,31 @@ class Recorder:
         await send({"type": "http.response.body", "body": b"hello"})
 
 
-@pytest.fixture
-def app() -> Recorder:
-    return Recorder()
+Servers = tuple[tuple[str, Recorder], tuple[str, Recorder]]
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    first, second = Recorder(), Recorder()
+    with asgi_server(first) as origin, asgi_server(second) as elsewhere:
+        yield (origin, first), (elsewhere, second)
 
 
 @pytest.fixture
-def origin(app: Recorder) -> Iterator[str]:
-    with asgi_server(app) as origin:
-        yield origin
+def app(servers: Servers) -> Recorder:
+    servers[0][1].forget()
+    return servers[0][1]
 
 
 @pytest.fixture
-def elsewhere() -> Iterator[tuple[str, Recorder]]:
-    other = Recorder()
-    with asgi_server(other) as origin:
-        yield origin, other
+def origin(servers: Servers, app: Recorder) -> str:
+    return servers[0][0]
+
+
+@pytest.fixture
+def elsewhere(servers: Servers) -> tuple[str, Recorder]:
+    servers[1][1].forget()
+    return servers[1]
 
 
 @pytest.fixture(params=[httpx, httpx2], ids=["httpx", "httpx2"])

@@ -1,12 +1,10 @@
-"""What users write with httpx and httpx2: type-checked, and run to see that it is accepted."""
-
-from collections.abc import Awaitable, Callable
+"""What users write with httpx and httpx2: type-checked, and run to see that it is taken."""
 
 import httpx
 import httpx2
 
 from asapfn.adapters.httpx import auth, fetcher, request_hook
-from asapfn.types import Authorize, Document, Fetch
+from asapfn.types import Authorize, Fetch
 
 
 def authorize(method: str, url: str) -> str:
@@ -20,28 +18,20 @@ async def authorize_later(method: str, url: str) -> str:
 async def test_a_fetcher_takes_the_async_client_of_either_package() -> None:
     async with httpx.AsyncClient() as client, httpx2.AsyncClient() as client2:
         fetches: list[Fetch] = [fetcher(client), fetcher(client2, timeout=1, max_bytes=1024)]
-        typed: Callable[[str, str], Awaitable[Document]] = fetches[0]
-        assert callable(typed)
+    assert all(map(callable, fetches))
 
 
 async def test_auth_is_taken_by_all_clients_and_by_their_requests() -> None:
     given: Authorize = authorize
-    headers = {
-        httpx.Client(auth=auth(given))
-        .build_request("GET", "https://a.example")
-        .headers.get("Authorization"),
-        httpx2.Client(auth=auth(given))
-        .build_request("GET", "https://a.example")
-        .headers.get("Authorization"),
-    }
-    assert headers == {None}, "the header is made when a request is sent"
-    async with httpx.AsyncClient(auth=auth(given)), httpx2.AsyncClient(auth=auth(given)):
-        pass
-    async with httpx.AsyncClient(
-        transport=httpx.MockTransport(lambda request: httpx.Response(200))
-    ) as client:
-        sent = await client.get("https://a.example", auth=auth(given))
-        assert sent.request.headers["Authorization"] == "Bearer a.b.c"
+    with httpx.Client(auth=auth(given)) as client, httpx2.Client(auth=auth(given)) as client2:
+        assert isinstance(client.auth, httpx.Auth)
+        assert isinstance(client2.auth, httpx2.Auth)
+    async with (
+        httpx.AsyncClient(auth=auth(given)) as later,
+        httpx2.AsyncClient(auth=auth(given)) as later2,
+    ):
+        assert isinstance(later.auth, httpx.Auth)
+        assert isinstance(later2.auth, httpx2.Auth)
 
 
 async def test_a_hook_is_taken_by_either_async_client() -> None:
