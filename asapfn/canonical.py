@@ -27,13 +27,19 @@ _ORIGIN = re.compile(
 _COLON_IN_FIRST_SEGMENT = re.compile(r"[^/?#]*:")
 _BASE_URL = re.compile(r"(?:[^/?#]*:/)?/[^?#]*")
 _PATH = re.compile(r"(?:[!-$&-~]++|%[0-9A-Fa-f]{2})*+")
-_QUERY = re.compile(r"(?:[^\x00-\x1f\x7f%\ud800-\udfff]++|%[0-9A-Fa-f]{2})*+")
+_QUERY = re.compile(r"(?:[ -$&-~\x80-\ud7ff\ue000-\U0010ffff]++|%[0-9A-Fa-f]{2})*+")
 
 # In most queries nothing needs to be encoded otherwise than it is: unreserved characters stand for
-# themselves, and the escapes are those, in upper case, of the ASCII that is reserved.
-_RESERVED = "%(?:2[0-9A-CF]|3[A-F]|40|5[B-E]|60|7[B-D])"
-_ENCODED_QUERY = re.compile(rf"(?:[A-Za-z0-9\-._~&=]++|{_RESERVED})*+")
-_TO_ENCODE = re.compile(rf"(?:(?!{_RESERVED})%[0-9A-Fa-f]{{2}}|[^A-Za-z0-9\-._~&=%])++")
+# themselves, and the escapes are those, in upper case, of the ASCII that is reserved. Else it is
+# runs of other characters and escapes. A run's first character is of a plain class, as the regular
+# expression engine skips to one of those quickly.
+_AS_IS = r"A-Za-z0-9\-._~&="
+_RESERVED = "2[0-9A-CF]|3[A-F]|40|5[B-E]|60|7[B-D]"
+_OTHER_ESCAPE = rf"(?!{_RESERVED})[0-9A-Fa-f]{{2}}"
+_ENCODED_QUERY = re.compile(rf"(?:[{_AS_IS}]++|%(?:{_RESERVED}))*+")
+_TO_ENCODE = re.compile(
+    rf"[^{_AS_IS}](?:(?<!%)|{_OTHER_ESCAPE})(?:[^{_AS_IS}%]|%{_OTHER_ESCAPE})*+"
+)
 
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _ENCODED = [chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in range(256)]

@@ -133,11 +133,11 @@ async def verify(
     audiences = None if audience is None else as_names(audience, "audience")
     if not all(map(ALGORITHMS.__contains__, algorithms)):
         raise ValueError(f"unknown algorithm: use those of {', '.join(ALGORITHMS)}")
-    return await verifyread(
+    return await verify_read(
         read(token, algorithms),
         resolver,
         *checks,
-        audience=None if audience is None else as_names(audience, "audience"),
+        audience=audiences,
         required=required,
         leeway=leeway,
         max_lifetime=max_lifetime,
@@ -146,7 +146,7 @@ async def verify(
     )
 
 
-async def verifyread(
+async def verify_read(
     unverified: Unverified,
     resolver: Resolver,
     *checks: Check,

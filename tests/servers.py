@@ -74,8 +74,9 @@ def asgi_server(app: Any, *, tls: bool = True, root_path: str = "") -> Iterator[
         log_config=None,
         access_log=False,
         root_path=root_path,
-        ssl_context_factory=(lambda config, default: serving()) if tls else None,
     )
+    config.load()
+    config.ssl = serving() if tls else None
     server = uvicorn.Server(config)
     with _listener() as listener:
         running = _serve(server, listener)

@@ -1,5 +1,4 @@
 import json
-import ssl
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +9,7 @@ from servers import asgi_server, trusting
 from asapfn.adapters.asgi import key_repository
 from asapfn.adapters.httpx import fetcher
 from asapfn.keys import export_public_jwk, export_public_pem, generate, import_jwk, import_pem
-from asapfn.types import Key
+from asapfn.types import Document, Key
 
 PEM = "application/x-pem-file"
 KEPT = "public, max-age=300, stale-while-revalidate=300, stale-if-error=300"
@@ -38,8 +37,7 @@ def origin() -> Iterator[str]:
 
 
 def ask(url: str, method: str = "GET", **fields: Any) -> httpx.Response:
-    context: ssl.SSLContext = trusting()
-    with httpx.Client(verify=context) as client:
+    with httpx.Client(verify=trusting()) as client:
         return client.request(method, url, **fields)
 
 
@@ -47,7 +45,7 @@ def ask(url: str, method: str = "GET", **fields: Any) -> httpx.Response:
 async def test_each_key_is_fetched_at_its_key_id(origin: str, key: Key) -> None:
     async with httpx.AsyncClient(verify=trusting()) as client:
         document = await fetcher(client)(f"{origin}/{key.kid}", PEM)
-    assert document == (200, PEM, export_public_pem(key).encode(), 300, 300, 300)
+    assert document == Document(200, PEM, export_public_pem(key).encode(), 300, 300, 300)
     assert export_public_jwk(import_pem(document.body, kid=key.kid, algorithm=key.alg)) == (
         export_public_jwk(key)
     )

@@ -10,6 +10,7 @@ from servers import answers, asgi_server, hangs, raw_server, response, trusting
 
 from asapfn.adapters.httpx import auth, fetcher, request_hook
 from asapfn.errors import Unavailable
+from asapfn.types import Document
 
 TOKEN = "Bearer aaaa.bbbb.cccc"
 PEM = "application/x-pem-file"
@@ -111,7 +112,7 @@ async def test_it_asks_for_the_media_type_and_no_encoding(
 
 async def test_it_brings_the_answer_with_its_media_type_bare(client: Any, origin: str) -> None:
     document = await fetcher(client)(f"{origin}/key", PEM)
-    assert document == (200, "text/plain", b"hello", None, None, None)
+    assert document == Document(200, "text/plain", b"hello", None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ async def test_it_brings_the_answer_with_its_media_type_bare(client: Any, origin
 async def test_any_status_is_an_answer(client: Any, status: str) -> None:
     with raw_server(answers(response(status))) as origin:
         document = await fetcher(client)(f"{origin}/key", PEM)
-    assert document == (int(status[:3]), "", b"", None, None, None)
+    assert document == Document(int(status[:3]), "", b"", None, None, None)
 
 
 async def test_it_reads_how_long_the_answer_may_be_kept(
