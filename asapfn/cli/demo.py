@@ -39,8 +39,8 @@ async def run() -> int:
     async with httpx.AsyncClient(transport=published, event_hooks={"request": [note]}) as keys:
         repository = asap.repository("https://keys.example/", fetcher(keys))
         verify = asap.verifier(repository, "billing", issuers="orders", replay=in_memory())
-        service = httpx.ASGITransport(_service(bearer(verify)))
-        async with httpx.AsyncClient(transport=service) as client:
+        billing = httpx.ASGITransport(service(bearer(verify)))
+        async with httpx.AsyncClient(transport=billing) as client:
             # What a service writes: an authorizer, and httpx's auth= with it.
             authorize = asap.authorizer("orders", ours, "billing")
             answer = await client.get(_URL, auth=auth(authorize))
@@ -79,8 +79,15 @@ def _refused(ours: Key, theirs: Key, used: str) -> dict[str, str]:
     }
 
 
-def _service(authenticate: Authenticate) -> ASGIApp:
-    """A service that greets its callers, or tells them what is wrong with their token."""
+def service(authenticate: Authenticate) -> ASGIApp:
+    """Make a service that greets its callers, or tells them what is wrong with their token.
+
+    Args:
+        authenticate: Says who sent a request.
+
+    Returns:
+        An ASGI application.
+    """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         pairs = (
