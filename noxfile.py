@@ -1,8 +1,9 @@
 """What is checked, and how: plain `nox` runs what CI runs.
 
-Each session's environment comes from uv.lock, but for "lowest", which has the four run-time
-dependencies at their lower bounds. After a change of a dependency: `uv lock`. A Python that is not
-on the machine is skipped, and said to be; in CI (when CI is set) nox takes that for an error.
+Each session's environment has the versions of .ci/constraints.txt, but for "lowest", which has the
+four run-time dependencies at their lower bounds. After a change of a dependency: `nox -s lock`. A
+Python that is not on the machine is skipped, and said to be; in CI (when CI is set) nox takes that
+for an error.
 """
 
 import pathlib
@@ -10,6 +11,7 @@ import pathlib
 import nox
 
 PYTHONS = ["3.11", "3.12", "3.13"]
+LOCKED = ".ci/constraints.txt"
 
 nox.needs_version = ">=2025.11"
 nox.options.default_venv_backend = "uv"
@@ -18,24 +20,15 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "types", "tests", "lowest", "examples", "bench-short"]
 
 
-def sync(session: nox.Session, *groups: str, project: bool = True) -> None:
-    """Make the session's environment hold what the lock file says, and nothing else."""
-    session.run_install(
-        "uv",
-        "sync",
-        "--locked",
-        "--quiet",
-        "--no-default-groups",
-        *([] if project else ["--no-install-project"]),
-        *[f"--group={group}" for group in groups],
-        f"--python={session.virtualenv.location}",
-        env={"UV_PROJECT_ENVIRONMENT": session.virtualenv.location},
-    )
+def install(session: nox.Session, *groups: str, bounds: str = LOCKED) -> None:
+    """Install the project and some of its dependency groups, at the versions of a file."""
+    each = [f"--group={group}" for group in groups]
+    session.install("--editable=.", *each, f"--constraint={bounds}")
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    sync(session, "lint")
+    install(session, "lint")
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("lint-imports", "--no-logo")
@@ -43,7 +36,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    sync(session, "types")
+    install(session, "types")
     checked = [path for path in ("asapfn", "tests/typing") if pathlib.Path(path).is_dir()]
     for python in PYTHONS:
         session.run("mypy", f"--python-version={python}", *checked)
@@ -53,7 +46,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    sync(session, "test")
+    install(session, "test")
     if session.python != PYTHONS[0] or session.posargs:
         session.run("pytest", *session.posargs)
         return
@@ -65,19 +58,10 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
-    lower_bounds = pathlib.Path(session.create_tmp()) / "lower-bounds.txt"
+    lower_bounds = f"{session.create_tmp()}/lower-bounds.txt"
     # Only the project's own dependencies are direct here: the tools stay at their newest.
-    session.run_install(
-        "uv",
-        "pip",
-        "compile",
-        "--quiet",
-        "--resolution=lowest-direct",
-        f"--python-version={session.python}",
-        f"--output-file={lower_bounds}",
-        "pyproject.toml",
-    )
-    session.install("--editable=.", "--group=test", f"--constraint={lower_bounds}")
+    compile_(session, "--resolution=lowest-direct", f"--output-file={lower_bounds}")
+    install(session, "test", bounds=lower_bounds)
     # anyio's plugin of that time uses a name that pytest 9.2 deprecates: not ours to mend.
     older = "ignore:_pytest.python.CallSpec2:pytest.PytestRemovedIn10Warning"
     session.run("pytest", "-W", older, *session.posargs)
@@ -85,13 +69,13 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session
 def examples(session: nox.Session) -> None:
-    sync(session, "test")
+    install(session, "test")
     session.run("pytest", "tests/test_readme.py", *session.posargs)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    sync(session, "bench")
+    install(session, "bench")
     session.run(
         "pytest",
         "benchmarks",
@@ -106,5 +90,26 @@ def bench(session: nox.Session) -> None:
 @nox.session(name="bench-short")
 def bench_short(session: nox.Session) -> None:
     """Each bench once, untimed: they still run."""
-    sync(session, "bench")
+    install(session, "bench")
     session.run("pytest", "benchmarks", "--benchmark-disable", *session.posargs)
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Write the newest versions of all that development needs."""
+    compile_(session, "--upgrade", "--universal", "--group=dev", f"--output-file={LOCKED}")
+
+
+def compile_(session: nox.Session, *options: str) -> None:
+    """Resolve what pyproject.toml asks for into a file of versions."""
+    session.run_install(
+        "uv",
+        "pip",
+        "compile",
+        "--quiet",
+        "--no-header",
+        "--no-annotate",
+        f"--python-version={PYTHONS[0]}",
+        *options,
+        "pyproject.toml",
+    )
