@@ -90,15 +90,15 @@ def default_algorithm(key: Key) -> str:
     Raises:
         ValueError: If the key's curve has no algorithm here.
     """
-    if key.alg:
-        return key.alg
     if isinstance(key, RSAKey):
-        return "RS256"
-    if isinstance(key, OctKey):
-        return "HS256"
-    if curve_of(key) not in _DEFAULTS:
-        raise ValueError("no algorithm signs with a key of this curve")
-    return _DEFAULTS[curve_of(key)]
+        usual = "RS256"
+    elif isinstance(key, OctKey):
+        usual = "HS256"
+    elif curve_of(key) in _DEFAULTS:
+        usual = _DEFAULTS[curve_of(key)]
+    else:
+        raise ValueError("no algorithm here takes a key of this curve")
+    return key.alg or usual
 
 
 def misfit(algorithm: str, key: Key) -> str:
@@ -112,13 +112,15 @@ def misfit(algorithm: str, key: Key) -> str:
         What is wrong with the key, or the empty string when it fits.
     """
     key_type, curve, least, _ = ALGORITHMS[algorithm]
-    if not isinstance(key, key_type):
+    # By its type's identity: joserfc's types are abstract, and slow to ask whose instance a key is.
+    if type(key) is not key_type:
         return f"{algorithm} takes a key of type {key_type.key_type}, not {key.key_type}"
-    if isinstance(key, RSAKey):
-        if key.raw_value.key_size < least:
+    native: Any = key.raw_value
+    if key_type is RSAKey:
+        if native.key_size < least:
             return f"{algorithm} takes an RSA key of at least {least} bits"
-    elif isinstance(key, OctKey):
-        if len(key.raw_value) < least:
+    elif key_type is OctKey:
+        if len(native) < least:
             return f"{algorithm} takes a secret of at least {least} bytes"
     elif curve_of(key) != curve:
         return f"{algorithm} takes a key of the curve {curve}"

@@ -8,7 +8,7 @@ told before anything else is looked at.
 
 import binascii
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Never
 
 from asapfn.algorithms import ALGORITHMS
@@ -17,8 +17,14 @@ from asapfn.errors import TokenRejected
 MAX_BYTES: Final = 16 * 1024
 MAX_DEPTH: Final = 32
 
+_WHITE_SPACE: Final = " \t\r\n"
+
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
-_TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+# To base64, where what is no base64url becomes what is no base64 either.
+_TO_STANDARD: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
+_PADDING: Final = (b"", b"", b"==", b"=")
+# By the number of characters beyond whole groups, those whose left-over bits are zero.
+_LAST: Final = ((), (), b"AQgw", b"AEIMQUYcgkosw048")
 
 
 def encode_base64url(data: bytes) -> bytes:
@@ -39,14 +45,13 @@ def decode_base64url(text: bytes) -> bytes:
         ValueError: On padding, white space, a foreign character, an impossible length, or bits
             left over in the last character that are not zero (RFC 4648, section 3.5).
     """
+    over = len(text) % 4
+    if over and text[-1] not in _LAST[over]:
+        raise ValueError("not unpadded base64url in its one spelling")
     try:
-        data = binascii.a2b_base64(text.translate(_TO_STANDARD) + b"==")
+        return binascii.a2b_base64(text.translate(_TO_STANDARD) + _PADDING[over], strict_mode=True)
     except binascii.Error:
         raise ValueError("not base64url") from None
-    # The decoder passes over what it does not know; the one spelling is the one it encodes to.
-    if encode_base64url(data) != text:
-        raise ValueError("not unpadded base64url in its one spelling")
-    return data
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -69,7 +74,9 @@ def _number(digits: str) -> float:
 
 _decode = json.JSONDecoder(
     object_pairs_hook=_object, parse_constant=_constant, parse_float=_number
-).decode
+).raw_decode
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def _depth(data: bytes) -> int:
@@ -101,25 +108,82 @@ def decode_object(data: bytes) -> dict[str, Any]:
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _depth(data) > MAX_DEPTH:
         raise ValueError("nested too deep")
     try:
-        members = _decode(data.decode())
+        text = data.decode().strip(_WHITE_SPACE)
+        members, end = _decode(text)
         if b"\\u" in data:
             json.dumps(members, ensure_ascii=False).encode()  # fails on a lone surrogate
     except (UnicodeError, json.JSONDecodeError) as error:
         # Their messages quote the text: keep to their names.
         raise ValueError(f"not UTF-8 JSON ({type(error).__name__})") from None
-    if type(members) is not dict:
+    if type(members) is not dict or end != len(text):
         raise ValueError("not a JSON object")
     return members
 
 
+def read_header(head: bytes, algorithms: Collection[str] = ALGORITHMS) -> dict[str, Any]:
+    """Read a token's first segment.
+
+    Args:
+        head: The segment.
+        algorithms: Names of the algorithms that are taken.
+
+    Returns:
+        The header's members.
+
+    Raises:
+        TokenRejected: `unsupported_algorithm`: `alg` is not among the algorithms; `malformed`:
+            `kid` or `typ` is not a string.
+        ValueError: If it is not strict base64url of a strict JSON object with an `alg`, or asks for
+            an extension.
+    """
+    header = decode_object(decode_base64url(head))
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str):
+        raise ValueError("the header has no alg")
+    if algorithm not in algorithms:
+        raise TokenRejected("unsupported_algorithm", claim="alg")
+    # No extension is understood here, so none may be critical (RFC 7515, section 4.1.11).
+    if "crit" in header or "b64" in header:
+        raise ValueError("the header asks for an extension")
+    for name in ("kid", "typ"):
+        if not isinstance(header.get(name, ""), str):
+            raise TokenRejected("malformed", f"the header's {name} is not a string", claim=name)
+    return header
+
+
+def header_reader(algorithms: Collection[str]) -> Callable[[bytes], dict[str, Any]]:
+    """Make a `read_header` that remembers, since the tokens of one signer begin alike.
+
+    Args:
+        algorithms: Names of the algorithms that are taken.
+
+    Returns:
+        The function. It remembers a bounded number of short headers that hold strings alone, and
+        gives each caller a dict of its own.
+    """
+    known: dict[bytes, dict[str, Any]] = {}
+
+    def read(head: bytes) -> dict[str, Any]:
+        header = known.get(head)
+        if header is None:
+            header = read_header(head, algorithms)
+            if len(head) <= 512 and all(isinstance(value, str) for value in header.values()):
+                if len(known) >= 256:
+                    known.clear()
+                known[head] = header
+        return header.copy()
+
+    return read
+
+
 def parse(
-    token: str | bytes, algorithms: Collection[str] = ALGORITHMS
+    token: str | bytes, read_header: Callable[[bytes], dict[str, Any]] = read_header
 ) -> tuple[dict[str, Any], bytes, bytes, bytes]:
     """Take a token apart. Nothing is verified.
 
     Args:
         token: The token.
-        algorithms: Names of the algorithms that are taken.
+        read_header: Reads the first segment, and decides which algorithms are taken.
 
     Returns:
         The header, the payload, the signing input and the signature.
@@ -127,29 +191,19 @@ def parse(
     Raises:
         TokenRejected: `unsupported_algorithm`: the header names an algorithm that is not taken,
             whatever else is wrong. `malformed`: the token is longer than `MAX_BYTES`, does not
-            have three segments, a segment is not strict base64url, the header is not a strict
-            JSON object with an `alg`, names `crit` or `b64`, or the signature is empty.
+            have three segments, a segment is not strict base64url, the header is not what
+            `read_header` takes, or the signature is empty.
         TypeError: If the token is neither str nor bytes.
     """
     if not isinstance(token, (str, bytes)):
         raise TypeError(f"a token is a str or bytes, not {type(token).__name__}")
-    try:
-        data = token.encode("ascii") if isinstance(token, str) else token
-    except UnicodeError:
-        raise TokenRejected("malformed", "not ASCII") from None
+    # Where a str is not ASCII it gets a character that is none of base64url's either.
+    data = token.encode("ascii", "replace") if isinstance(token, str) else token
     try:
         if len(data) > MAX_BYTES:
             raise ValueError(f"longer than {MAX_BYTES} bytes")
         head, _, rest = data.partition(b".")
-        header = decode_object(decode_base64url(head))
-        algorithm = header.get("alg")
-        if not isinstance(algorithm, str):
-            raise ValueError("the header has no alg")
-        if algorithm not in algorithms:
-            raise TokenRejected("unsupported_algorithm", claim="alg")
-        # No extension is understood here, so none may be critical (RFC 7515, section 4.1.11).
-        if "crit" in header or "b64" in header:
-            raise ValueError("the header asks for an extension")
+        header = read_header(head)
         body, _, tail = rest.partition(b".")
         payload, signature = decode_base64url(body), decode_base64url(tail)
         if not signature:
@@ -171,11 +225,17 @@ def signing_input(header: Mapping[str, Any], claims: Mapping[str, Any]) -> bytes
 
     Raises:
         TypeError: If a value is not JSON's.
-        ValueError: If a number is not finite, or a string holds a lone surrogate.
+        ValueError: If `decode_object` would not take it back: a number that is not finite or too
+            long, a lone surrogate, two keys that become one name, too deep nesting.
     """
-    return b".".join(
-        encode_base64url(
-            json.dumps(part, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        )
-        for part in (header, claims)
-    )
+    return b".".join(encode_base64url(_encode_object(part)) for part in (header, claims))
+
+
+def _encode_object(members: Mapping[str, Any]) -> bytes:
+    try:
+        text = _encode(dict(members))
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    data = text.encode()
+    decode_object(data)  # else a token would be signed that nobody accepts
+    return data

@@ -24,7 +24,8 @@ def import_jwk(mapping: Mapping[str, Any]) -> Key:
     """Read a JSON Web Key (RFC 7517), public, private or symmetric.
 
     Args:
-        mapping: The JWK's members. Those not understood are left behind.
+        mapping: The JWK's members. Those not understood are left behind, as are `use` and
+            `key_ops` once they are checked.
 
     Returns:
         The key, carrying its `kid` and `alg`.
@@ -33,12 +34,17 @@ def import_jwk(mapping: Mapping[str, Any]) -> Key:
         ValueError: If a member is missing or malformed, the key is weak or of a type that no
             algorithm here takes, does not fit its own `alg`, or its `use` or `key_ops` say that
             it is for something else than signatures.
+        TypeError: If it is not a mapping.
     """
+    if not isinstance(mapping, Mapping):
+        raise TypeError("a JWK is a mapping of its members: parse its JSON first")
     kty = mapping.get("kty")
     if not isinstance(kty, str) or kty not in _PUBLIC:
         raise ValueError("the JWK's kty is none of RSA, EC, OKP, oct")
     names = [*_PUBLIC[kty], *(name for name in _PRIVATE[kty] if name in mapping or kty == "oct")]
     private = len(names) > len(_PUBLIC[kty])
+    if private and kty != "oct" and "d" not in names:
+        raise ValueError("the JWK has private members, but no d")
     kid, algorithm, operations = mapping.get("kid"), mapping.get("alg"), mapping.get("key_ops")
     for name in (*names, *({"kid", "alg"} & mapping.keys())):
         if not isinstance(mapping.get(name), str):

@@ -1,5 +1,6 @@
 """From raw key material to a key: what is weak or is not what it claims to be stops here."""
 
+import binascii
 import re
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from joserfc.jwk import ECKey, KeyParameters, OctKey, OKPKey, RSAKey
 
-from asapfn.algorithms import ALGORITHMS, misfit
+from asapfn.algorithms import ALGORITHMS, default_algorithm, misfit
 from asapfn.types import Key
 
 LEAST_RSA_BITS: Final = 2048
@@ -21,9 +22,13 @@ _ROCA: Final = (
     (97, 6), (103, 51), (107, 53), (109, 54), (127, 42), (151, 50), (157, 78),
 )  # fmt: skip
 
-# What begins a key or a certificate in text: PEM, SSH's two forms, a JWK or a set of them.
-_KEY_TEXT: Final = re.compile(rb"---- ?-?BEGIN |\A\s*(?:ssh-|ecdsa-sha2-|sk-(?:ssh|ecdsa)-)")
-_JWK_TEXT: Final = re.compile(rb'\A\s*\{.*"(?:kty|keys)"\s*:', re.DOTALL)
+# Marks of a key or a certificate: PEM's armour and SSH's, SSH's lines and binary forms, a JWK.
+_MARKS: Final = re.compile(
+    rb"----[ ]?-?BEGIN[ ] | \A openssh-key-v1"
+    rb"| (?: \A | \s | \A \0{3} . ) (?: ssh-(?:rsa|dss|ed) | ecdsa-sha2- | sk-(?:ssh|ecdsa)- )"
+    rb"| [\"'] (?:kty|keys) [\"'] \s* :",
+    re.DOTALL | re.VERBOSE,
+)
 
 
 def is_roca_weak(modulus: int) -> bool:
@@ -33,7 +38,7 @@ def is_roca_weak(modulus: int) -> bool:
         modulus: The modulus.
 
     Returns:
-        True if it does; a sound modulus does once in some 150 million.
+        True if it does; a sound modulus does once in some 240 million.
     """
     return all(pow(modulus, order, prime) == 1 for prime, order in _ROCA)
 
@@ -53,7 +58,7 @@ def wrap_secret(secret: bytes, kid: str | None, algorithm: str | None) -> OctKey
         ValueError: If it is too short, or is a key or certificate in any of their forms: where a
             public key serves as a secret, anybody can sign (CVE-2022-29217).
     """
-    if _KEY_TEXT.search(secret) or _JWK_TEXT.search(secret) or _is_der(secret):
+    if _is_key(secret) or _is_key(_from_base64(secret)):
         raise ValueError("a key or certificate is no shared secret: anybody may know it")
     key = OctKey(secret, secret, _parameters(kid, algorithm))
     _refuse_misfit(key, algorithm)
@@ -105,14 +110,28 @@ def _parameters(kid: str | None, algorithm: str | None) -> KeyParameters:
 def _refuse_misfit(key: Key, algorithm: str | None) -> None:
     if algorithm is not None and algorithm not in ALGORITHMS:
         raise ValueError(f"unknown algorithm: use one of {', '.join(ALGORITHMS)}")
-    wrong = [misfit(name, key) for name in ([algorithm] if algorithm else ALGORITHMS)]
-    if all(wrong):
-        raise ValueError(wrong[0] if algorithm else "no algorithm here takes a key of this size")
+    if wrong := misfit(algorithm or default_algorithm(key), key):
+        raise ValueError(wrong)
 
 
-def _is_der(data: bytes) -> bool:
-    if not data.startswith(b"\x30"):
+def _from_base64(data: bytes) -> bytes:
+    """What the body of a PEM or an SSH key stands for; empty for what is not base64."""
+    try:
+        return binascii.a2b_base64(data + b"==")
+    except binascii.Error:
+        return b""
+
+
+def _is_key(data: bytes) -> bool:
+    if _MARKS.search(data):
+        return True
+    if len(data) < 2 or data[0] != 0x30:
         return False
+    # The loaders take nothing behind a key, such as an editor's line feed, but a mere comparison
+    # of secrets does: cut it off where the DER says that it ends (X.690, section 8.1.3).
+    octets = data[1] & 0x7F if data[1] & 0x80 else 0
+    length = int.from_bytes(data[2 : 2 + octets]) if octets else data[1]
+    data = data[: 2 + octets + length]
     for load in (
         serialization.load_der_public_key,
         lambda der: serialization.load_der_private_key(der, None),
@@ -120,9 +139,9 @@ def _is_der(data: bytes) -> bool:
     ):
         try:
             load(data)
-        except (ValueError, UnsupportedAlgorithm):
+        except ValueError:
             continue
-        except TypeError:
-            return True  # a private key that is encrypted
+        except (TypeError, UnsupportedAlgorithm, Warning):
+            return True  # one that is encrypted, of a kind that is not known, or odd
         return True
     return False

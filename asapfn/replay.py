@@ -38,8 +38,8 @@ def in_memory(
     lock = threading.Lock()
 
     async def first_use(token_id: str, ttl_seconds: float) -> bool:
-        now = clock()
         with lock:
+            now = clock()  # within the lock, so that no thread is behind what another one forgot
             while deaths and deaths[0][0] <= now:
                 live.discard(heapq.heappop(deaths)[1])
             if token_id in live:

@@ -106,7 +106,8 @@ class Caching(NamedTuple):
         unknown_for: How long it is remembered that there is no such key.
         max_keys: Keys kept; the least recently used goes first. Unknown key ids and issuers'
             budgets are kept in tables of their own, each of this size.
-        issuer_misses: Look-ups of keys not seen before, for each issuer: a second, and at once.
+        issuer_misses: Look-ups of keys not at hand, for each issuer: a second, and at once. To
+            ask again for a key that is at hand costs nothing.
         total_misses: The same for all issuers together.
     """
 
@@ -124,9 +125,10 @@ class Event(NamedTuple):
     """Something a key source did.
 
     Attributes:
-        kind: `fetched`: a key was found; `refreshed`: a known key was found again; `stale`: an
-            old key was served because its source is down; `unknown`: there is no such key;
-            `budget_spent`: not asked, too many misses; `unavailable`: the source did not answer.
+        kind: `fetched`: a key was found; `refreshed`: a known key was found again; `stale`: a
+            key past its freshness was served, since its source is down or just being asked;
+            `unknown`: there is no such key; `budget_spent`: not asked, too many misses;
+            `unavailable`: the source did not answer.
         source: Which source.
         key_id: Which key, or the empty string. It may come from a token not verified.
         seconds: What it took; for `stale`, how long the key is past its freshness.

@@ -3,12 +3,13 @@
 The order is the design: what costs nothing comes first, so that a hopeless token never costs a
 fetch, and what has an effect comes last, so that nothing but a token whose signature holds gets
 there. Parse and types; algorithm; required claims; time, lifetime, audience, type; the key; its
-fitness; the signature; the checks, in their order.
+fitness; the signature; whether it expired meanwhile; the checks, in their order.
 """
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
 from typing import Any, Final, get_args
 
 from asapfn import compact
@@ -46,47 +47,55 @@ def peek(token: str | bytes) -> Unverified:
             claim of the wrong type.
         TypeError: If the token is neither str nor bytes.
     """
-    return read(token, ALGORITHMS)
+    return _read(token, compact.read_header)
 
 
-def read(token: str | bytes, algorithms: Collection[str]) -> Unverified:
-    """`peek`, but for the algorithms that are taken.
+def reader(algorithms: Collection[str]) -> Callable[[str | bytes], Unverified]:
+    """Make a `peek` for the algorithms that are taken, which remembers headers.
 
     Args:
-        token: The token.
-        algorithms: The names of the algorithms; any other is `unsupported_algorithm`.
+        algorithms: Their names; any other is `unsupported_algorithm`.
 
     Returns:
-        As `peek`.
+        The function. It raises what `peek` does.
 
     Raises:
-        TokenRejected: As `peek`.
-        TypeError: As `peek`.
+        TypeError: If `algorithms` is a bare str.
+        ValueError: If an algorithm is not known.
     """
-    header, payload, signing_input, signature = compact.parse(token, algorithms)
-    for name in ("kid", "typ"):
-        if name in header and type(header[name]) is not str:
-            raise TokenRejected("malformed", f"the header's {name} is not a string", claim=name)
+    read_header = compact.header_reader(_known(algorithms))
+    return lambda token: _read(token, read_header)
+
+
+def _read(token: str | bytes, read_header: Callable[[bytes], dict[str, Any]]) -> Unverified:
+    header, payload, signing_input, signature = compact.parse(token, read_header)
     try:
         claims = compact.decode_object(payload)
     except ValueError as error:
         raise TokenRejected("malformed", f"claims: {error}") from None
     for name in _STRINGS:
-        if name in claims and type(claims[name]) is not str:
+        if type(claims.get(name, "")) is not str:
             raise TokenRejected("invalid_claim", f"{name} is not a string", claim=name)
     for name in _TIMES:
         # Not bool, which is an int to Python; not beyond what a float can be compared with.
-        if name in claims and not (
-            type(claims[name]) in (int, float) and -_LATEST < claims[name] < _LATEST
-        ):
+        moment = claims.get(name, 0)
+        if type(moment) not in (int, float) or not -_LATEST < moment < _LATEST:
             raise TokenRejected("invalid_claim", f"{name} is not a time", claim=name)
-    if "aud" in claims:
-        audience = claims["aud"]
-        if type(audience) is not str and not (
-            type(audience) is list and all(type(name) is str for name in audience)
-        ):
-            raise TokenRejected("invalid_claim", "aud is not a string or strings", claim="aud")
+    audience = claims.get("aud", "")
+    if type(audience) is not str and not (
+        type(audience) is list and all(type(name) is str for name in audience)
+    ):
+        raise TokenRejected("invalid_claim", "aud is not a string or strings", claim="aud")
     return Unverified(header, claims, signing_input, signature)
+
+
+def _known(algorithms: Collection[str]) -> frozenset[str]:
+    if isinstance(algorithms, str):
+        raise TypeError("algorithms takes a collection of names, not one str")
+    names = frozenset(algorithms)
+    if not names <= ALGORITHMS.keys():
+        raise ValueError(f"unknown algorithm: use those of {', '.join(ALGORITHMS)}")
+    return names
 
 
 async def verify(
@@ -127,16 +136,14 @@ async def verify(
             `required`, a resolver that returns no key, a check that returns a value.
         ValueError: If there is nothing in `audience`, or an algorithm is not known.
     """
-    for names, what in ((algorithms, "algorithms"), (required, "required")):
-        if isinstance(names, str):
-            raise TypeError(f"{what} takes a collection of names, not one str")
+    if isinstance(required, str):
+        raise TypeError("required takes a collection of names, not one str")
+    names = _known(algorithms)
     audiences = None if audience is None else as_names(audience, "audience")
-    if not all(map(ALGORITHMS.__contains__, algorithms)):
-        raise ValueError(f"unknown algorithm: use those of {', '.join(ALGORITHMS)}")
     return await verify_read(
-        read(token, algorithms),
+        _read(token, partial(compact.read_header, algorithms=names)),
         resolver,
-        *checks,
+        checks,
         audience=audiences,
         required=required,
         leeway=leeway,
@@ -149,7 +156,8 @@ async def verify(
 async def verify_read(
     unverified: Unverified,
     resolver: Resolver,
-    *checks: Check,
+    checks: Sequence[Check],
+    *,
     audience: frozenset[str] | None,
     required: Collection[str],
     leeway: float,
@@ -162,7 +170,7 @@ async def verify_read(
     Args:
         unverified: What `peek` gave, unchanged. Its algorithm was accepted by the caller.
         resolver: As for `verify`, like the rest.
-        *checks: See `verify`.
+        checks: See `verify`.
         audience: See `verify`.
         required: See `verify`.
         leeway: See `verify`.
@@ -178,23 +186,23 @@ async def verify_read(
         Unavailable: As `verify`.
         TypeError: As `verify`.
     """
+    header, claims, signing_input, signature = unverified
     if max_lifetime is not None:
         required = (*required, "exp", "iat")
-    moment = now()
-    _require_claims(unverified.claims, required)
-    _require_times(unverified.claims, moment, leeway, max_lifetime)
-    _require_audience(unverified.claims, audience)
+    usable_until = _screen(unverified, now(), audience, required, leeway, max_lifetime)
     if typ is not None:
-        _require_typ(unverified.header, typ)
+        _require_typ(header, typ)
     key = await resolver(unverified)
-    if key is None:
-        raise TokenRejected("unknown_key")
-    if not isinstance(key, _KEY_TYPES):
+    if type(key) not in _KEY_TYPES:
+        if key is None:
+            raise TokenRejected("unknown_key")
         raise TypeError(f"the resolver returned {type(key).__name__}, not a key or None")
-    header, claims, signing_input, signature = unverified
     if not verify_signature(header["alg"], key, signing_input, signature):
         raise TokenRejected("bad_signature")
-    verified = Token(header, claims, moment, claims.get("exp", math.inf) + leeway)
+    moment = now()  # the key may have been long in coming, and a store forgets what has expired
+    if not moment < usable_until:
+        raise TokenRejected("expired", claim="exp")
+    verified = Token(header, claims, moment, usable_until)
     for check in checks:
         outcome = check(verified)
         if outcome is not None:
@@ -236,7 +244,7 @@ def credentials(request: Request, scheme: str) -> str:
     values = [value for name, value in request.headers if name.lower() == "authorization"]
     if len(values) > 1:
         raise TokenRejected("ambiguous_token", "more than one Authorization header")
-    parts = values[0].split() if values else []
+    parts = list(filter(None, values[0].split(" "))) if values else []
     if len(parts) < 2 or parts[0].lower() != scheme.lower():
         raise TokenRejected("missing_token", f"expected Authorization: {scheme} <token>")
     if len(parts) > 2:
@@ -244,41 +252,47 @@ def credentials(request: Request, scheme: str) -> str:
     return parts[1]
 
 
-def _require_claims(claims: dict[str, Any], required: Collection[str]) -> None:
+def _screen(
+    unverified: Unverified,
+    now: float,
+    audience: frozenset[str] | None,
+    required: Collection[str],
+    leeway: float,
+    max_lifetime: float | None,
+) -> float:
+    """Refuse what its claims speak against, before a key is asked for; say until when it lives.
+
+    Times are compared by what must hold, which nothing does with NaN for a clock or a leeway.
+    """
+    claims = unverified.claims
     for name in required:
         if name not in claims:
             raise TokenRejected("missing_claim", name, claim=name)
-
-
-def _require_times(
-    claims: dict[str, Any], now: float, leeway: float, max_lifetime: float | None
-) -> None:
     expires, issued, starts = claims.get("exp"), claims.get("iat"), claims.get("nbf")
+    until, latest = math.inf, now + leeway
     if expires is not None:
-        if now >= expires + leeway:
+        until = expires + leeway
+        if not now < until:
             raise TokenRejected("expired", claim="exp")
-        if issued is not None:
-            if expires <= issued:
-                raise TokenRejected("invalid_claim", "exp is not after iat", claim="exp")
-            if max_lifetime is not None and expires - issued > max_lifetime:
-                raise TokenRejected("lifetime_too_long", f"over {max_lifetime:g} s", claim="exp")
+        if issued is not None and expires <= issued:
+            raise TokenRejected("invalid_claim", "exp is not after iat", claim="exp")
+        if max_lifetime is not None and not expires - issued <= max_lifetime:
+            raise TokenRejected("lifetime_too_long", f"over {max_lifetime:g} s", claim="exp")
         if starts is not None and starts >= expires:
             raise TokenRejected("invalid_claim", "nbf is not before exp", claim="nbf")
-    if issued is not None and now + leeway < issued:
+    if issued is not None and not issued <= latest:
         raise TokenRejected("not_yet_valid", claim="iat")
-    if starts is not None and now + leeway < starts:
+    if starts is not None and not starts <= latest:
         raise TokenRejected("not_yet_valid", claim="nbf")
-
-
-def _require_audience(claims: dict[str, Any], audiences: frozenset[str] | None) -> None:
-    audience = claims.get("aud")
-    if audiences is None:
+    given = claims.get("aud")
+    if given is None:
         if audience is not None:
-            raise TokenRejected("wrong_audience", "no audience is expected", claim="aud")
+            raise TokenRejected("missing_claim", "aud", claim="aud")
     elif audience is None:
-        raise TokenRejected("missing_claim", "aud", claim="aud")
-    elif audiences.isdisjoint([audience] if type(audience) is str else audience):
+        raise TokenRejected("wrong_audience", "no audience is expected", claim="aud")
+    elif audience.isdisjoint([given] if type(given) is str else given):
         raise TokenRejected("wrong_audience", claim="aud")
+    return until
 
 
 def _require_typ(header: Any, typ: str) -> None:

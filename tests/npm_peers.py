@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 
 import pytest
 
+Ask = Callable[..., dict[str, Any]]
+
 NODE = pathlib.Path(__file__).parent / "interop" / "node"
 
 
@@ -41,11 +43,24 @@ def node_modules(folder: pathlib.Path) -> pathlib.Path:
     return installed
 
 
+def qsh_peer(folder: pathlib.Path) -> contextlib.AbstractContextManager[Ask]:
+    """What makes canonical requests; see `qsh_peer.js` for what it takes."""
+    return peer(folder, "qsh_peer.js")
+
+
 @contextlib.contextmanager
-def qsh_peer(folder: pathlib.Path) -> Iterator[Callable[..., dict[str, Any]]]:
-    """A node process that answers one question at a time; see `qsh_peer.js` for what it takes."""
+def peer(folder: pathlib.Path, script: str) -> Iterator[Ask]:
+    """A node process that answers one question at a time.
+
+    Args:
+        folder: Where the npm packages are, or are put.
+        script: The script that answers, a file beside the lock file.
+
+    Yields:
+        A function from a question's members to the answer.
+    """
     with subprocess.Popen(
-        ["node", NODE / "qsh_peer.js"],
+        ["node", NODE / script],
         env={**os.environ, "NODE_PATH": str(node_modules(folder))},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

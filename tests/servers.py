@@ -15,8 +15,9 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
+import anyio
 import trustme
 import uvicorn
 
@@ -87,8 +88,56 @@ def asgi_server(app: Any, *, tls: bool = True, root_path: str = "") -> Iterator[
             assert server.started, "the server did not start"
             yield f"{'https' if tls else 'http'}://localhost:{listener.getsockname()[1]}"
         finally:
-            server.should_exit = server.force_exit = True
+            server.should_exit = True
             thread.join(10)
+
+
+class Seen(NamedTuple):
+    """A request as an application saw it."""
+
+    target: str
+    headers: list[tuple[str, str]]
+
+    def all(self, name: str) -> list[str]:
+        return [value for field, value in self.headers if field == name]
+
+
+class Recorder:
+    """An application that keeps what it was asked, and redirects where `to` says."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        self.seen: list[Seen] = []
+        self.to: str | None = None
+        self.wait = 0.0
+        self.fields: list[tuple[bytes, bytes]] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        target = scope["raw_path"].decode() + "?" * bool(scope["query_string"])
+        fields = [(name.decode(), value.decode("latin-1")) for name, value in scope["headers"]]
+        self.seen.append(Seen(target + scope["query_string"].decode(), fields))
+        await anyio.sleep(self.wait)
+        redirect = [(b"location", self.to.encode())] if self.to and scope["path"] == "/go" else []
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 302 if redirect else 200,
+                "headers": [
+                    (b"content-type", b"Text/Plain; charset=utf-8"),
+                    *redirect,
+                    *self.fields,
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": b"hello"})
 
 
 @contextlib.contextmanager
@@ -190,12 +239,14 @@ def resets(before: bytes = b"") -> Behaviour:
 
 
 async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
-    await server.serve(sockets=[listener])
-    # A client that keeps its connection would keep uvicorn waiting for the end of its TLS.
-    for connection in list(server.server_state.connections):
-        connection.transport.abort()
-    while server.server_state.connections:
-        await asyncio.sleep(0.001)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    while not serving.done():
+        await asyncio.sleep(0.01)
+        if server.should_exit:
+            # A client that keeps its connection would keep uvicorn waiting for the end of its TLS.
+            for connection in list(server.server_state.connections):
+                connection.transport.abort()
+    await serving
 
 
 @contextlib.contextmanager

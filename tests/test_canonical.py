@@ -337,7 +337,7 @@ def test_escapes_that_are_not_utf8_are_refused(query: str) -> None:
 
 @pytest.mark.parametrize("query", ["a=%", "a=%2", "a=%zz", "a=%2&b=F", "%=a", "a=%2G", "a=%-1"])
 def test_incomplete_escapes_are_refused(query: str) -> None:
-    """Both peers take the `%` for itself; Java's decoder, and so the product, throws.
+    """Both peers take the `%` for itself; Java's URLDecoder throws.
 
     RFC 3986, section 2.1: a `%` starts an escape, and so must itself be sent as `%25`.
     """

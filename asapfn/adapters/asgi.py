@@ -1,126 +1,98 @@
-"""ASGI: public keys are served by it.
+"""ASGI: an application behind tokens, its requests as authentication sees them, and public keys.
 
-Everything is decided when the application is made: each answer lies ready in a table by its path,
-and serving one is a look-up. Nothing private can be asked for, because nothing private is kept.
+`protect` is plain ASGI, so that it serves every framework alike: it looks at the scope before the
+application does, and adds the verified token to it. `key_repository` is an application by itself.
 """
 
-import json
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, Final, NamedTuple
+from asapfn.adapters._asgi_keys import key_repository
+from asapfn.adapters._asgi_types import ASGIApp, Message, Receive, Scope, Send
+from asapfn.adapters._refusal import Refusal, admit, require_scheme
+from asapfn.types import Authenticate, Request
 
-from joserfc.jwk import OctKey
-
-from asapfn.keys import export_jwks, export_public_pem, is_key_id
-from asapfn.types import Key
-
-__all__ = ["ASGIApp", "Message", "Receive", "Scope", "Send", "key_repository"]
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-_JWKS: Final = ".well-known/jwks.json"
-# A key that is published a moment later must not stay unknown for long.
-_UNKNOWN: Final = "public, max-age=20"
+__all__ = ["ASGIApp", "Message", "Receive", "Scope", "Send", "key_repository", "protect", "request"]
 
 
-class _Answer(NamedTuple):
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
+def protect(
+    app: ASGIApp, authenticate: Authenticate, *, scheme: str = "Bearer", optional: bool = False
+) -> ASGIApp:
+    """Let only requests with a good token reach an application.
 
-
-def key_repository(keys: Iterable[Key], *, max_age: int = 300) -> ASGIApp:
-    """Serve public keys: an ASAP key repository, and the same keys as a JWKS.
-
-    Each key is at `/{kid}` as `application/x-pem-file` (ASAP specification, "Public key
-    repository"), all are at `/.well-known/jwks.json` as `application/jwk-set+json` (RFC 7517,
-    section 8.5.2). Both may be cached, and kept as long again while the repository is refreshed or
-    is down. It may be mounted in another application; it takes GET and HEAD, over https or behind
-    what terminates it.
+    The verified `Token` is at `scope["asapfn.token"]`. Other requests are answered here: 401 or
+    403 with `WWW-Authenticate`, 503 with `Retry-After`, as `application/problem+json`. A websocket
+    is refused before it opens. Lifespan messages are passed through.
 
     Args:
-        keys: The keys, each with its key id. Of a private key only the public part is kept.
-        max_age: Seconds a client may keep a key before it asks again.
+        app: The application. Frameworks that add middleware by a function of the application take
+            this one: `app.add_middleware(protect, authenticate=authenticate)` in Starlette and
+            FastAPI.
+        authenticate: Says who sent a request, such as `bearer(verify)`.
+        scheme: The authentication scheme that refusals name.
+        optional: Whether requests without a token reach the application too; it then finds no
+            `asapfn.token`. A bad token is refused all the same.
 
     Returns:
-        An ASGI application. It takes part in the lifespan protocol and refuses websockets.
+        An ASGI application. It raises ValueError for a protocol that is none of http, websocket and
+        lifespan: what has no headers cannot show a token.
 
     Raises:
-        ValueError: If a key is a shared secret, a key id is missing, ill formed or given twice, or
-            `max_age` is negative.
+        ValueError: If `scheme` is not one word.
     """
-    if max_age < 0:
-        raise ValueError("max_age is negative: give seconds from 0")
-    each = list(keys)
-    caching = (
-        f"public, max-age={max_age:d}, "
-        f"stale-while-revalidate={max_age:d}, stale-if-error={max_age:d}"
-    )
-    answers: dict[str, _Answer] = {}
-    for key in each:
-        if isinstance(key, OctKey):
-            raise ValueError("a shared secret cannot be published: give asymmetric keys only")
-        kid = key.kid
-        if kid is None or not is_key_id(kid) or kid == _JWKS:
-            raise ValueError("each key needs a well-formed key id: give it kid= on import")
-        if kid in answers:
-            raise ValueError(f"two keys have the key id {kid!r}")
-        pem = export_public_pem(key).encode("ascii")
-        answers[kid] = _answer(200, "application/x-pem-file", caching, pem)
-    jwks = json.dumps(export_jwks(each)).encode("ascii")
-    answers[_JWKS] = _answer(200, "application/jwk-set+json", caching, jwks)
-    unknown = _answer(404, "text/plain", _UNKNOWN, b"There is no such key.\n")
-    allow = (b"allow", b"GET, HEAD")
-    not_allowed = _answer(405, "text/plain", "no-store", b"Only GET and HEAD are allowed.\n", allow)
+    require_scheme(scheme)
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    async def protected(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _live(receive, send)
-        elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1000})
-        elif scope["type"] != "http":
-            raise ValueError(f"a key repository serves http, not {scope['type']!r}")
-        elif scope["method"] not in ("GET", "HEAD"):
-            await _send(not_allowed, scope, send)
-        else:
-            await _send(answers.get(_path(scope).removeprefix("/"), unknown), scope, send)
+            await app(scope, receive, send)
+            return
+        if scope["type"] not in ("http", "websocket"):
+            raise ValueError(f"protect knows http and websocket, not {scope['type']!r}")
+        outcome = await admit(authenticate, request(scope), scheme, optional)
+        if isinstance(outcome, Refusal):
+            await _refuse(outcome, scope, receive, send)
+            return
+        # A copy: what is added here must not be seen outside (ASGI specification, "Middleware").
+        inner = dict(scope)
+        inner.pop("asapfn.token", None)
+        if outcome is not None:
+            inner["asapfn.token"] = outcome
+        await app(inner, receive, send)
 
-    return app
-
-
-def _answer(
-    status: int, media_type: str, caching: str, body: bytes, *more: tuple[bytes, bytes]
-) -> _Answer:
-    headers = [
-        (b"content-type", media_type.encode("ascii")),
-        (b"content-length", str(len(body)).encode("ascii")),
-        (b"cache-control", caching.encode("ascii")),
-        *more,
-    ]
-    return _Answer(status, headers, body)
+    return protected
 
 
-def _path(scope: Scope) -> str:
-    # `path` holds `root_path` where the application is mounted (ASGI specification, "Connection
-    # scope"); frameworks before that was settled leave it off.
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "").rstrip("/")
-    return path[len(root) :] if path.startswith(f"{root}/") else path
+def request(scope: Scope) -> Request:
+    """The request that an ASGI scope describes, as an `Authenticate` takes it.
+
+    Args:
+        scope: The scope of an http request, or of a websocket's handshake, which is a GET.
+
+    Returns:
+        The request. Its target is the path and query as the server received them, also within an
+        application that is mounted in another; None where the server gives no `raw_path` (ASGI
+        specification, "HTTP Connection Scope"), since encoding `path` anew would only guess. What a
+        proxy took off the path is there only if the server puts it back, as uvicorn does with the
+        `root_path` it is set to.
+    """
+    raw_path = scope.get("raw_path")
+    target = None
+    if raw_path is not None:
+        query = scope.get("query_string") or b""
+        # A byte that is no UTF-8 stays recognizable, and is refused where the target is read.
+        target = (raw_path + b"?" * bool(query) + query).decode("utf-8", "surrogateescape")
+    headers = tuple((name.decode("latin-1"), v.decode("latin-1")) for name, v in scope["headers"])
+    return Request(scope.get("method", "GET"), target, headers)
 
 
-async def _send(answer: _Answer, scope: Scope, send: Send) -> None:
-    # A copy: middleware is free to add to the list it sees.
-    head = {"type": "http.response.start", "status": answer.status, "headers": [*answer.headers]}
-    await send(head)
-    body = b"" if scope["method"] == "HEAD" else answer.body
-    await send({"type": "http.response.body", "body": body})
-
-
-async def _live(receive: Receive, send: Send) -> None:
-    while (await receive())["type"] == "lifespan.startup":
-        await send({"type": "lifespan.startup.complete"})
-    await send({"type": "lifespan.shutdown.complete"})
+async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    kind = "http.response"
+    if scope["type"] == "websocket":
+        await receive()
+        kind = "websocket.http.response"
+        if kind not in (scope.get("extensions") or {}):
+            # The server makes it a 403 (ASGI specification, "Close - send event"); 1008 is
+            # "policy violation" (RFC 6455, section 7.4.1).
+            await send({"type": "websocket.close", "code": 1008})
+            return
+    headers = [(name.lower().encode(), value.encode()) for name, value in refusal.headers]
+    await send({"type": f"{kind}.start", "status": refusal.status, "headers": headers})
+    body = b"" if scope.get("method") == "HEAD" else refusal.body
+    await send({"type": f"{kind}.body", "body": body})

@@ -1,11 +1,30 @@
-"""The command line: one function a command, and what they share."""
+"""The command line: one module a command, and what they share.
 
-import argparse
+Exit codes say what a script needs to know: 0 accepted, 1 rejected, 2 wrong use, 3 unavailable.
+"""
+
+import importlib.metadata
+import io
+import os
+import sys
 from collections.abc import Sequence
 
-import anyio
+from asapfn.cli import (
+    demo,
+    explain,
+    inspect,
+    keygen,
+    publish,
+    qsh,
+    request,
+    token,
+    verify,
+)
+from asapfn.cli.parsing import Parser
+from asapfn.cli.text import safe, without_tokens
+from asapfn.errors import Unavailable
 
-from asapfn.cli import demo
+_COMMANDS = (keygen, publish, token, request, verify, inspect, explain, qsh, demo)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,18 +36,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 accepted, 1 rejected, 2 wrong use, 3 unavailable.
     """
-    parser = argparse.ArgumentParser(
-        prog="asapfn", description="Tokens by which services prove to each other who they are."
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    parser = Parser(
+        prog="asapfn",
+        description="Tokens by which services prove to each other who they are.",
+        epilog="exit codes: 0 accepted, 1 rejected, 2 wrong use, 3 unavailable",
     )
+    version = importlib.metadata.version("asapfn")
+    parser.add_argument("--version", action="version", version=f"asapfn {version}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    command = commands.add_parser(
-        "demo",
-        help="show two services at work, in this process",
-        description="Two services in one process: one publishes a key and signs, the other fetches"
-        " the key over HTTP and verifies. Then what is refused, and why. Nothing is sent out.",
-        epilog="example: asapfn demo",
-    )
-    command.set_defaults(run=demo.run)
-    chosen = parser.parse_args(arguments)
-    code: int = anyio.run(chosen.run)
+    for command in _COMMANDS:
+        command.add_to(commands)
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Who reads has seen enough, as `head` does. What is left to write goes nowhere, so that
+        # Python does not complain of it when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except Unavailable as error:
+        return _complain(f"unavailable: {error}", 3)
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{name}{error.strerror or error}", 2)
+    except ValueError as error:
+        return _complain(str(error), 2)
+
+
+def _complain(message: str, code: int) -> int:
+    sys.stderr.write(f"asapfn: {safe(without_tokens(message))}\n")
     return code

@@ -5,12 +5,12 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final, TextIO
 
-_CODES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32"}
+_CODES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+
+Paint = Callable[[str, str], str]
 
 
-def painter(
-    stream: TextIO = sys.stdout, environ: Mapping[str, str] = os.environ
-) -> Callable[[str, str], str]:
+def painter(stream: TextIO = sys.stdout, environ: Mapping[str, str] = os.environ) -> Paint:
     """Make what colours text for a stream.
 
     Args:
@@ -18,8 +18,8 @@ def painter(
         environ: Where `NO_COLOR` may be set.
 
     Returns:
-        A function of a style (bold, dim, red, green) and a text; it gives the text as it is where
-        colour is not wanted.
+        A function of a style (bold, dim, red, green, yellow) and a text; it gives the text as it
+        is where colour is not wanted.
     """
     if environ.get("NO_COLOR") or not stream.isatty():
         return lambda style, text: text

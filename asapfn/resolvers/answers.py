@@ -4,8 +4,9 @@ The life of an answer, from the moment it is there:
 
     fresh                   served at once
     stale-while-revalidate  one caller asks again and waits; the others are served the old answer
-    stale-if-error          callers wait for a new answer; when the source is down the old one
-                            serves, and the source is left alone for `min_age` seconds
+    stale-if-error          callers wait for a new answer, and get the old one if the source is
+                            down. From then on nobody waits but one caller every `min_age` seconds,
+                            who asks again
     gone                    callers wait for a new answer, or are told `Unavailable`
 
 "No such key" is an answer too. It replaces a good one at once and is remembered for `unknown_for`
@@ -51,7 +52,8 @@ class Tables(NamedTuple, Generic[T]):
     Attributes:
         recall: From a key to its entry, good, unknown or none; it counts as used.
         record: Puts an entry in its place, and gives the newest there is, its own or a newer one.
-        pause: Puts off the next question about a key until a time.
+        pause: Puts off the next question about a good key until a time, since the source is down;
+            while it stays so, the old answer is served to all but who asks.
     """
 
     recall: Callable[[Hashable], Entry[T] | None]
@@ -126,6 +128,7 @@ def tables(max_keys: int) -> Tables[T]:
     def pause(key: Hashable, until: float) -> None:
         with lock:
             if key in good:
-                good[key] = good[key]._replace(retry_at=until)
+                entry = good[key]
+                good[key] = entry._replace(retry_at=until, revalidate_until=entry.error_until)
 
     return Tables(recall, record, pause)

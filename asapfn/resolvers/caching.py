@@ -1,42 +1,25 @@
 """One memo under every key source: fetch once, remember within bounds, survive outages.
 
-What is remembered and for how long is in `answers`; here is who asks. Callers that miss the same
-key share a flight: they queue at its lock, the first one asks, the others take what it brought.
-When the first is cancelled, or refused, the lock passes to the next one, who asks instead: nobody
-hangs, one caller's end is not another's, and no task is started that somebody would have to end.
-
-A flight belongs to its event loop, since a lock cannot wake a task of another one. Answers are
-shared between loops, under a thread lock that is never held across an await. Asking for a key that
-was never seen good costs a miss of the budget.
+What is remembered and for how long is in `answers`; that callers share a question, in `flights`;
+how much asking is allowed, in `budget`. Here is who asks, and when. Answers are shared between
+event loops, under a thread lock that is never held across an await.
 """
 
 import itertools
-import math
 import time
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass, field
-from typing import Final, Generic
+from functools import partial
+from typing import Final
 
-import anyio
-from anyio.lowlevel import current_token
-
-from asapfn.errors import TokenRejected, Unavailable
-from asapfn.resolvers.answers import Answer, T, dated, tables
+from asapfn.errors import Unavailable
+from asapfn.resolvers.answers import Answer, Entry, T, dated, tables
 from asapfn.resolvers.budget import misses
+from asapfn.resolvers.flights import Flights, flights
 from asapfn.types import Caching, Event, Key, Kind, Observe, Resolver, Unverified
 
-ANY_AGE: Final = -math.inf
+NOTHING: Final = object()
 
-LookUp = Callable[[Hashable, Unverified, float], Awaitable[T | None]]
-
-
-@dataclass(slots=True)
-class _Flight(Generic[T]):
-    lock: anyio.Lock = field(default_factory=anyio.Lock)
-    callers: int = 0
-    landed: bool = False
-    value: T | None = None
-    error: Exception | None = None
+LookUp = Callable[[Hashable, Unverified, object], Awaitable[T | None]]
 
 
 def memo(
@@ -45,6 +28,8 @@ def memo(
     caching: Caching,
     clock: Callable[[], float],
     observe: Observe | None,
+    *,
+    admit: Callable[[Unverified], object] = bool,
 ) -> LookUp[T]:
     """Make a memo of what `load` answers.
 
@@ -55,79 +40,74 @@ def memo(
         caching: The bounds.
         clock: A clock in seconds, that never goes back.
         observe: Told of every event but a plain hit.
+        admit: Raises `TokenRejected` for a token that must not ask, before it costs a miss.
 
     Returns:
-        An async function of a key that covers all that `load` reads, the token, and a time: only
-        an answer completed after it will do (`ANY_AGE`: any answer). It gives the value or None.
+        An async function of a key that covers all that `load` reads, the token, and an answer
+        that will not do, so that the source is asked for another (`NOTHING`: any will do). It
+        gives the value or None. A look-up for no token, as `warming` makes it, finds an answer
+        fresh for half of its time only, so that tokens find it fresh for all of it.
     """
     recall, record, pause = tables(caching.max_keys)
-    flights: dict[tuple[object, Hashable], _Flight[T]] = {}
+    shared: Flights[Entry[T]] = flights(source)
     serials = itertools.count()
     spend = misses(caching, clock)
 
-    async def look_up(key: Hashable, unverified: Unverified, after: float) -> T | None:
+    async def look_up(key: Hashable, unverified: Unverified, other_than: object) -> T | None:
         entry, now = recall(key), clock()
-        if entry is not None and now < entry.fresh_until and after < entry.completed:
-            return entry.value
-        place = (current_token(), key)
-        old = None if entry is None or entry.value is None else entry
-        if old is not None:
-            if now < old.retry_at:
-                return excused(key, unverified, after, None)
-            if now < old.revalidate_until and after < old.completed and place in flights:
-                return old.value
-        flight = flights.setdefault(place, _Flight())
-        flight.callers += 1
-        try:
-            async with flight.lock:
-                if not flight.landed:
-                    await ask(flight, key, unverified, known=old is not None)
-        finally:
-            flight.callers -= 1
-            if (flight.landed or flight.callers == 0) and flights.get(place) is flight:
-                del flights[place]
-        if flight.error is not None:
-            return excused(key, unverified, after, flight.error)
-        return flight.value
+        if entry is not None and entry.value is not other_than:
+            due = entry.fresh_until
+            if not unverified.signing_input:
+                due = (entry.completed + due) / 2
+            if now < due:
+                return entry.value
+        admit(unverified)
+        paused = entry is not None and now < entry.retry_at
+        if (
+            entry is not None
+            and entry.value is not other_than
+            and now < entry.revalidate_until
+            and (paused or shared.under_way(key))
+        ):
+            return served(entry, unverified, now)
+        if paused:
+            raise Unavailable(source, "it did not answer, and is left alone for a moment")
+        known = entry is not None and entry.value is not None
+        landed = await shared.join(key, partial(ask, key, unverified, known))
+        if isinstance(landed, Unavailable):
+            return excused(key, unverified, other_than, landed)
+        return landed.value
 
-    async def ask(
-        flight: _Flight[T], key: Hashable, unverified: Unverified, *, known: bool
-    ) -> None:
-        """Ask for all of the flight's callers. Cancelled or refused, it has not landed."""
-        issuer, began, serial = unverified.claims.get("iss", ""), clock(), next(serials)
-        if not known and not spend(issuer, 1):
-            flight.landed, flight.error = True, Unavailable(source, "the budget of misses is spent")
-            return tell("budget_spent", unverified, 0.0)
+    async def ask(key: Hashable, unverified: Unverified, known: bool) -> Entry[T] | Unavailable:
+        """The answer, or the outage, for all; a refusal, which it raises, is for this caller."""
+        began, serial = clock(), next(serials)
+        if not known and not spend(unverified.claims.get("iss", "")):
+            tell("budget_spent", unverified, 0.0)
+            raise Unavailable(source, "the budget of misses is spent")
         try:
             answer = await load(unverified)
-        except TokenRejected:
-            if not known:
-                spend(issuer, -1)
-            raise
-        except Exception as error:
-            flight.landed, flight.error = True, error
-            if not isinstance(error, Unavailable):
-                raise
+        except Unavailable as outage:
             pause(key, clock() + caching.min_age)
-            return tell("unavailable", unverified, clock() - began)
+            tell("unavailable", unverified, clock() - began)
+            return outage
         entry = record(key, dated(answer, serial, began, clock(), caching))
-        flight.landed, flight.value = True, entry.value
         found: Kind = "refreshed" if known else "fetched"
         tell(found if entry.value is not None else "unknown", unverified, clock() - began)
+        return entry
 
     def excused(
-        key: Hashable, unverified: Unverified, after: float, error: Exception | None
+        key: Hashable, unverified: Unverified, other_than: object, outage: Unavailable
     ) -> T | None:
-        """The old value, if the outage excuses its age; else the outage."""
+        """The newest answer, if the outage excuses its age; else the outage."""
         entry, now = recall(key), clock()
-        if error is not None and not isinstance(error, Unavailable):
-            raise Unavailable(source, f"asking failed: {type(error).__name__}") from error
-        if entry is not None and now < entry.error_until and after < entry.completed:
+        if entry is None or entry.value is other_than or now >= entry.error_until:
+            raise Unavailable(*outage.args) from outage
+        return served(entry, unverified, now)
+
+    def served(entry: Entry[T], unverified: Unverified, now: float) -> T | None:
+        if now >= entry.fresh_until:
             tell("stale", unverified, now - entry.fresh_until)
-            return entry.value
-        if error is None:
-            raise Unavailable(source, "it did not answer, and is left alone for a moment")
-        raise Unavailable(*error.args) from error
+        return entry.value
 
     def tell(kind: Kind, unverified: Unverified, seconds: float) -> None:
         if observe is not None:
@@ -172,6 +152,6 @@ def cached(
     look_up = memo(load, "cached", caching, clock, observe)
 
     def resolve(unverified: Unverified) -> Awaitable[Key | None]:
-        return look_up(key(unverified), unverified, ANY_AGE)
+        return look_up(key(unverified), unverified, NOTHING)
 
     return resolve

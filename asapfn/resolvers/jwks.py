@@ -1,7 +1,7 @@
 """Keys from a JSON Web Key Set that is published at a URL (RFC 7517, section 5)."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from asapfn import compact
@@ -9,15 +9,17 @@ from asapfn.algorithms import misfit
 from asapfn.errors import Unavailable
 from asapfn.keys import import_jwk
 from asapfn.resolvers.answers import Answer
-from asapfn.resolvers.caching import ANY_AGE, memo
-from asapfn.types import Caching, Fetch, Key, Observe, Resolver, Unverified
+from asapfn.resolvers.caching import NOTHING, memo
+from asapfn.resolvers.sources import require_https
+from asapfn.types import Caching, Event, Fetch, Key, Observe, Resolver, Unverified
 
 _ACCEPT: Final = "application/jwk-set+json, application/json"
-_PRIVATE: Final = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
+_PRIVATE: Final = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"))
 
 
 class _KeySet(NamedTuple):
     keys: tuple[Key, ...]
+    by_id: Mapping[str | None, Sequence[Key]]
     completed: float
 
 
@@ -47,32 +49,44 @@ def jwks(
         more than one. Members it does not understand, or that are too weak, or not for verifying
         signatures, are passed over. It raises `Unavailable` when the set cannot be had, or holds a
         symmetric or private key, or repeats a member's name.
+
+    Raises:
+        ValueError: If the URL is not plain https.
     """
+    require_https(url)
 
     async def load(unverified: Unverified) -> Answer[_KeySet]:
         document = await fetch(url, _ACCEPT)
         if document.status != 200:
             raise Unavailable(url, f"status {document.status}")
         keys = _public_keys(document.body, url)
+        by_id: dict[str | None, list[Key]] = {}
+        for key in keys:
+            by_id.setdefault(key.kid, []).append(key)
         _, _, _, *ages = document
-        return Answer(_KeySet(keys, clock()), *ages)
+        return Answer(_KeySet(keys, by_id, clock()), *ages)
 
     look_up = memo(load, url, caching, clock, observe)
 
     async def resolve(unverified: Unverified) -> Key | None:
-        key_set = await look_up(url, unverified, ANY_AGE)
+        key_set = await look_up(url, unverified, NOTHING)
         fits = _fitting(key_set, unverified)
         if not fits and key_set is not None and clock() >= key_set.completed + cooldown:
-            fits = _fitting(await look_up(url, unverified, key_set.completed), unverified)
-        return fits[0] if len(fits) == 1 else None
+            fits = _fitting(await look_up(url, unverified, key_set), unverified)
+        if len(fits) == 1:
+            return fits[0]
+        if observe is not None:
+            observe(Event("unknown", url, unverified.header.get("kid", ""), 0.0))
+        return None
 
     return resolve
 
 
 def _fitting(key_set: _KeySet | None, unverified: Unverified) -> list[Key]:
-    kid, algorithm = unverified.header.get("kid"), unverified.header["alg"]
-    keys = () if key_set is None else key_set.keys
-    return [k for k in keys if kid in (None, k.kid) and not misfit(algorithm, k)]
+    kid = unverified.header.get("kid")
+    keys, by_id = ((), {}) if key_set is None else key_set[:2]
+    named = keys if kid is None else by_id.get(kid, ())
+    return [key for key in named if not misfit(unverified.header["alg"], key)]
 
 
 def _public_keys(body: bytes, url: str) -> tuple[Key, ...]:

@@ -4,6 +4,7 @@ A source answers None when there is no such key and raises `Unavailable` when it
 Only `pem_repository` remembers; put `cached` around the others where asking is slow.
 """
 
+import errno
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from joserfc.jwk import OctKey
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import import_pem, import_secret
 from asapfn.resolvers.answers import Answer
-from asapfn.resolvers.caching import ANY_AGE, memo
+from asapfn.resolvers.caching import NOTHING, memo
 from asapfn.resolvers.compose import issuer_of, key_id_of
 from asapfn.types import Caching, Document, Fetch, Key, Observe, Resolver, Unverified
 
@@ -94,6 +95,8 @@ def pem_directory(path: str | Path) -> Resolver:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return None
             raise Unavailable(str(root), type(error).__name__) from error
         return _public_key(data, kid, str(root))
 
@@ -149,10 +152,11 @@ def pem_repository(
             raise outages[0]
         raise Unavailable(" | ".join(bases), "every mirror is unavailable") from outages[-1]
 
-    look_up = memo(load, " | ".join(bases), caching, clock, observe)
+    look_up = memo(load, " | ".join(bases), caching, clock, observe, admit=key_id_of)
 
     def resolve(unverified: Unverified) -> Awaitable[Key | None]:
-        return look_up(key_id_of(unverified), unverified, ANY_AGE)
+        # What is at hand was well formed when it was asked for: looking again would only cost.
+        return look_up(unverified.header.get("kid"), unverified, NOTHING)
 
     return resolve
 
@@ -169,17 +173,33 @@ def mirrors(base_urls: str | Sequence[str]) -> list[str]:
     Raises:
         ValueError: If there is none, or one is not https or has userinfo, a query or a fragment.
     """
-    given = base_urls.split("|") if isinstance(base_urls, str) else base_urls
-    bases = [url.strip() for url in given]
-    for url in bases:
-        parts = urlsplit(url)
-        if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc:
-            raise ValueError("a key repository is an https URL without userinfo")
-        if parts.query or parts.fragment:
-            raise ValueError("a key repository's URL has no query and no fragment")
+    given = [base_urls] if isinstance(base_urls, str) else base_urls
+    bases = [url.strip() for each in given for url in each.split("|")]
     if not bases:
         raise ValueError("a key repository has at least one URL")
+    for url in bases:
+        require_https(url)
+        if "?" in url:
+            raise ValueError("a key repository's URL has no query: key ids are put behind it")
     return [url if url.endswith("/") else url + "/" for url in bases]
+
+
+def require_https(url: str) -> None:
+    """Refuse a URL that keys cannot safely be fetched from.
+
+    Args:
+        url: The URL.
+
+    Raises:
+        ValueError: If it is not https, or has userinfo or a fragment. It is not quoted, since it
+            may hold a password.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc or "#" in url:
+        raise ValueError("keys come from an https URL that has neither userinfo nor fragment")
 
 
 def _answer(

@@ -1,18 +1,25 @@
-"""Keys before they are asked for: plain coroutines, to run where the caller likes."""
+"""Keys before they are asked for: plain coroutines, to run where the caller likes.
 
+They look up keys for no token: by its empty signing input a memo tells, and asks its source again
+when half of a key's freshness is over. So tokens, which use all of it, find the key fresh.
+"""
+
+import contextlib
 from collections.abc import Iterable
-from typing import Never
+from typing import Final, Never
 
 import anyio
 
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Resolver, Unverified
 
+_AT_ONCE: Final = 10
+
 
 async def prefetch(
     resolver: Resolver, key_ids: Iterable[str], *, algorithm: str = "RS256"
 ) -> dict[str, bool]:
-    """Resolve some key ids, so that a resolver that remembers has their keys at hand.
+    """Resolve some key ids, ten at once, so that a resolver that remembers has their keys at hand.
 
     Args:
         resolver: The resolver to warm, such as `profiles.asap.repository(...)`.
@@ -21,16 +28,21 @@ async def prefetch(
 
     Returns:
         For each key id, whether its key was found. A source that is down, or a policy that
-        refuses, counts as not found: warming fails nobody.
+        refuses, counts as not found: warming fails nobody. What else a resolver raises comes in an
+        ExceptionGroup.
     """
-    found: dict[str, bool] = {}
-    for kid in key_ids:
-        header = {"alg": algorithm, "kid": kid}
-        claims = {"iss": kid.rpartition("/")[0]}
-        try:
-            found[kid] = await resolver(Unverified(header, claims, b"", b"")) is not None
-        except (Unavailable, TokenRejected):
-            found[kid] = False
+    found = dict.fromkeys(key_ids, False)
+    places = anyio.CapacityLimiter(_AT_ONCE)
+
+    async def warm(kid: str) -> None:
+        header, claims = {"alg": algorithm, "kid": kid}, {"iss": kid.rpartition("/")[0]}
+        with contextlib.suppress(Unavailable, TokenRejected):
+            async with places:
+                found[kid] = await resolver(Unverified(header, claims, b"", b"")) is not None
+
+    async with anyio.create_task_group() as group:
+        for kid in found:
+            group.start_soon(warm, kid)
     return found
 
 
@@ -42,8 +54,8 @@ async def keep_warm(
     Args:
         resolver: The resolver to keep warm.
         key_ids: The key ids.
-        every: The pause between rounds, in seconds. Keys are asked for again once they are no
-            longer fresh, so let it be well below their `max-age`.
+        every: The pause between rounds, in seconds. Below half of the keys' `max-age` no token
+            waits for its key, as long as the source answers.
         algorithm: The algorithm to ask for, where the resolver minds.
     """
     kids = tuple(key_ids)

@@ -65,6 +65,10 @@ FAULTS = {
         answers(CHUNKED + b"989680\r\n" + LARGE + b"\r\n0\r\n\r\n"),
         "larger than 65536 bytes",
     ),
+    "a length of one byte too many, and no body": (
+        hangs(response(length=65_537)),
+        "larger than 65536 bytes",
+    ),
     "a length beyond all": (
         hangs(response(length=10**19)),
         "larger than 65536 bytes",

@@ -136,7 +136,7 @@ def test_pypi_is_wrong(url: str, theirs: str, ours: str) -> None:
         # Two requests, one hash: whatever is not UTF-8 becomes U+FFFD.
         ("/?a=%FF", "GET&/&a=%EF%BF%BD"),
         ("/?a=%FE", "GET&/&a=%EF%BF%BD"),
-        # A `%` that starts no escape is read in different ways by different parsers; Java's throws.
+        # A `%` that starts no escape: it takes it for itself, where Java's URLDecoder throws.
         ("/?a=%zz", "GET&/&a=%25zz"),
         # Python's urlparse drops line breaks and tabs.
         ("/a\nb?c=\td", "GET&/ab&c=d"),

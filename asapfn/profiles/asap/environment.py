@@ -24,7 +24,7 @@ def signer_from_env(environ: Mapping[str, str] = os.environ) -> Callable[[Names 
             differs from the data URI's. The returned function raises it too, when there is
             neither an audience nor an `ASAP_AUDIENCE`.
     """
-    key = _private_key(_required(environ, "ASAP_PRIVATE_KEY"), environ.get("ASAP_KEY_ID") or None)
+    key = _private_key(environ)
     sign_for = signer(
         _required(environ, "ASAP_ISSUER"), key, subject=environ.get("ASAP_SUBJECT") or None
     )
@@ -76,11 +76,12 @@ def verifier_from_env(
     )
 
 
-def _private_key(text: str, kid: str | None) -> Key:
-    if not text.strip("\"' \n").startswith("data:"):
-        return import_pem(text, kid=kid)
+def _private_key(environ: Mapping[str, str]) -> Key:
+    text = _required(environ, "ASAP_PRIVATE_KEY")
+    if not text.strip("\"'").startswith("data:"):
+        return import_pem(text, kid=_required(environ, "ASAP_KEY_ID"))
     key = import_data_uri(text)
-    if kid not in (None, key.kid):
+    if environ.get("ASAP_KEY_ID", "").strip() not in ("", key.kid):
         raise ValueError("ASAP_KEY_ID differs from the key id in ASAP_PRIVATE_KEY")
     return key
 

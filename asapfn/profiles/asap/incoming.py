@@ -5,9 +5,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from asapfn import checks
 from asapfn.algorithms import ASAP
+from asapfn.profiles._seconds import require_leeway
 from asapfn.resolvers import only_issuers, owned_by_issuer, pem_repository
+from asapfn.resolvers.compose import under_issuer
 from asapfn.types import Caching, Check, Fetch, FirstUse, Names, Observe, Resolver, Token, as_names
-from asapfn.verification import verify
+from asapfn.verification import reader, verify_read
 
 
 def repository(
@@ -32,7 +34,7 @@ def repository(
     Raises:
         ValueError: If there is no URL, or one is not plain https.
     """
-    return owned_by_issuer(pem_repository(base_urls, fetch, caching=caching, observe=observe))
+    return under_issuer(pem_repository(base_urls, fetch, caching=caching, observe=observe))
 
 
 def verifier(
@@ -68,10 +70,12 @@ def verifier(
 
     Raises:
         TypeError: If a name is not a str.
-        ValueError: If there is no audience or no issuer, or `max_lifetime` is over an hour.
+        ValueError: If there is no audience or no issuer, `max_lifetime` is over an hour, or
+            `leeway` is negative or not finite.
     """
     if not 0 < max_lifetime <= 3600:
         raise ValueError("max_lifetime is at most the 3600 seconds of the specification")
+    require_leeway(leeway)
     audiences = as_names(audience, "audience")
     resolve = owned_by_issuer(resolver)
     if issuers is not None:
@@ -80,13 +84,14 @@ def verifier(
     if replay is not None:
         each.append(checks.first_use(replay))
 
-    def verify_token(token: str) -> Awaitable[Token]:
-        return verify(
-            token,
+    read = reader(ASAP)
+
+    async def verify_token(token: str) -> Token:
+        return await verify_read(
+            read(token),
             resolve,
-            *each,
+            each,
             audience=audiences,
-            algorithms=ASAP,
             required=("iss", "jti"),
             leeway=leeway,
             max_lifetime=max_lifetime,

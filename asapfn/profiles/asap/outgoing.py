@@ -140,9 +140,11 @@ def signer(
                 signed.popitem(last=False)
         return token
 
+    # What is wrong is told at once, without using up a moment or an id of the caller's.
+    trial = claims(issuer, "any", subject=subject, lifetime=lifetime, additional=more)
     if not callable(key):
-        make("any", key, now())  # what is wrong with the key or the claims is told at once
         _require_own(issuer, key)
+        sign(trial, key)
     return sign_for
 
 
@@ -217,7 +219,9 @@ def private_key_directory(
         it goes on giving it while the directory cannot be read or its newest file is no key.
 
     Raises:
-        ValueError: If there is no key, or the newest file is not a private key.
+        ValueError: If there is no key, or the newest file is not a private key that `issuer` can
+            sign with, or its name makes no key id.
+        OSError: If the newest file cannot be read.
     """
     folder = Path(path) / issuer
 
@@ -226,6 +230,7 @@ def private_key_directory(
         if not files:
             raise ValueError(f"no *.pem file in {folder}")
         key = import_pem(files[-1].read_bytes(), kid=f"{issuer}/{files[-1].name}")
+        _require_own(issuer, key)
         if not key.is_private:
             raise ValueError(f"{files[-1]} is a public key: signing takes the private one")
         return key

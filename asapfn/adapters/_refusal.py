@@ -1,0 +1,98 @@
+"""Who is let in, and what the others are told, whatever the framework.
+
+An adapter hands a request to `admit` and gets the token, nothing, or a refusal to send. A refusal
+is made from fixed texts alone: a problem detail (RFC 9457) with the reason, and the header that
+belongs to its status.
+"""
+
+import json
+import re
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from asapfn.errors import TokenRejected, Unavailable, challenge
+from asapfn.types import Authenticate, Request, Token
+
+# As long as a source of keys is left alone after it failed (`Caching.min_age`).
+_RETRY_AFTER: Final = "5"
+# A token, as the name of a scheme is one (RFC 9110, sections 5.6.2 and 11.1).
+_SCHEME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+class Refusal(NamedTuple):
+    """An answer that refuses a request.
+
+    Attributes:
+        status: The HTTP status: 401, 403 or 503.
+        headers: Pairs of name and value.
+        body: The body, to be left out of an answer to HEAD.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def require_scheme(scheme: str) -> None:
+    """Refuse what is no name of an authentication scheme.
+
+    Args:
+        scheme: Such as `Bearer` or `JWT`.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if not _SCHEME.fullmatch(scheme):
+        raise ValueError("scheme is one word, such as Bearer or JWT")
+
+
+async def admit(
+    authenticate: Authenticate, request: Request, scheme: str, optional: bool
+) -> Token | Refusal | None:
+    """Decide about a request.
+
+    Args:
+        authenticate: Says who sent it.
+        request: The request.
+        scheme: The authentication scheme to name in a refusal.
+        optional: Whether a token may be missing. A bad one is refused all the same.
+
+    Returns:
+        The verified token; None where there is none and none is needed; else the refusal.
+
+    Raises:
+        TypeError: If `authenticate` gives anything but a `Token`: a forgotten `return` must not
+            let everybody in.
+    """
+    try:
+        token: object = await authenticate(request)
+    except TokenRejected as error:
+        return None if optional and error.reason == "missing_token" else refusal(error, scheme)
+    except Unavailable as error:
+        return refusal(error, scheme)
+    if not isinstance(token, Token):
+        raise TypeError(f"authenticate returned {type(token).__name__}, not a Token")
+    return token
+
+
+def refusal(error: TokenRejected | Unavailable, scheme: str) -> Refusal:
+    """The answer that goes with an error.
+
+    Args:
+        error: Why the request is refused.
+        scheme: The authentication scheme that is expected.
+
+    Returns:
+        The answer. Its body's title is the status's own, as it must be where a problem has no
+        `type` (RFC 9457, section 4.2.1); its reason is the error's, or `unavailable`.
+    """
+    reason = "unavailable"
+    field = ("Retry-After", _RETRY_AFTER)
+    if isinstance(error, TokenRejected):
+        reason = error.reason
+        field = ("WWW-Authenticate", challenge(error, scheme))
+    title = HTTPStatus(error.status).phrase
+    body = json.dumps({"title": title, "status": error.status, "reason": reason}).encode("ascii")
+    media_type, length = "application/problem+json", str(len(body))
+    headers = (("Content-Type", media_type), ("Content-Length", length), field)
+    return Refusal(error.status, headers, body)

@@ -1,0 +1,104 @@
+"""aiohttp: tokens on its client's requests, and before its server's handlers.
+
+Both are middleware, for aiohttp 3.14 and newer. A client's runs on each request that is sent,
+those after a redirect included, so that it sees each URL as it goes out, normalized by yarl.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse, web
+from aiohttp.typedefs import Handler, Middleware
+
+from asapfn.adapters._origins import origin_of, parse_origins
+from asapfn.adapters._refusal import Refusal, admit, require_scheme
+from asapfn.types import Authenticate, Authorize, Names, Request
+
+__all__ = ["client_middleware", "server_middleware"]
+
+# A websocket is opened by a request of HTTP to the same port (RFC 6455, section 3).
+_HTTP: Final = {"ws": "http", "wss": "https"}
+_NAME: Final = "asapfn.token"
+
+
+class _Key(web.RequestKey[Any]):
+    """The key of the token. aiohttp warns of text as a key; by this one text still finds it."""
+
+    def __eq__(self, other: object) -> bool:
+        return other == _NAME
+
+    def __hash__(self) -> int:
+        return hash(_NAME)
+
+
+_TOKEN: Final = _Key(_NAME)
+
+
+def client_middleware(
+    authorize: Authorize | Callable[[str, str], Awaitable[str]], *, origins: Names
+) -> ClientMiddlewareType:
+    """Put an `Authorization` header on a `ClientSession`'s requests to some origins.
+
+    A request to another origin, as after a redirect, gets none; a header that the user set on it
+    is left as it is.
+
+    Args:
+        authorize: Makes the header from the method and the URL as it is sent; it may be async.
+        origins: Where a token may go: `scheme://host[:port]`, one or several. Case does not
+            matter and a default port may be left out. Only where an origin says http is a token
+            sent in the clear. Websockets count as http and https.
+
+    Returns:
+        A middleware for `ClientSession(middlewares=[...])`, or for one of its requests.
+
+    Raises:
+        TypeError: If an origin is not a str.
+        ValueError: If there is no origin, or one has a path, a user, no scheme, or a scheme other
+            than http and https.
+    """
+    allowed = parse_origins(origins)
+
+    async def middleware(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        url = request.url
+        scheme = _HTTP.get(url.scheme, url.scheme)
+        origin = f"{scheme}://{url.host_port_subcomponent}"
+        if origin_of(origin) in allowed:
+            header = authorize(request.method, f"{origin}{url.raw_path_qs}")
+            request.headers["Authorization"] = header if isinstance(header, str) else await header
+        return await handler(request)
+
+    return middleware
+
+
+def server_middleware(authenticate: Authenticate, *, scheme: str = "Bearer") -> Middleware:
+    """Let only requests with a good token reach an application's handlers.
+
+    The verified `Token` is at `request["asapfn.token"]`. Other requests are answered here: 401 or
+    403 with `WWW-Authenticate`, 503 with `Retry-After`, as `application/problem+json`. A websocket
+    is refused before it opens.
+
+    Args:
+        authenticate: Says who sent a request, such as `bearer(verify)`.
+        scheme: The authentication scheme that refusals name.
+
+    Returns:
+        A middleware for `web.Application(middlewares=[...])`.
+
+    Raises:
+        ValueError: If `scheme` is not one word.
+    """
+    require_scheme(scheme)
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        outcome = await admit(authenticate, _request(request), scheme, optional=False)
+        if isinstance(outcome, Refusal):
+            return web.Response(status=outcome.status, headers=outcome.headers, body=outcome.body)
+        request[_TOKEN] = outcome
+        return await handler(request)
+
+    return middleware
+
+
+def _request(request: web.Request) -> Request:
+    return Request(request.method, request.raw_path, tuple(request.headers.items()))

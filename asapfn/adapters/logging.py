@@ -1,0 +1,55 @@
+"""The standard library's logging: what key sources do is written to a logger.
+
+An event has nothing secret in it. What it has of a token is the key id, which a stranger may have
+chosen: it is quoted and cut, so that it makes no lines of its own and fills no disk.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from asapfn.types import Event, Kind, Observe
+
+__all__ = ["observer"]
+
+_MESSAGE: Final = "asapfn: %s: key %s of %s (%.3f s)"
+_LONGEST: Final = 200
+
+# A warning is what an operator should look into.
+_LEVELS: Final[Mapping[Kind, int]] = {
+    "fetched": logging.INFO,
+    "refreshed": logging.DEBUG,
+    "stale": logging.INFO,
+    "unknown": logging.INFO,
+    "budget_spent": logging.WARNING,
+    "unavailable": logging.WARNING,
+}
+
+
+def observer(logger: logging.Logger) -> Observe:
+    """Write a key source's events to a logger.
+
+    Args:
+        logger: The logger. `unavailable` and `budget_spent` are warnings, `refreshed` is for
+            debugging, the others are informational.
+
+    Returns:
+        A function for `observe=`. Each record has the event's members as `asapfn_kind`,
+        `asapfn_source`, `asapfn_key_id` and `asapfn_seconds`, for a formatter that writes JSON.
+    """
+
+    def observe(event: Event) -> None:
+        kind, source, key_id, seconds = event
+        level = _LEVELS[kind]
+        if not logger.isEnabledFor(level):
+            return
+        key_id = ascii(key_id[:_LONGEST])
+        extra = {
+            "asapfn_kind": kind,
+            "asapfn_source": source,
+            "asapfn_key_id": key_id,
+            "asapfn_seconds": seconds,
+        }
+        logger.log(level, _MESSAGE, kind, key_id, source, seconds, extra=extra)
+
+    return observe

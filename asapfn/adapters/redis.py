@@ -1,0 +1,88 @@
+"""Redis, and what speaks its protocol: a token id is used once, across processes and machines.
+
+One command on one key, `SET key 1 NX PX milliseconds`: so it is atomic, and a cluster needs no more
+than any single key does. Only a plain yes of Redis, in time, is an acceptance. Where the answer is
+lost the id may have been kept all the same: the token is refused as `Unavailable` now and as
+replayed later, never taken twice. Clients are typed by what is used of them, so that none need be
+imported here.
+"""
+
+import inspect
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+import anyio
+
+from asapfn.errors import Unavailable
+from asapfn.types import FirstUse
+
+__all__ = ["first_use"]
+
+_SOURCE: Final = "replay store"
+
+
+class Client(Protocol):
+    """What is used of an async client of redis, valkey or coredis, for one server or a cluster."""
+
+    @property
+    def execute_command(self) -> Callable[..., Awaitable[Any]]:
+        """Send any command: only looked at, as it is async in an async client alone."""
+        ...
+
+    @property
+    def set(self) -> Callable[..., Awaitable[Any]]:
+        """Set a key to a value."""
+        ...
+
+
+def first_use(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.0) -> FirstUse:
+    """Make a store that all processes share which share the Redis.
+
+    Args:
+        client: An open client: `redis.asyncio` or `valkey.asyncio` on asyncio, `coredis` on either
+            event loop. It stays the caller's to close.
+        prefix: What the keys begin with. Services that may each take a token once, and share a
+            Redis, have a prefix each.
+        timeout: Seconds for the whole of it: waiting for a connection, making one, and the
+            client's own retries with their pauses.
+
+    Returns:
+        An async function of an id and its life in seconds, which answers True the first time and
+        False while the id lives. It raises `Unavailable` when Redis does not answer in time, does
+        not take writes, or answers anything else than yes or no; also for a life that Redis cannot
+        keep. What a crash of Redis forgets depends on how it is set to persist.
+
+    Raises:
+        TypeError: If the client is not async.
+        ValueError: If the timeout is not positive.
+    """
+    if not inspect.iscoroutinefunction(client.execute_command):
+        raise TypeError("first_use needs an async client: this one's execute_command is not async")
+    if not timeout > 0:
+        raise ValueError("timeout must be positive")
+    only_new: dict[str, Any]
+    used: bool | None
+    # coredis takes NX as a condition and answers True or False; the others as a flag, and answer
+    # True or None.
+    if "condition" in inspect.signature(client.set).parameters:
+        only_new, used = {"condition": b"NX"}, False
+    else:
+        only_new, used = {"nx": True}, None
+
+    async def first_use(token_id: str, ttl_seconds: float) -> bool:
+        try:
+            with anyio.move_on_after(timeout):
+                # Redis knows no life shorter than a millisecond.
+                life = max(1, math.ceil(ttl_seconds * 1000))
+                answer: object = await client.set(prefix + token_id, "1", px=life, **only_new)
+                if answer is True or answer is used:
+                    return answer is True
+                raise Unavailable(_SOURCE, "the answer is neither yes nor no")
+        except Unavailable:
+            raise
+        except Exception as error:
+            raise Unavailable(_SOURCE, type(error).__name__) from error
+        raise Unavailable(_SOURCE, f"no answer within {timeout} seconds")
+
+    return first_use

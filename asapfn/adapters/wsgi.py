@@ -1,0 +1,112 @@
+"""WSGI: an application behind tokens.
+
+A WSGI server's threads know no event loop, and what verifies tokens needs one: it runs in that of a
+portal, `anyio.from_thread.start_blocking_portal()`, which the caller starts and stops. A portal
+lives in a thread, and threads do not outlive a fork: a server that forks its workers must start one
+in each.
+"""
+
+import os
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Final
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from anyio.from_thread import BlockingPortal
+
+from asapfn.adapters._refusal import Refusal, admit, require_scheme
+from asapfn.types import Authenticate, Request
+
+__all__ = ["protect", "request"]
+
+# Servers join a field that comes twice by commas (RFC 3875, section 4.1.18). A comma may also
+# stand within one field's value, but a scheme and its credentials follow only where another begins.
+_NEXT_CREDENTIALS: Final = re.compile(r",[ \t]*(?=$|[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]+[^ \t=])")
+_ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
+
+
+def protect(
+    app: WSGIApplication,
+    authenticate: Authenticate,
+    *,
+    portal: BlockingPortal,
+    scheme: str = "Bearer",
+    optional: bool = False,
+) -> WSGIApplication:
+    """Let only requests with a good token reach an application.
+
+    The verified `Token` is at `environ["asapfn.token"]`. Other requests are answered here: 401 or
+    403 with `WWW-Authenticate`, 503 with `Retry-After`, as `application/problem+json`.
+
+    Args:
+        app: The application.
+        authenticate: Says who sent a request, such as `bearer(verify)`. It runs in the portal's
+            event loop; the clients it uses must have been opened there.
+        portal: A running portal, of this process. It stays the caller's to stop.
+        scheme: The authentication scheme that refusals name.
+        optional: Whether requests without a token reach the application too; it then finds no
+            `asapfn.token`. A bad token is refused all the same.
+
+    Returns:
+        A WSGI application, safe to call from several threads. It raises RuntimeError when the
+        portal is not running, or was started before this process was forked.
+
+    Raises:
+        ValueError: If `scheme` is not one word.
+    """
+    require_scheme(scheme)
+    process = os.getpid()
+
+    def protected(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if os.getpid() != process:
+            # Its event loop stands still here: a call would wait for ever.
+            raise RuntimeError(
+                "the portal is of the process that this one was forked from: start it, and call "
+                "protect, in each worker"
+            )
+        outcome = portal.call(admit, authenticate, request(environ), scheme, optional)
+        if isinstance(outcome, Refusal):
+            start_response(
+                f"{outcome.status} {HTTPStatus(outcome.status).phrase}", list(outcome.headers)
+            )
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [outcome.body]
+        environ.pop("asapfn.token", None)
+        if outcome is not None:
+            environ["asapfn.token"] = outcome
+        return app(environ, start_response)
+
+    return protected
+
+
+def request(environ: WSGIEnvironment) -> Request:
+    """The request that a WSGI environ describes, as an `Authenticate` takes it.
+
+    Args:
+        environ: The environ (PEP 3333).
+
+    Returns:
+        The request. Its target is the path and query as they were sent, that of a mounted
+        application's mount included, from `REQUEST_URI` or `RAW_URI`. It is None where the server
+        gives neither, since `PATH_INFO` is decoded, and encoding it anew would only guess. Two
+        `Authorization` headers, which a server joins, are two again.
+    """
+    headers = []
+    for name, value in environ.items():
+        if name == "HTTP_AUTHORIZATION":
+            headers += [("authorization", each) for each in _NEXT_CREDENTIALS.split(value)]
+        elif name.startswith("HTTP_"):
+            headers.append((name[5:].replace("_", "-").lower(), value))
+        elif name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            headers.append((name.replace("_", "-").lower(), value))
+    target = environ.get("REQUEST_URI") or environ.get("RAW_URI")
+    return Request(environ["REQUEST_METHOD"], target and _as_sent(target), tuple(headers))
+
+
+def _as_sent(uri: str) -> str:
+    # In absolute form a target begins with the origin (RFC 9112, section 3.2.2).
+    origin = _ORIGIN.match(uri)
+    target = uri[origin.end() :] if origin else uri
+    # A native string of WSGI holds bytes. One that is no UTF-8 stays recognizable, and is refused
+    # where the target is read.
+    return target.encode("latin-1").decode("utf-8", "surrogateescape")

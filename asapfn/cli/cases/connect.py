@@ -1,0 +1,78 @@
+"""The case of a Connect token."""
+
+import argparse
+
+from asapfn.checks import context_only
+from asapfn.cli import rules
+from asapfn.cli.cases.case import Case, Clock, request_of
+from asapfn.cli.sources import add_arguments as add_key_arguments
+from asapfn.cli.sources import source
+from asapfn.profiles import connect
+from asapfn.profiles.connect.incoming import for_request
+from asapfn.types import Fetch
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what a Connect token is judged by.
+
+    Args:
+        parser: The command.
+    """
+    add_key_arguments(parser, secret=True)
+    group = parser.add_argument_group("what the token must be")
+    group.add_argument("--method", metavar="METHOD", default="GET", help="default GET")
+    group.add_argument(
+        "--url", metavar="URL", help="of the request, as it was sent; its jwt= may be the token"
+    )
+    group.add_argument("--base-url", metavar="URL", default="", help="the app's own base URL")
+    group.add_argument(
+        "--context", action="store_true", help="a context token, for no request in particular"
+    )
+    group.add_argument(
+        "--audience", metavar="NAME", action="append", help="the app's name; again for another"
+    )
+    group.add_argument("--leeway", metavar="SECONDS", type=float, default=30.0, help="default 30")
+
+
+async def case(
+    options: argparse.Namespace, text: str | None, fetch: Fetch, now: Clock
+) -> Case:
+    """Make the case that a command line describes.
+
+    Args:
+        options: The command line.
+        text: What holds the token, if anything does.
+        fetch: The way to the network.
+        now: The clock.
+
+    Raises:
+        ValueError: If something is missing or cannot be used.
+    """
+    audience, leeway, base_url = options.audience or (), options.leeway, options.base_url
+    if options.url is None and not options.context:
+        raise ValueError("say which request the token is for, by --method and --url; or --context")
+    request = request_of(text, "JWT", options.method, options.url)
+    keys = source(options, fetch, "connect")
+    if options.context:
+        check, wants = context_only(), "context-qsh"
+        authenticate = connect.context_authenticator(
+            keys.resolve, audience=audience, leeway=leeway, now=now
+        )
+    else:
+        check, wants = for_request(options.method, options.url, base_url), "the request's hash"
+        authenticate = connect.authenticator(
+            keys.resolve, base_url=base_url, audience=audience, leeway=leeway, now=now
+        )
+    before = rules.claim_rules(
+        required=("iss", "iat", "exp", "qsh"),
+        audience=lambda claims: frozenset(audience) if audience and "aud" in claims else None,
+        wanted=" or ".join([*audience, "absent"]),
+        leeway=leeway,
+        max_lifetime=None,
+        now=now,
+    )
+    after = [rules.check_rule("request", ("qsh",), wants, check, now)]
+    algorithms = ("HS256", "RS256")
+    return Case(
+        "Connect", "JWT", request, authenticate, algorithms, keys, before, after, now, base_url
+    )

@@ -1,0 +1,132 @@
+"""Where tokens, secrets and keys come from: files, the environment, standard input.
+
+No secret need be on the command line, where every user of the machine can read it and the shell
+remembers it. What names the place of a secret is never repeated in a message, for somebody will
+give the secret itself instead.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from asapfn import compact
+from asapfn.keys import import_data_uri, import_jwk, import_pem, import_secret
+from asapfn.types import Key
+
+WHERE: Final = "a file, - for standard input, or env:NAME for an environment variable"
+
+
+def read_bytes(where: str, what: str) -> bytes:
+    """Read what is somewhere, without the line feed that an editor put at its end.
+
+    Args:
+        where: A file, `-` for standard input, or `env:NAME`.
+        what: What it is, for messages.
+
+    Returns:
+        The bytes.
+
+    Raises:
+        ValueError: If there is nothing, or it cannot be read.
+    """
+    if where.startswith("env:"):
+        data = os.environ.get(where.removeprefix("env:"), "").encode("utf-8", "surrogateescape")
+    elif where == "-":
+        data = sys.stdin.buffer.read()
+    else:
+        try:
+            data = Path(where).read_bytes()
+        except OSError as error:
+            raise ValueError(f"cannot read the {what}: {error.strerror}; give {WHERE}") from None
+    data = data.removesuffix(b"\n").removesuffix(b"\r")
+    if not data:
+        raise ValueError(f"the {what} is empty")
+    return data
+
+
+def read_key(where: str, what: str, kid: str | None) -> Key:
+    """Read a key: PEM, ASAP's data URI, or a JWK.
+
+    Args:
+        where: As for `read_bytes`.
+        what: What it is, for messages.
+        kid: The key id that a PEM is to carry; the others carry their own.
+
+    Returns:
+        The key.
+
+    Raises:
+        ValueError: If it cannot be read, is none of these, or carries another key id than `kid`.
+    """
+    data = read_bytes(where, what)
+    text = data.decode("utf-8", "replace").strip().strip("\"'")
+    if text.startswith("data:"):
+        key: Key = import_data_uri(text)
+    elif text.startswith("{"):
+        key = import_jwk(compact.decode_object(data))
+    else:
+        return import_pem(data, kid=kid)
+    if kid not in (None, key.kid):
+        raise ValueError(f"the {what} carries another key id than --kid")
+    return key
+
+
+def read_secret(where: str) -> Key:
+    """Read a shared secret.
+
+    Args:
+        where: As for `read_bytes`.
+
+    Returns:
+        The secret, as a key for HMAC.
+
+    Raises:
+        ValueError: If it cannot be read, is too short, or is really a key.
+    """
+    return import_secret(read_bytes(where, "secret"))
+
+
+def read_text(where: str) -> str:
+    """Read what holds a token: the argument itself, `-` for standard input, or `@FILE`.
+
+    Args:
+        where: The argument.
+
+    Returns:
+        The text, without white space around it; it may be empty.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    if where == "-":
+        where = sys.stdin.buffer.read().decode("utf-8", "replace")
+    elif where.startswith("@"):
+        where = Path(where[1:]).read_bytes().decode("utf-8", "replace")
+    return where.strip()
+
+
+def authorization(text: str, scheme: str) -> tuple[tuple[str, str], ...]:
+    """The headers of the request that a token came with.
+
+    Args:
+        text: A token; or `SCHEME TOKEN`; or whole lines of a request's head, of which those that
+            say `Authorization:` count. Empty for no token.
+        scheme: The scheme to suppose for a bare token.
+
+    Returns:
+        The `Authorization` headers.
+    """
+    if not text:
+        return ()
+    lines = [line.partition(":") for line in text.splitlines()]
+    headers = [
+        (name.strip(), value.strip())
+        for name, _, value in lines
+        if name.strip().lower() == "authorization"
+    ]
+    if headers:
+        return tuple(headers)
+    first, _, rest = text.partition(" ")
+    named = first.isalpha() and rest
+    return (("Authorization", text if named else f"{scheme} {text}"),)

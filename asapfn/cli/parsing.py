@@ -1,0 +1,80 @@
+"""What the parsers of all commands share: how they show help, and what they keep to themselves."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from asapfn.cli.text import safe, without_tokens
+
+# What `add_subparsers` gives, to which a command adds itself.
+Commands = Any
+Run = Callable[[argparse.Namespace], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose messages repeat no token and no control character of what was typed."""
+
+    def error(self, message: str) -> NoReturn:
+        """Tell of wrong use, and exit with 2."""
+        super().error(safe(without_tokens(message)))
+
+
+def add_command(
+    commands: Commands,
+    name: str,
+    summary: str,
+    description: str,
+    examples: Sequence[str],
+    run: Run | None,
+    *,
+    machine: bool = True,
+) -> argparse.ArgumentParser:
+    """Add a command.
+
+    Args:
+        commands: What it is added to.
+        name: Its name.
+        summary: A few words for the list of commands.
+        description: What it does.
+        examples: Command lines that show how it is used.
+        run: Runs it and gives the exit code; None for one that has commands of its own.
+        machine: Whether it has `--json`.
+
+    Returns:
+        Its parser.
+    """
+    shown = "\n".join(f"  {line}" for line in examples)
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=f"example{'s' * (len(examples) > 1)}:\n{shown}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    if run is not None:
+        parser.set_defaults(run=run)
+        if machine:
+            parser.add_argument("--json", action="store_true", help="answer in JSON, for machines")
+    return parser
+
+
+def add_group(
+    commands: Commands, name: str, summary: str, description: str, examples: Sequence[str]
+) -> Commands:
+    """Add a command that has commands of its own, one a profile.
+
+    Args:
+        commands: What it is added to.
+        name: Its name.
+        summary: A few words for the list of commands.
+        description: What it does.
+        examples: Command lines that show how it is used.
+
+    Returns:
+        What its commands are added to.
+    """
+    parser = add_command(commands, name, summary, description, examples, None)
+    return parser.add_subparsers(
+        title="profiles", metavar="PROFILE", dest="profile", required=True
+    )

@@ -1,0 +1,63 @@
+"""`asapfn qsh`: the canonical form of a request, and its hash."""
+
+import argparse
+import sys
+
+from asapfn.canonical import canonical_request, qsh
+from asapfn.cli.inputs import WHERE, read_bytes
+from asapfn.cli.parsing import Commands, add_command
+from asapfn.cli.style import painter
+from asapfn.cli.text import as_json, safe
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command.
+
+    Args:
+        commands: What it is added to.
+    """
+    parser = add_command(
+        commands,
+        "qsh",
+        "show a request's canonical form and hash",
+        "Show the canonical form of a request, and the hash of it that the claim qsh of a Connect"
+        " token holds.",
+        ("asapfn qsh GET 'https://app.example/jira/issue?b=2&a=1' --base-url /jira",),
+        run,
+    )
+    parser.add_argument("method", metavar="METHOD")
+    parser.add_argument("url", metavar="URL", help="whole, or from the path on, as it is sent")
+    parser.add_argument(
+        "--base-url", metavar="URL", default="", help="of whom it goes to: its path is not hashed"
+    )
+    parser.add_argument(
+        "--form-from",
+        metavar="WHERE",
+        help=f"the form body of a POST or PUT without a query: {WHERE}",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command.
+
+    Args:
+        options: The command line.
+
+    Returns:
+        0.
+
+    Raises:
+        ValueError: If the request is malformed.
+    """
+    form = options.form_from and read_bytes(options.form_from, "form")
+    request = {
+        "method": options.method, "url": options.url, "base_url": options.base_url, "form": form
+    }  # fmt: skip
+    canonical, hashed = canonical_request(**request), qsh(**request)
+    if options.json:
+        sys.stdout.write(as_json({"canonical": canonical, "qsh": hashed}))
+        return 0
+    paint = painter(sys.stdout)
+    sys.stdout.write(f"{paint('bold', 'canonical')}  {safe(canonical)}\n")
+    sys.stdout.write(f"{paint('bold', 'qsh')}        {hashed}\n")
+    return 0

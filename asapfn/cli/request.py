@@ -1,0 +1,175 @@
+"""`asapfn request`: an HTTP request with a token, as curl would send it.
+
+The token goes to the origin of the URL and nowhere else, wherever redirects lead. The status goes to
+standard error, unless the headers are asked for, so that the body can be put through a pipe.
+"""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Final
+
+import anyio
+import httpx
+
+from asapfn.adapters.httpx import request_hook
+from asapfn.cli.parsing import Commands, add_command, add_group
+from asapfn.cli.signers import (
+    add_asap_arguments,
+    add_connect_arguments,
+    asap_authorizer,
+    connect_authorizer,
+)
+from asapfn.cli.style import painter
+from asapfn.cli.text import as_json, safe
+from asapfn.errors import Unavailable
+
+_FORM: Final = "application/x-www-form-urlencoded"
+_HEADER: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command.
+
+    Args:
+        commands: What it is added to.
+    """
+    asap = (
+        "asapfn request asap GET https://billing.example/invoices --issuer orders"
+        " --audience billing --key-directory keys/private"
+    )
+    connect = (
+        "asapfn request connect GET 'https://x.atlassian.net/rest/api/2/myself' --issuer my-app"
+        " --secret-from secret.txt -i"
+    )
+    profiles = add_group(
+        commands,
+        "request",
+        "send an HTTP request with a token",
+        "Send an HTTP request with a token. The exit code says how it was answered: 0 for a status"
+        " below 400, 1 for 400 to 499, 3 for 500 and more or no answer.",
+        (asap, connect),
+    )
+    for name, summary, example, add_arguments in (
+        ("asap", "with an ASAP token", asap, add_asap_arguments),
+        ("connect", "with a Connect token for this request", connect, add_connect_arguments),
+    ):
+        parser = add_command(
+            profiles, name, summary, f"Send an HTTP request {summary}.", (example,), run
+        )
+        parser.add_argument("method", metavar="METHOD")
+        parser.add_argument("url", metavar="URL")
+        parser.add_argument(
+            "-H", "--headers", metavar="'NAME: VALUE'", action="append", default=[], help="a header"
+        )
+        parser.add_argument(
+            "-d", "--data", help="the body; @FILE reads it from a file, @- from standard input"
+        )
+        parser.add_argument("-i", "--include", action="store_true", help="show the headers too")
+        parser.add_argument("-L", "--location", action="store_true", help="follow redirects")
+        parser.add_argument(
+            "--timeout", metavar="SECONDS", type=float, default=30.0, help="default 30"
+        )
+        add_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command.
+
+    Args:
+        options: The command line.
+
+    Returns:
+        0, 1 or 3, by the status of the answer.
+
+    Raises:
+        ValueError: If something is missing or cannot be used.
+        Unavailable: If there is no answer.
+    """
+    headers = _headers(options.headers)
+    body = None if options.data is None else _body(options.data)
+    form = None
+    if body is not None:
+        headers.setdefault("Content-Type", _FORM)
+        is_form = headers["Content-Type"].partition(";")[0].strip().lower() == _FORM
+        form = body if is_form else None
+    try:
+        url = httpx.URL(options.url)
+        origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
+    except httpx.InvalidURL as error:
+        raise ValueError(f"the URL is malformed: {error}") from None
+    if options.profile == "asap":
+        authorize = asap_authorizer(options)
+    else:
+        authorize = connect_authorizer(options, form)
+    hook = request_hook(authorize, origins=origin)
+    request = httpx.Request(options.method, url, headers=headers, content=body)
+
+    async def send() -> httpx.Response:
+        async with httpx.AsyncClient(
+            event_hooks={"request": [hook]},
+            follow_redirects=options.location,
+            timeout=options.timeout,
+        ) as client:
+            return await client.send(request)
+
+    try:
+        response = anyio.run(send)
+    except httpx.HTTPError as error:
+        raise Unavailable(origin, f"{type(error).__name__}: {error}") from error
+    _show(response, options)
+    if response.status_code < 400:
+        return 0
+    return 1 if response.status_code < 500 else 3
+
+
+def _headers(given: list[str]) -> httpx.Headers:
+    pairs = []
+    for line in given:
+        match = _HEADER.fullmatch(line)
+        if match is None:
+            raise ValueError("a header is given as 'NAME: VALUE', in one line")
+        if match[1].lower() == "authorization":
+            raise ValueError("the Authorization header is what this command makes: leave it out")
+        pairs.append((match[1], match[2]))
+    return httpx.Headers(pairs)
+
+
+def _body(data: str) -> bytes:
+    if data == "@-":
+        return sys.stdin.buffer.read()
+    return Path(data[1:]).read_bytes() if data.startswith("@") else data.encode()
+
+
+def _show(response: httpx.Response, options: argparse.Namespace) -> None:
+    status = f"{response.http_version} {response.status_code} {response.reason_phrase}".rstrip()
+    if options.json:
+        answer = {
+            "status": response.status_code,
+            "headers": response.headers.multi_items(),
+            "body": response.text,
+        }
+        sys.stdout.write(as_json(answer))
+        return
+    stream = sys.stdout if options.include else sys.stderr
+    style = "green" if response.status_code < 400 else "red"
+    stream.write(painter(stream)(style, safe(status)) + "\n")
+    if options.include:
+        for name, value in response.headers.multi_items():
+            sys.stdout.write(f"{safe(name)}: {safe(value)}\n")
+        sys.stdout.write("\n")
+    if sys.stdout.isatty():
+        # A server's answer must not act on the terminal either.
+        sys.stdout.write("\n".join(map(safe, _pretty(response).split("\n"))) + "\n")
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(response.content)
+
+
+def _pretty(response: httpx.Response) -> str:
+    try:
+        return json.dumps(response.json(), indent=2, ensure_ascii=False)
+    except ValueError:
+        return response.text.removesuffix("\n")

@@ -1,0 +1,190 @@
+"""Who signs, and with what, as flags say it, for `token` and `request`."""
+
+import argparse
+import json
+import os
+from typing import Any
+
+from asapfn import compact
+from asapfn.cli.inputs import WHERE, read_key, read_secret
+from asapfn.profiles import asap, connect
+from asapfn.profiles.asap import private_key_directory
+from asapfn.signing import sign
+from asapfn.types import Authorize, Key, Names
+
+
+def add_asap_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what an ASAP token is made of.
+
+    Args:
+        parser: The command.
+    """
+    group = parser.add_argument_group("the token; what is left out comes from the environment")
+    group.add_argument("--issuer", metavar="NAME", help="the service that signs (ASAP_ISSUER)")
+    group.add_argument(
+        "--audience",
+        metavar="NAME",
+        action="append",
+        help="the service it is for; again for another (ASAP_AUDIENCE)",
+    )
+    group.add_argument(
+        "--key-directory", metavar="DIR", help="sign with the last of DIR/ISSUER/*.pem by name"
+    )
+    _add_common_arguments(group, 60.0, "ASAP_PRIVATE_KEY", "ASAP_KEY_ID")
+    group.add_argument("--subject", metavar="NAME", help="whom it speaks of (ASAP_SUBJECT)")
+
+
+def add_connect_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what a Connect token is made of.
+
+    Args:
+        parser: The command.
+    """
+    group = parser.add_argument_group("the token")
+    group.add_argument("--issuer", metavar="NAME", required=True, help="the app's key")
+    group.add_argument(
+        "--secret-from", metavar="WHERE", help=f"the shared secret: {WHERE} (ASAPFN_SECRET)"
+    )
+    _add_common_arguments(group, 180.0)
+    group.add_argument(
+        "--base-url", metavar="URL", default="", help="of the product: its path is not hashed"
+    )
+    group.add_argument(
+        "--audience", metavar="NAME", action="append", help="the client key, for Jira, Confluence"
+    )
+    group.add_argument("--subject", metavar="NAME", help="the client key, for Bitbucket")
+
+
+def _add_common_arguments(
+    group: argparse._ArgumentGroup, lifetime: float, key: str = "", kid: str = ""
+) -> None:
+    variables = (f" ({key})" if key else "", f" ({kid})" if kid else "")
+    group.add_argument(
+        "--key-from",
+        metavar="WHERE",
+        help=f"the private key, PEM, data URI or JWK: {WHERE}{variables[0]}",
+    )
+    group.add_argument("--kid", help=f"the key id of a PEM{variables[1]}")
+    group.add_argument(
+        "--lifetime",
+        metavar="SECONDS",
+        type=seconds,
+        default=seconds(f"{lifetime:g}"),
+        help=f"default {lifetime:g}",
+    )
+    group.add_argument(
+        "--claim",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="one more claim, its value JSON or else text; again for another",
+    )
+
+
+def seconds(text: str) -> float:
+    """A number of seconds, an int where it is whole, as claims usually have it.
+
+    Args:
+        text: The number.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    return int(text) if text.isdecimal() else float(text)
+
+
+def asap_authorizer(options: argparse.Namespace) -> Authorize:
+    """Make what signs ASAP tokens.
+
+    Args:
+        options: The command line.
+
+    Returns:
+        An `Authorize`.
+
+    Raises:
+        ValueError: If something is missing or cannot be used.
+    """
+    issuer = options.issuer or os.environ.get("ASAP_ISSUER")
+    if not issuer:
+        raise ValueError("say who signs: --issuer, or ASAP_ISSUER")
+    audience = options.audience or _list(os.environ.get("ASAP_AUDIENCE", ""))
+    if not audience:
+        raise ValueError("say whom the token is for: --audience, or ASAP_AUDIENCE")
+    if options.key_directory is not None and options.key_from is not None:
+        raise ValueError("give --key-directory or --key-from, not both")
+    if options.key_directory is not None:
+        key: Key = private_key_directory(options.key_directory, issuer)()
+    elif options.key_from is not None or os.environ.get("ASAP_PRIVATE_KEY"):
+        kid = options.kid or os.environ.get("ASAP_KEY_ID") or None
+        key = read_key(options.key_from or "env:ASAP_PRIVATE_KEY", "private key", kid)
+    else:
+        raise ValueError("give the key: --key-from, --key-directory, or ASAP_PRIVATE_KEY")
+    return asap.authorizer(
+        issuer,
+        key,
+        audience[0] if len(audience) == 1 else audience,
+        subject=options.subject or os.environ.get("ASAP_SUBJECT") or None,
+        lifetime=options.lifetime,
+        additional=_claims(options.claim),
+    )
+
+
+def connect_authorizer(options: argparse.Namespace, form: str | bytes | None = None) -> Authorize:
+    """Make what signs Connect tokens.
+
+    Args:
+        options: The command line.
+        form: The form body of the requests, if they have one.
+
+    Returns:
+        An `Authorize`.
+
+    Raises:
+        ValueError: If something is missing or cannot be used.
+    """
+    if options.secret_from is not None and options.key_from is not None:
+        raise ValueError("give --secret-from or --key-from, not both")
+    if options.key_from is not None:
+        key: Key = read_key(options.key_from, "private key", options.kid)
+    elif options.secret_from is not None or os.environ.get("ASAPFN_SECRET"):
+        key = read_secret(options.secret_from or "env:ASAPFN_SECRET")
+    else:
+        raise ValueError("give the secret: --secret-from, ASAPFN_SECRET, or a key by --key-from")
+    audience: Names | None = options.audience
+    # What is wrong with the key is for the profile to say.
+    connect.authorizer(options.issuer, key, base_url=options.base_url, lifetime=options.lifetime)
+
+    def authorize(method: str, url: str) -> str:
+        claims = connect.claims(
+            options.issuer,
+            method,
+            url,
+            base_url=options.base_url,
+            audience=audience,
+            subject=options.subject,
+            lifetime=options.lifetime,
+            form=form,
+            additional=_claims(options.claim),
+        )
+        return f"JWT {sign(claims, key)}"
+
+    return authorize
+
+
+def _list(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _claims(given: list[str]) -> dict[str, Any]:
+    claims = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not name or not equals:
+            raise ValueError("a claim is given as NAME=VALUE")
+        try:
+            claims[name] = json.loads(value)
+        except ValueError:
+            claims[name] = value
+    compact.signing_input({}, claims)
+    return claims

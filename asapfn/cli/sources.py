@@ -1,0 +1,125 @@
+"""Where keys are to be found, as flags say it, for `verify` and `explain`."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from asapfn.cli.inputs import WHERE, read_key, read_secret
+from asapfn.errors import Unavailable
+from asapfn.profiles import forge, jitsi
+from asapfn.resolvers import jwks, pem_directory, pem_repository
+from asapfn.types import Document, Fetch, Key, Resolver, Unverified
+
+# A local key set is read by the same rules as a published one, under a name that nobody has.
+_LOCAL: Final = "https://file.invalid/"
+
+
+class Source(NamedTuple):
+    """Where keys are looked for.
+
+    Attributes:
+        resolve: Finds them.
+        name: What it is, for a person.
+    """
+
+    resolve: Resolver
+    name: str
+
+
+def add_arguments(parser: argparse.ArgumentParser, *, secret: bool = False) -> None:
+    """Add the flags that say where keys are.
+
+    Args:
+        parser: The command.
+        secret: Whether a shared secret may be one.
+    """
+    group = parser.add_argument_group("where the key is, one of")
+    group.add_argument(
+        "--repository", metavar="URL", action="append", help="a key repository; again for a mirror"
+    )
+    group.add_argument("--jwks", metavar="URL", help="a key set, at an https URL or in a file")
+    group.add_argument("--key-directory", metavar="DIR", help="a directory with public keys by id")
+    group.add_argument("--public-key", metavar="WHERE", help=f"the one key, PEM or JWK: {WHERE}")
+    if secret:
+        group.add_argument(
+            "--secret-from", metavar="WHERE", help=f"the shared secret: {WHERE} (ASAPFN_SECRET)"
+        )
+
+
+def source(options: argparse.Namespace, fetch: Fetch, profile: str) -> Source:
+    """Make the resolver that the flags ask for.
+
+    Args:
+        options: The command line.
+        fetch: The way to the network.
+        profile: Which tokens are verified: each has a usual place of its keys.
+
+    Returns:
+        The source.
+
+    Raises:
+        ValueError: If there is none or more than one, or it cannot be used.
+    """
+    secret: str | None = getattr(options, "secret_from", None)
+    given = (options.repository, options.jwks, options.key_directory, options.public_key, secret)
+    if sum(each is not None for each in given) > 1:
+        raise ValueError("give one place of keys, not several")
+    if options.jwks is not None:
+        return _key_set(options.jwks, fetch)
+    if options.key_directory is not None:
+        return Source(pem_directory(options.key_directory), options.key_directory)
+    if options.public_key is not None:
+        return _only(read_key(options.public_key, "public key", None), "--public-key")
+    if (
+        secret is None
+        and profile == "connect"
+        and not any(given)
+        and os.environ.get("ASAPFN_SECRET")
+    ):
+        secret = "env:ASAPFN_SECRET"
+    if secret is not None:
+        return _only(read_secret(secret), "the shared secret")
+    if profile == "forge" and not options.repository:
+        keys = forge.keys(fetch, environment=options.environment)
+        return Source(keys, f"the key set of Forge, {options.environment}")
+    urls = " | ".join(options.repository or _repositories())
+    if not urls:
+        raise ValueError("say where the key is: --repository, --jwks, --key-directory, ...")
+    make = jitsi.repository if profile == "jitsi" else pem_repository
+    return Source(make(urls, fetch), urls)
+
+
+def _repositories() -> list[str]:
+    names = ("ASAP_PUBLIC_KEY_REPOSITORY_URL", "ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL")
+    return list(filter(None, map(os.environ.get, names)))
+
+
+def _key_set(where: str, fetch: Fetch) -> Source:
+    if where.startswith("https://"):
+        return Source(jwks(where, fetch), where)
+
+    async def read(url: str, accept: str) -> Document:
+        try:
+            return Document(200, "application/json", Path(where).read_bytes())
+        except OSError as error:
+            raise Unavailable(url, error.strerror or type(error).__name__) from error
+
+    resolver = jwks(_LOCAL, read)
+
+    async def resolve(unverified: Unverified) -> Key | None:
+        try:
+            return await resolver(unverified)
+        except Unavailable as error:
+            raise Unavailable(where, error.args[1]) from error
+
+    return Source(resolve, where)
+
+
+def _only(key: Key, name: str) -> Source:
+    """The one key there is, whatever key id a token names."""
+
+    async def resolve(unverified: Unverified) -> Key | None:
+        return key
+
+    return Source(resolve, name)

@@ -1,0 +1,157 @@
+"""What a token says, as text for a person: nothing in it may act on the terminal.
+
+A token's values are a stranger's. Whatever is not printable, by which a terminal could be told to
+do something or a reader be misled (escapes, text that runs backwards, characters of no width), is
+shown as the escape it is written with in Python and JSON.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+_TOKEN: Final = re.compile(
+    r"([A-Za-z0-9_-]{5})[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{3,}\.[A-Za-z0-9_-]*"
+)
+_UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+# The years 1 to 9999, which is as far as a calendar goes here.
+_FIRST, _LAST = -62_135_596_800, 253_402_300_800
+_BEYOND: Final = 2**63  # no time of any token that is accepted
+
+
+def safe(text: str) -> str:
+    """A text with all that is not printable escaped.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        One line that a terminal prints and does not obey.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def without_tokens(text: str) -> str:
+    """A text in which what looks like a token is cut short, for messages that quote arguments.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The text, of each token no more than five characters.
+    """
+    return _TOKEN.sub(r"\1...", text)
+
+
+def shown(value: Any) -> str:
+    """A JSON value in one line, safe to print; quotes show where a string begins and ends.
+
+    Args:
+        value: The value.
+
+    Returns:
+        Its JSON.
+    """
+    return safe(json.dumps(value, ensure_ascii=False))
+
+
+def as_json(members: Mapping[str, Any]) -> str:
+    """A JSON object for a machine: one line of ASCII, with a line feed.
+
+    Args:
+        members: Its members.
+
+    Returns:
+        The text.
+    """
+    return json.dumps(members) + "\n"
+
+
+def date(moment: float) -> str:
+    """A moment in UTC.
+
+    Args:
+        moment: Seconds since the epoch.
+
+    Returns:
+        Such as `2026-11-24 14:46:03 UTC`.
+    """
+    if not _FIRST <= moment < _LAST:
+        return "beyond the calendar"
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def duration(seconds: float) -> str:
+    """A length of time in its two largest units.
+
+    Args:
+        seconds: The length, from 0.
+
+    Returns:
+        Such as `42 s`, `5 min` or `1 h 12 min`.
+    """
+    left, parts = int(seconds), []
+    for size, unit in _UNITS:
+        count, left = divmod(left, size)
+        if count or parts:
+            parts.append(f"{count} {unit}" if count else "")
+    return " ".join(filter(None, parts[:2])) or "0 s"
+
+
+def in_words(claim: str, moment: float, now: float) -> str:
+    """What a time of a token means now.
+
+    Args:
+        claim: `exp`, `iat` or `nbf`.
+        moment: Its value, in seconds since the epoch.
+        now: The present, likewise.
+
+    Returns:
+        Such as `2026-11-24 14:46:03 UTC, expires in 42 s`.
+    """
+    past, future = {
+        "exp": ("expired {} ago", "expires in {}"),
+        "iat": ("issued {} ago", "issued in {}: in the future"),
+        "nbf": ("valid since {}", "valid in {}: not yet"),
+    }[claim]
+    words = past if moment <= now else future
+    return f"{date(moment)}, {words.format(duration(abs(now - moment)))}"
+
+
+def claim_line(name: str, value: Any, now: float) -> str:
+    """A claim's value, and what it means if it is a time.
+
+    Args:
+        name: The claim.
+        value: Its value.
+        now: The present, in seconds since the epoch.
+
+    Returns:
+        The text.
+    """
+    text = shown(value)
+    if name in ("exp", "iat", "nbf") and type(value) in (int, float) and abs(value) < _BEYOND:
+        text += f"  {in_words(name, value, now)}"
+    return text
+
+
+def members_as_lines(members: Mapping[str, Any], now: float, indent: str = "  ") -> list[str]:
+    """A header or claims, one line a member.
+
+    Args:
+        members: The members.
+        now: The present, in seconds since the epoch.
+        indent: What to begin each line with.
+
+    Returns:
+        The lines, names padded to one width.
+    """
+    names = {name: safe(name) for name in members}
+    width = min(max(map(len, names.values()), default=0), 24)
+    return [
+        f"{indent}{names[name]:<{width}}  {claim_line(name, value, now)}"
+        for name, value in members.items()
+    ]

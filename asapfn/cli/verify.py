@@ -1,0 +1,155 @@
+"""`asapfn verify`: is this token good?"""
+
+import argparse
+import math
+import sys
+import time
+from typing import Any
+
+import anyio
+import httpx
+
+from asapfn.adapters.httpx import fetcher
+from asapfn.cli.cases import PROFILES, judge
+from asapfn.cli.inputs import read_text
+from asapfn.cli.parsing import Commands, add_command, add_group
+from asapfn.cli.style import painter
+from asapfn.cli.text import as_json, date, members_as_lines, safe
+from asapfn.errors import DESCRIPTIONS, TokenRejected, Unavailable
+from asapfn.types import Token
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command.
+
+    Args:
+        commands: What it is added to.
+    """
+    examples = [f"asapfn verify {name} {each.example}" for name, each in PROFILES.items()]
+    profiles = add_group(
+        commands,
+        "verify",
+        "verify a token",
+        "Verify a token as a service would. The exit code says whether it is good.",
+        examples,
+    )
+    for (name, profile), example in zip(PROFILES.items(), examples, strict=True):
+        parser = add_command(
+            profiles, name, profile.title, f"Verify {profile.title}.", (example,), run
+        )
+        add_token_argument(parser)
+        profile.add_arguments(parser)
+
+
+def add_token_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the token.
+
+    Args:
+        parser: The command.
+    """
+    parser.add_argument(
+        "token",
+        metavar="TOKEN",
+        nargs="?",
+        help="the token, - to read it from standard input, or @FILE; it may stand behind its"
+        " scheme, or in the lines of a request's head",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command.
+
+    Args:
+        options: The command line.
+
+    Returns:
+        0 if the token is accepted, 1 if it is rejected, 3 if nobody could tell.
+
+    Raises:
+        ValueError: If something is missing or cannot be used.
+    """
+    text = None if options.token is None else read_text(options.token)
+    verdict = anyio.run(_judge, options, text)
+    if options.json:
+        sys.stdout.write(as_json(verdict_as_members(verdict)))
+    else:
+        _show(verdict)
+    return exit_code(verdict)
+
+
+async def _judge(
+    options: argparse.Namespace, text: str | None
+) -> Token | TokenRejected | Unavailable:
+    make = PROFILES[options.profile].case
+    async with httpx.AsyncClient() as client:
+        return await judge(await make(options, text, fetcher(client), time.time))
+
+
+def exit_code(verdict: Token | TokenRejected | Unavailable) -> int:
+    """The exit code that tells a verdict.
+
+    Args:
+        verdict: The verdict.
+    """
+    if isinstance(verdict, Token):
+        return 0
+    return 1 if isinstance(verdict, TokenRejected) else 3
+
+
+def verdict_as_members(verdict: Token | TokenRejected | Unavailable) -> dict[str, Any]:
+    """A verdict as JSON has it.
+
+    Args:
+        verdict: The verdict.
+    """
+    if isinstance(verdict, Token):
+        until = verdict.usable_until if verdict.usable_until < math.inf else None
+        return {
+            "outcome": "accepted",
+            "header": dict(verdict.header),
+            "claims": verdict.claims,
+            "usable_until": until,
+        }
+    if isinstance(verdict, Unavailable):
+        return {
+            "outcome": "unavailable",
+            "source": verdict.source,
+            "detail": verdict.args[1],
+            "status": verdict.status,
+        }
+    return {
+        "outcome": "rejected",
+        "reason": verdict.reason,
+        "detail": verdict.args[1],
+        "claim": verdict.claim,
+        "status": verdict.status,
+    }
+
+
+def verdict_in_words(verdict: Token | TokenRejected | Unavailable) -> tuple[str, str]:
+    """A verdict for a person: the one word, and the rest.
+
+    Args:
+        verdict: The verdict.
+    """
+    if isinstance(verdict, Token):
+        until = verdict.usable_until
+        return "accepted", f"until {date(until)}" if until < math.inf else "for ever: it has no exp"
+    if isinstance(verdict, Unavailable):
+        return "unavailable", safe(str(verdict))
+    about = f" ({verdict.claim})" if verdict.claim else ""
+    detail = f": {verdict.args[1]}" if verdict.args[1] else ""
+    return "rejected", safe(f"{verdict.reason}{about}. {DESCRIPTIONS[verdict.reason]}{detail}.")
+
+
+def _show(verdict: Token | TokenRejected | Unavailable) -> None:
+    paint = painter(sys.stdout)
+    word, rest = verdict_in_words(verdict)
+    style = {"accepted": "green", "rejected": "red", "unavailable": "yellow"}[word]
+    sys.stdout.write(f"{paint(style, word)}  {rest}\n")
+    if isinstance(verdict, Token):
+        for title, members in (("header", verdict.header), ("claims", verdict.claims)):
+            lines = members_as_lines(members, verdict.verified_at)
+            sys.stdout.write("\n".join([paint("bold", title), *lines]) + "\n")
+    else:
+        sys.stdout.write(paint("dim", "asapfn explain, with the same arguments, shows each rule\n"))

@@ -1,0 +1,34 @@
+"""Atlassian Connect: tokens between an app and a product, each bound to one request by its `qsh`.
+
+When an app is installed, the product tells it a secret; both sign with it afterwards. `install`
+takes that first call, `outgoing` signs the app's requests, `incoming` verifies the product's, and
+`impersonation` asks for a token in a user's name. `hosts` knows which host is which environment.
+"""
+
+from asapfn.profiles.connect.hosts import (
+    FEDRAMP_HOSTS,
+    FEDRAMP_STAGING_HOSTS,
+    PRODUCTION_HOSTS,
+    STAGING_HOSTS,
+)
+from asapfn.profiles.connect.impersonation import authorization_server, impersonation_assertion
+from asapfn.profiles.connect.incoming import authenticator, context_authenticator
+from asapfn.profiles.connect.install import install_keys, verify_install
+from asapfn.profiles.connect.installation import Installation
+from asapfn.profiles.connect.outgoing import authorizer, claims
+
+__all__ = [
+    "FEDRAMP_HOSTS",
+    "FEDRAMP_STAGING_HOSTS",
+    "PRODUCTION_HOSTS",
+    "STAGING_HOSTS",
+    "Installation",
+    "authenticator",
+    "authorization_server",
+    "authorizer",
+    "claims",
+    "context_authenticator",
+    "impersonation_assertion",
+    "install_keys",
+    "verify_install",
+]

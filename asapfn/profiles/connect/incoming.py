@@ -1,0 +1,197 @@
+"""Connect, the receiving side: where the token is, and which request it must be for.
+
+An endpoint takes one kind of token. Those of the product carry the hash of their request; context
+tokens, which a page in the browser sends, carry a fixed text instead. Whoever takes either lets a
+context token, which scripts can read, pass for a request of the product: so there is one maker for
+each kind and none for both.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+from urllib.parse import unquote_plus
+
+from asapfn.canonical import qsh
+from asapfn.checks import context_only, request_matches
+from asapfn.errors import TokenRejected
+from asapfn.profiles._seconds import require_leeway
+from asapfn.types import Authenticate, Check, Names, Request, Resolver, Token, as_names
+from asapfn.verification import credentials, reader, verify_read
+
+# Both at once: the key that the resolver finds decides which of the two holds, since neither takes
+# the other's type of key.
+_ALGORITHMS: Final = ("HS256", "RS256")
+_REQUIRED: Final = ("iss", "iat", "exp", "qsh")
+
+
+def authenticator(
+    resolver: Resolver,
+    *,
+    base_url: str,
+    audience: Names = (),
+    leeway: float = 30.0,
+    now: Callable[[], float] = time.time,
+) -> Authenticate:
+    """Say who sent a request, by a token that was made for this very request.
+
+    The token is in `Authorization: JWT <token>`, or in the query as `jwt`. What was hashed is the
+    query: a request whose parameters are in a form body, with no query, is a `request_mismatch`
+    here. For that compose `verify` with `checks.request_matches(..., form=body)`.
+
+    Args:
+        resolver: Finds the sender's key: `shared_secrets(...)` for HS256, a resolver of public
+            keys for RS256. The latter must say whose key it is, as `by_issuer` does, where more
+            than one sender has a key.
+        base_url: The app's base URL; its path is no part of the `qsh`.
+        audience: Names of the app. A token need not have an `aud`, but one that has must name one
+            of these.
+        leeway: Seconds by which clocks may differ.
+        now: The clock, seconds since the epoch.
+
+    Returns:
+        A function from an incoming request to its verified token; its `iss` is the tenant's client
+        key. It raises TokenRejected and Unavailable; `request_mismatch` also for a target that is
+        malformed. It raises ValueError when the server gives no raw target.
+
+    Raises:
+        TypeError: If a name is not a str.
+        ValueError: If the base URL is malformed, or the leeway negative or not finite.
+    """
+    qsh("GET", "/", base_url=base_url)
+    verify_token = _verifier(resolver, audience, leeway, now)
+
+    async def authenticate(request: Request) -> Token:
+        target = raw_target(request)
+        return await verify_token(
+            _token(request, target), for_request(request.method, target, base_url)
+        )
+
+    return authenticate
+
+
+def context_authenticator(
+    resolver: Resolver,
+    *,
+    audience: Names = (),
+    leeway: float = 30.0,
+    now: Callable[[], float] = time.time,
+) -> Authenticate:
+    """Say who sent a request, by a context token: its `qsh` is the fixed text `context-qsh`.
+
+    Such a token is good for every request to every endpoint that takes it, until it expires. Give
+    this to the endpoints that the app's own pages call, and to no other.
+
+    Args:
+        resolver: As for `authenticator`, like the rest.
+        audience: See `authenticator`.
+        leeway: See `authenticator`.
+        now: See `authenticator`.
+
+    Returns:
+        A function from an incoming request to its verified token. It raises TokenRejected and
+        Unavailable. Where the server gives no raw target, only the header is looked at.
+
+    Raises:
+        TypeError: If a name is not a str.
+        ValueError: If the leeway is negative or not finite.
+    """
+    verify_token = _verifier(resolver, audience, leeway, now)
+
+    async def authenticate(request: Request) -> Token:
+        return await verify_token(_token(request, request.target or ""), context_only())
+
+    return authenticate
+
+
+def raw_target(request: Request) -> str:
+    """The request's target, which a `qsh` was computed over.
+
+    Args:
+        request: The request.
+
+    Returns:
+        Its target.
+
+    Raises:
+        ValueError: If there is none. Encoding the path anew would only guess at what was sent.
+    """
+    if request.target is None:
+        raise ValueError(
+            "a qsh is over the target as it was sent, and this server does not say it: use an ASGI"
+            " server that sets `raw_path`, or set the WSGI server to pass RAW_URI or REQUEST_URI"
+        )
+    return request.target
+
+
+def query_tokens(target: str) -> list[str]:
+    """The values of the query's parameter `jwt`, in exactly that case, decoded.
+
+    Args:
+        target: The path and query as they were sent.
+
+    Returns:
+        The values: none, one, or more than one.
+    """
+    query = target.partition("#")[0].partition("?")[2]
+    pairs = [pair.partition("=") for pair in query.split("&")]
+    # Decoded as the canonical request does it, so that what is taken for the token here is what is
+    # left out of the hash there.
+    return [unquote_plus(value) for name, _, value in pairs if unquote_plus(name) == "jwt"]
+
+
+def for_request(method: str, target: str, base_url: str) -> Callable[[Token], None]:
+    """Make the check that a token is for a request that was sent to us, be it malformed.
+
+    Args:
+        method: The request's method.
+        target: Its target.
+        base_url: The app's base URL, well formed.
+
+    Returns:
+        A check that rejects with `missing_claim` or `request_mismatch`.
+    """
+
+    def check(token: Token) -> None:
+        try:
+            matches = request_matches(method, target, base_url=base_url)
+        except ValueError as error:
+            raise TokenRejected("request_mismatch", str(error), claim="qsh") from None
+        matches(token)
+
+    return check
+
+
+def _token(request: Request, target: str) -> str:
+    tokens = query_tokens(target)
+    try:
+        tokens.append(credentials(request, "JWT"))
+    except TokenRejected as error:
+        if error.reason != "missing_token" or not tokens:
+            raise
+    if len(tokens) > 1:
+        raise TokenRejected("ambiguous_token", "more than one in header and query together")
+    return tokens[0]
+
+
+def _verifier(
+    resolver: Resolver, audience: Names, leeway: float, now: Callable[[], float]
+) -> Callable[[str, Check], Awaitable[Token]]:
+    require_leeway(leeway)
+    audiences = as_names(audience, "audience") if audience else frozenset[str]()
+
+    read = reader(_ALGORITHMS)
+
+    def verify_token(token: str, check: Check) -> Awaitable[Token]:
+        unverified = read(token)
+        return verify_read(
+            unverified,
+            resolver,
+            [check],
+            # One that is there must be ours, of which there may be none; none need be there.
+            audience=audiences if "aud" in unverified.claims else None,
+            required=_REQUIRED,
+            leeway=leeway,
+            now=now,
+        )
+
+    return verify_token

@@ -1,0 +1,147 @@
+"""Connect's signed install and uninstall: the call that tells an app its tenant's secret.
+
+The token is signed by Atlassian with a key of the product's environment. Which environment that is
+follows from the product's host, and the host is in the body, which nothing signs: so the tables of
+hosts are the whole of the trust, and a host in none of them is refused.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final
+
+from asapfn.canonical import qsh
+from asapfn.checks import claim_equals
+from asapfn.errors import TokenRejected
+from asapfn.profiles._seconds import require_leeway
+from asapfn.profiles.connect.hosts import PRODUCTION_HOSTS, Hosts, find, require_patterns
+from asapfn.profiles.connect.incoming import for_request, query_tokens, raw_target
+from asapfn.profiles.connect.installation import Installation, read_installation
+from asapfn.resolvers import first_of, pem_repository
+from asapfn.types import Caching, Fetch, Names, Request, Resolver, Token, as_names
+from asapfn.verification import credentials, verify
+
+_ALGORITHMS: Final = ("RS256",)
+
+
+def install_keys(
+    fetch: Fetch, *, hosts: Hosts = PRODUCTION_HOSTS, caching: Caching = Caching()
+) -> Callable[[str], Resolver]:
+    """Find the keys that installs are signed with, by the product's URL.
+
+    Args:
+        fetch: The way to the network, such as `adapters.httpx.fetcher(client)`.
+        hosts: Patterns of hosts, in lower case, and the https URLs where their keys are; a port
+            other than 443 is part of a pattern, and `*` is exactly one label. Production alone by
+            default: a key of staging must never install into a production app. To trust more, say
+            so: `{**PRODUCTION_HOSTS, **FEDRAMP_HOSTS}`.
+        caching: How long and how much to remember, and how often to ask.
+
+    Returns:
+        A function from a product's base URL to the resolver of its environment, which is made once
+        and shared; it raises TokenRejected `issuer_not_allowed` for a host in no table. The second
+        URL is asked also where the first has no such key. Make one for the process.
+
+    Raises:
+        ValueError: If the table is empty, a pattern is none, or a URL is not plain https.
+    """
+    require_patterns(hosts)
+    table = {
+        pattern: (urls,) if isinstance(urls, str) else tuple(urls)
+        for pattern, urls in hosts.items()
+    }
+    resolvers = {
+        urls: first_of(
+            *(pem_repository(url, fetch, media_types=None, caching=caching) for url in urls)
+        )
+        for urls in set(table.values())
+    }
+
+    def keys_of(product_url: str) -> Resolver:
+        urls = find(table, product_url)
+        if urls is None:
+            raise TokenRejected("issuer_not_allowed", "the product's host is in no table of ours")
+        return resolvers[urls]
+
+    return keys_of
+
+
+async def verify_install(
+    request: Request,
+    body: bytes,
+    keys: Callable[[str], Resolver],
+    *,
+    base_urls: Names,
+    leeway: float = 30.0,
+    now: Callable[[], float] = time.time,
+) -> Installation:
+    """Verify that an install or uninstall was sent by the product it is about.
+
+    What the token proves is who sends, for which `clientKey`, and to which method, path and query.
+    The rest of the body, `sharedSecret` and `baseUrl` among it, no signature covers: it rests on
+    TLS. Replace a tenant's secret only by what this function has returned.
+
+    Args:
+        request: The request. The token is in its header, `Authorization: JWT <token>`.
+        body: Its body, as it was sent.
+        keys: From a product's URL to its resolver: `install_keys(...)`.
+        base_urls: The app's base URL, or its base URLs. The token's `aud` must name one, a slash at
+            the end aside, and its `qsh` is taken below that one.
+        leeway: Seconds by which clocks may differ.
+        now: The clock, seconds since the epoch.
+
+    Returns:
+        What the body says. Answer 200 or 204.
+
+    Raises:
+        TokenRejected: As `verify` for RS256; `request_mismatch`; `invalid_claim` where `iss` is
+            not the body's `clientKey`; `issuer_not_allowed` for a product in no table;
+            `ambiguous_token` for a token in the query; and for the body `malformed` and
+            `unsuitable_key`.
+        Unavailable: If the key hosts did not answer.
+        TypeError: If the body is not bytes, or a base URL not a str.
+        ValueError: If there is no base URL, one is malformed, the leeway is negative or not finite,
+            or the server gives no raw target.
+
+    Source: Atlassian Connect, "Security for Connect apps", "Validating installation lifecycle
+    requests".
+    """
+    require_leeway(leeway)
+    bases = {url.removesuffix("/") for url in as_names(base_urls, "base_urls")}
+    for base in bases:
+        if "://" not in base:
+            raise ValueError("a base URL of the app is whole: https://host, perhaps with a path")
+        qsh("POST", "/", base_url=base)
+    target = raw_target(request)
+    token = credentials(request, "JWT")
+    if query_tokens(target):
+        raise TokenRejected("ambiguous_token", "an install's token is in the header alone")
+    installation = read_installation(body)
+    await verify(
+        token,
+        keys(installation.base_url),
+        claim_equals("iss", installation.client_key),
+        _made_for(request.method, target, bases),
+        audience=[base + slash for base in bases for slash in ("", "/")],
+        algorithms=_ALGORITHMS,
+        required=("iss", "exp", "qsh"),
+        leeway=leeway,
+        now=now,
+    )
+    return installation
+
+
+def _made_for(method: str, target: str, bases: Iterable[str]) -> Callable[[Token], None]:
+    """The check of the `qsh`, below those of our base URLs that the token names."""
+
+    def check(token: Token) -> None:
+        audience = token.claims["aud"]
+        named = {audience} if isinstance(audience, str) else set(audience)
+        *others, last = [base for base in bases if not named.isdisjoint((base, f"{base}/"))]
+        for base in others:
+            with suppress(TokenRejected):
+                for_request(method, target, base)(token)
+                return
+        for_request(method, target, last)(token)
+
+    return check

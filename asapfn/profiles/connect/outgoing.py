@@ -1,0 +1,125 @@
+"""Connect, the sending side: claims with the computed `qsh`, and the `Authorization` header."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from asapfn.algorithms import default_algorithm
+from asapfn.canonical import qsh
+from asapfn.profiles._seconds import require_lifetime
+from asapfn.signing import sign
+from asapfn.types import Authorize, Key, Names, as_names
+
+_OURS: Final = frozenset(("iss", "sub", "aud", "iat", "exp", "qsh"))
+
+
+def claims(
+    issuer: str,
+    method: str,
+    url: str,
+    *,
+    base_url: str = "",
+    audience: Names | None = None,
+    subject: str | None = None,
+    lifetime: float = 180,
+    form: str | bytes | None = None,
+    additional: Mapping[str, Any] | None = None,
+    now: Callable[[], float] = time.time,
+) -> dict[str, Any]:
+    """The claims of a Connect token for one request (Connect, "Understanding JWT").
+
+    Args:
+        issuer: Who signs: the app's key, or in a product its client key.
+        method: The HTTP method.
+        url: The URL the request goes to, as it is sent.
+        base_url: The base URL of whom it goes to; its path is no part of the `qsh`.
+        audience: Whom the token is for: the client key, for Jira and Confluence.
+        subject: Whom it speaks of: the client key, for Bitbucket.
+        lifetime: Seconds until it expires.
+        form: A form body, which stands in for an empty query of a POST or PUT.
+        additional: More claims.
+        now: The clock, seconds since the epoch.
+
+    Returns:
+        The claims, ready for `sign`. `aud` is always a list.
+
+    Raises:
+        TypeError: If a name or a URL is not a str.
+        ValueError: If the URL or the base URL is malformed, the lifetime is out of bounds, or
+            `additional` holds a claim that is set here.
+    """
+    require_lifetime(lifetime)
+    if additional is not None and not _OURS.isdisjoint(additional):
+        raise ValueError(f"additional claims must not be among {', '.join(sorted(_OURS))}")
+    issued = int(now())
+    made: dict[str, Any] = {
+        "iss": issuer,
+        "iat": issued,
+        "exp": issued + lifetime,
+        "qsh": qsh(method, url, base_url=base_url, form=form),
+    }
+    if audience is not None:
+        made["aud"] = sorted(as_names(audience, "audience"))
+    if subject is not None:
+        made["sub"] = subject
+    return made | dict(additional or {})
+
+
+def authorizer(
+    issuer: str,
+    key: Key,
+    *,
+    base_url: str,
+    audience: Names | None = None,
+    subject: str | None = None,
+    lifetime: float = 180,
+    now: Callable[[], float] = time.time,
+) -> Authorize:
+    """Make what gives requests to one product their `Authorization` header.
+
+    The host is no part of a `qsh`: whoever receives the token could use it at the product. Let it
+    go to the product's origin alone, as `origins=` of the adapters does.
+
+    Args:
+        issuer: The app's key.
+        key: The secret that is shared with the product, from `import_secret`, for HS256; or an RSA
+            private key that carries its key id, for RS256.
+        base_url: The product's base URL.
+        audience: The product's client key, for Jira and Confluence.
+        subject: The product's client key, for Bitbucket.
+        lifetime: Seconds until a token expires.
+        now: The clock, seconds since the epoch.
+
+    Returns:
+        A function of a method and a URL, as they are sent, that gives `JWT <token>`. It raises
+        ValueError for a URL that is malformed. A request whose parameters are in a form body, with
+        no query, needs `claims(..., form=...)` and `sign` instead.
+
+    Raises:
+        TypeError: If a name is not a str.
+        ValueError: If the base URL is malformed, the lifetime is not positive, or the key cannot
+            sign by HS256, or by RS256 with a key id.
+    """
+    if default_algorithm(key) not in ("HS256", "RS256"):
+        raise ValueError("Connect signs with a shared secret (HS256) or an RSA key (RS256)")
+    if default_algorithm(key) == "RS256" and key.kid is None:
+        raise ValueError("an RSA key needs its key id: give it kid= on import")
+
+    def make(method: str, url: str, clock: Callable[[], float]) -> str:
+        made = claims(
+            issuer,
+            method,
+            url,
+            base_url=base_url,
+            audience=audience,
+            subject=subject,
+            lifetime=lifetime,
+            now=clock,
+        )
+        return f"JWT {sign(made, key)}"
+
+    def authorize(method: str, url: str) -> str:
+        return make(method, url, now)
+
+    make("GET", "/", time.time)  # what is wrong is told at once
+    return authorize

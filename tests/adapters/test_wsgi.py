@@ -1,0 +1,335 @@
+import contextlib
+import io
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import anyio
+import httpx
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from keyring import key_for
+from servers import serving, trusting
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.serving import WSGIRequestHandler as QuietHandler
+from werkzeug.serving import make_server as make_threaded_server
+
+from asapfn import Request, Token, TokenRejected, Unavailable, bearer
+from asapfn.adapters.wsgi import protect, request
+from asapfn.profiles import asap, connect
+from asapfn.resolvers import keys_by_id
+
+KEYS = [key_for("ES256", issuer) for issuer in ("issuer", "other")]
+VERIFY = asap.verifier(keys_by_id(KEYS), "service", issuers=["issuer", "other"])
+AUTHENTICATE = bearer(VERIFY)
+SIGN = {key.kid: asap.signer(str(key.kid).partition("/")[0], key) for key in KEYS}
+
+
+def good(issuer: str = "issuer") -> dict[str, str]:
+    return {"Authorization": f"Bearer {SIGN[f'{issuer}/ES256.pem']('service')}"}
+
+
+async def unavailable(request: Request) -> Token:
+    raise Unavailable("keys")
+
+
+def app(environ: Any, start_response: Any) -> list[bytes]:
+    """Say who called."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    token = environ.get("asapfn.token")
+    return [(token.claims["iss"] if token else "nobody").encode()]
+
+
+class Targets:
+    """An application that keeps the requests it was asked."""
+
+    def __init__(self) -> None:
+        self.seen: list[Request] = []
+
+    def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
+        self.seen.append(request(environ))
+        start_response("204 No Content", [])
+        return []
+
+
+class Quiet(QuietHandler):
+    def log(self, *args: Any) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def wsgi_server(app: Any) -> Iterator[str]:
+    """Serve a WSGI application over TLS, each request in a thread of its own."""
+    server = make_threaded_server(
+        "127.0.0.1", 0, app, threaded=True, request_handler=Quiet, ssl_context=serving()
+    )
+    with _running(server):
+        yield f"https://localhost:{server.server_port}"
+
+
+@contextlib.contextmanager
+def _running(server: Any) -> Iterator[None]:
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join(10)
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def portal(anyio_backend_name: str) -> Iterator[BlockingPortal]:
+    with start_blocking_portal(anyio_backend_name) as portal:
+        yield portal
+
+
+@pytest.fixture(scope="module", params=["asyncio", "trio"])
+def anyio_backend_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def origin(portal: BlockingPortal) -> Iterator[str]:
+    protected = protect(app, AUTHENTICATE, portal=portal)
+    parts = {
+        "/optional": protect(app, AUTHENTICATE, portal=portal, optional=True),
+        "/down": protect(app, unavailable, portal=portal, optional=True),
+    }
+    inner = protect(app, connect_only, portal=portal, optional=True)
+    parts["/twice"] = protect(inner, AUTHENTICATE, portal=portal)
+    with wsgi_server(DispatcherMiddleware(protected, parts)) as origin:
+        yield origin
+
+
+async def connect_only(request: Request) -> Token:
+    return await connect.context_authenticator(keys_by_id(KEYS))(request)
+
+
+def ask(url: str, headers: Any = None, method: str = "GET", **settings: Any) -> httpx.Response:
+    with httpx.Client(verify=trusting()) as client:
+        return client.request(method, url, headers=headers, **settings)
+
+
+def test_a_good_token_is_in_the_environ(origin: str) -> None:
+    answer = ask(f"{origin}/", good())
+    assert (answer.status_code, answer.text) == (200, "issuer")
+
+
+def test_a_refusal_is_a_problem_with_its_reason(origin: str) -> None:
+    answer = ask(f"{origin}/")
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json() == {"title": "Unauthorized", "status": 401, "reason": "missing_token"}
+
+
+def test_an_answer_to_head_has_no_body(origin: str) -> None:
+    answer = ask(f"{origin}/", method="HEAD")
+    assert (answer.status_code, answer.content) == (401, b"")
+    assert answer.headers["Content-Length"] == ask(f"{origin}/").headers["Content-Length"]
+
+
+def test_an_outage_is_503_also_where_a_token_is_optional(origin: str) -> None:
+    answer = ask(f"{origin}/down")
+    assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
+    assert answer.headers["Retry-After"] == "5"
+
+
+@pytest.mark.parametrize(
+    ("value", "status", "text"),
+    [
+        (None, 200, "nobody"),
+        ("Basic dXNlcjpwYXNz", 200, "nobody"),
+        ("good", 200, "issuer"),
+        ("Bearer bad", 401, "malformed"),
+        ("Bearer one two", 401, "ambiguous_token"),
+    ],
+)
+def test_optional_excuses_a_missing_token_alone(
+    origin: str, value: str | None, status: int, text: str
+) -> None:
+    headers = good() if value == "good" else {"Authorization": value} if value else {}
+    answer = ask(f"{origin}/optional", headers)
+    said = answer.text if status == 200 else answer.json()["reason"]
+    assert (answer.status_code, said) == (status, text)
+
+
+@pytest.mark.parametrize("other", ["Bearer a.b.c", "Basic dXNlcjpwYXNz", ""])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_second_authorization_header_is_seen_though_servers_join_the_two(
+    origin: str, other: str, first: bool
+) -> None:
+    values = [good()["Authorization"], other]
+    pairs = [("Authorization", value) for value in (values if first else values[::-1])]
+    answer = ask(f"{origin}/optional", pairs)
+    assert (answer.status_code, answer.json()["reason"]) == (401, "ambiguous_token")
+
+
+def test_the_token_of_another_protect_does_not_stand_in_for_a_missing_one(origin: str) -> None:
+    assert ask(f"{origin}/twice", good()).text == "nobody"
+
+
+def test_threads_do_not_mix_up_their_callers(origin: str) -> None:
+    def call(number: int) -> bool:
+        issuer = ("issuer", "other")[number % 2]
+        return ask(f"{origin}/", good(issuer)).text == issuer
+
+    with ThreadPoolExecutor(16) as threads:
+        assert all(threads.map(call, range(200)))
+
+
+def test_requests_wait_side_by_side(portal: BlockingPortal) -> None:
+    met, both = [], threading.Barrier(2, timeout=5)
+
+    async def authenticate(request: Request) -> Token:
+        # Each goes on only when the other is here too.
+        await anyio.to_thread.run_sync(both.wait)
+        met.append(request.method)
+        raise TokenRejected("missing_token")
+
+    protected = protect(app, authenticate, portal=portal)
+    with wsgi_server(protected) as origin, ThreadPoolExecutor(2) as threads:
+        answers = list(threads.map(ask, [origin, origin]))
+    assert [answer.status_code for answer in answers] == [401, 401]
+    assert met == ["GET", "GET"]
+
+
+def test_a_portal_that_was_stopped_lets_nobody_in() -> None:
+    with start_blocking_portal() as portal:
+        protected = protect(app, AUTHENTICATE, portal=portal)
+    environ = {"REQUEST_METHOD": "GET", "HTTP_AUTHORIZATION": good()["Authorization"]}
+    with pytest.raises(RuntimeError, match="not running"):
+        protected(environ, pytest.fail)
+
+
+FORKS = """
+import os, signal, sys
+from anyio.from_thread import start_blocking_portal
+from asapfn.adapters.wsgi import protect
+
+with start_blocking_portal() as portal:
+    protected = protect(None, None, portal=portal)
+    child = os.fork()
+    if child:
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    signal.alarm(10)  # rather than to wait for ever
+    try:
+        protected({"REQUEST_METHOD": "GET"}, None)
+    except RuntimeError as error:
+        print(error, flush=True)
+        os._exit(7)
+"""
+
+
+def test_a_portal_from_before_a_fork_is_refused_rather_than_waited_for() -> None:
+    script = [sys.executable, "-W", "ignore", "-c", FORKS]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 7, done.stderr
+    assert "in each worker" in done.stdout
+
+
+def test_a_malformed_scheme_is_a_programming_error(portal: BlockingPortal) -> None:
+    with pytest.raises(ValueError, match="one word"):
+        protect(app, AUTHENTICATE, portal=portal, scheme="Bearer realm=x")
+
+
+@pytest.mark.parametrize(
+    "target", ["/", "/?", "/a%2Fb", "/a%2fb/%C3%A9?x=%2F&y=a+b&z=%20", "//a", "/a;b=c?d?e"]
+)
+def test_the_target_is_as_it_was_sent_also_where_the_application_is_mounted(target: str) -> None:
+    targets = Targets()
+    inner = DispatcherMiddleware(app, {"/inner": targets})
+    with wsgi_server(DispatcherMiddleware(app, {"/outer": inner})) as origin:
+        ask(f"{origin}/outer/inner{target}")
+    assert [seen.target for seen in targets.seen] == [f"/outer/inner{target}"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "target"),
+    [
+        ({"REQUEST_URI": "/a%2Fb?c=%2F"}, "/a%2Fb?c=%2F"),
+        ({"RAW_URI": "/a%2Fb?c=%2F"}, "/a%2Fb?c=%2F"),
+        ({"REQUEST_URI": "/a", "RAW_URI": "/a"}, "/a"),
+        ({"RAW_URI": "https://host:1/a%2Fb?c=/d"}, "/a%2Fb?c=/d"),
+        ({"RAW_URI": "https://host"}, ""),
+        ({"RAW_URI": "//host/a"}, "//host/a"),
+        ({"RAW_URI": "/a://b/c"}, "/a://b/c"),
+        ({"RAW_URI": "*"}, "*"),
+        ({"RAW_URI": "/\xc3\xa9"}, "/é"),
+        ({"RAW_URI": "/\xe9"}, "/\udce9"),
+        ({"PATH_INFO": "/a/b"}, None),
+    ],
+)
+def test_the_target_is_what_the_server_was_sent_or_none(
+    environ: dict[str, str], target: str | None
+) -> None:
+    assert request({"REQUEST_METHOD": "GET", **environ}).target == target
+
+
+def test_headers_are_those_of_the_request_alone() -> None:
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "CONTENT_TYPE": "text/plain",
+        "CONTENT_LENGTH": "3",
+        "HTTP_X_FORWARDED_FOR": "::1",
+        "SERVER_NAME": "localhost",
+        "wsgi.url_scheme": "https",
+    }
+    assert request(environ) == Request(
+        "POST",
+        None,
+        (("content-type", "text/plain"), ("content-length", "3"), ("x-forwarded-for", "::1")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("joined", "values"),
+    [
+        ("Bearer a.b.c", ["Bearer a.b.c"]),
+        ("Bearer a.b.c,Bearer d.e.f", ["Bearer a.b.c", "Bearer d.e.f"]),
+        ("Basic abc=, Bearer d.e.f", ["Basic abc=", "Bearer d.e.f"]),
+        (",Bearer a.b.c", ["", "Bearer a.b.c"]),
+        ("Bearer a.b.c,", ["Bearer a.b.c", ""]),
+        ('Digest username="a", realm="b",uri = "/"', ['Digest username="a", realm="b",uri = "/"']),
+    ],
+)
+def test_joined_headers_are_taken_apart_where_other_credentials_begin(
+    joined: str, values: list[str]
+) -> None:
+    seen = request({"REQUEST_METHOD": "GET", "HTTP_AUTHORIZATION": joined})
+    assert seen.headers == tuple(("authorization", value) for value in values)
+
+
+def test_a_computed_qsh_fails_closed_where_the_server_gives_no_raw_target(
+    portal: BlockingPortal,
+) -> None:
+    authenticate = connect.authenticator(keys_by_id(KEYS), base_url="https://app.example")
+    raised = []
+
+    def watched(environ: Any, start_response: Any) -> Any:
+        try:
+            return protect(app, authenticate, portal=portal)(environ, start_response)
+        except ValueError as error:
+            raised.append(str(error))
+            raise
+
+    class Handler(WSGIRequestHandler):
+        def log_message(self, *args: Any) -> None:
+            pass
+
+        def get_stderr(self) -> Any:
+            return io.StringIO()
+
+    server = make_server("127.0.0.1", 0, watched, handler_class=Handler)
+    with _running(server):
+        answer = httpx.get(
+            f"http://127.0.0.1:{server.server_port}/a", headers={"Authorization": "JWT a.b.c"}
+        )
+    assert answer.status_code == 500
+    assert "RAW_URI" in raised[0]

@@ -1,0 +1,15 @@
+"""One key for each algorithm, made once: generating RSA keys is what makes tests slow.
+
+Names are the ones ASAP gives: `key_for("RS256")` carries the key id `issuer/RS256.pem`.
+"""
+
+import functools
+
+from asapfn.keys import generate
+from asapfn.types import Key
+
+
+@functools.cache
+def key_for(algorithm: str, issuer: str = "issuer") -> Key:
+    """A private key or a secret for the algorithm, the same one each time it is asked for."""
+    return generate(algorithm, kid=f"{issuer}/{algorithm}.pem")

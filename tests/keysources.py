@@ -1,0 +1,96 @@
+"""What tests of resolvers share: a clock to turn, tokens to resolve, a repository in memory."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+from keyring import key_for
+
+from asapfn.errors import Unavailable
+from asapfn.keys import export_public_pem
+from asapfn.types import Document, Event, Key, Unverified
+
+PEM = "application/x-pem-file"
+KID = "issuer/RS256.pem"
+
+
+class Clock:
+    """A clock that stands still until it is turned."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def turn(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def asking(
+    kid: str | None = KID, issuer: str | None = None, algorithm: str = "RS256"
+) -> Unverified:
+    """A token to find the key of; its issuer is the key id's, unless given."""
+    header = {"alg": algorithm} | ({} if kid is None else {"kid": kid})
+    if issuer is None and kid is not None:
+        issuer = kid.rpartition("/")[0]
+    claims = {} if issuer is None else {"iss": issuer}
+    return Unverified(header, claims, b"header.claims", b"signature")
+
+
+def published(key: Key, *ages: float | None) -> Document:
+    """A repository's answer: the key, and `max_age` and the other two ages."""
+    return Document(200, PEM, export_public_pem(key).encode(), *ages)
+
+
+def good(url: str) -> Document:
+    return published(key_for("RS256"), 300.0)
+
+
+def missing(url: str) -> Document:
+    return Document(404, "text/plain", b"")
+
+
+def down(url: str) -> Document:
+    raise Unavailable(url, "no connection")
+
+
+class Repository:
+    """A `Fetch` that answers as `answer` says, keeps what it was asked, and waits at its gate."""
+
+    def __init__(self, answer: Callable[[str], Document] = good) -> None:
+        self.answer = answer
+        self.asked: list[str] = []
+        self.closed: anyio.Event | None = None
+
+    async def __call__(self, url: str, accept: str) -> Document:
+        self.asked.append(url)
+        if self.closed is not None:
+            await self.closed.wait()
+        return self.answer(url)
+
+    def close_gate(self) -> Callable[[], None]:
+        """Keep those who ask waiting, until the function that this gives is called."""
+        self.closed = anyio.Event()
+        return self.closed.set
+
+
+class Events(list[Event]):
+    """An `Observe` that keeps the events."""
+
+    def __call__(self, event: Event) -> None:
+        self.append(event)
+
+    def kinds(self) -> list[str]:
+        """The kinds of the events since it was last asked."""
+        kinds = [event.kind for event in self]
+        self.clear()
+        return kinds
+
+
+def closed_over(function: Any, *names: str) -> Any:
+    """What a closure holds under a name, there what that holds under the next, and so on."""
+    for name in names:
+        function = inspect.getclosurevars(function).nonlocals[name]
+    return function

@@ -1,0 +1,174 @@
+"""One service behind tokens, in three dresses, for real servers to run in processes of their own.
+
+`asgi`, `wsgi()` and `aiohttp()` answer alike: with who called, on every path; `/once` takes a token
+once, `/mounted` is a mounted application that speaks Connect, `/go` redirects elsewhere. Where the
+keys are, and elsewhere, is in the environment.
+"""
+
+import asyncio
+import atexit
+import contextlib
+import os
+import socket
+import ssl
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+from anyio.from_thread import start_blocking_portal
+
+from asapfn import Authenticate, Fetch, bearer
+from asapfn.adapters.httpx import fetcher
+from asapfn.profiles import asap, connect
+from asapfn.replay import in_memory
+from asapfn.resolvers import by_issuer, shared_secrets
+
+SECRET = "a secret of at least thirty-two bytes"
+
+
+async def _secret_of(issuer: str) -> str | None:
+    return SECRET if issuer == "product" else None
+
+
+def authenticators(fetch: Fetch) -> Mapping[str, Authenticate]:
+    """Who may call which part of the service."""
+    resolver = by_issuer(
+        {
+            "issuer": asap.repository(os.environ["KEYS"], fetch),
+            "down": asap.repository(os.environ["DOWN"], fetch),
+        }
+    )
+    once = asap.verifier(resolver, "service", issuers=None, replay=in_memory())
+    return {
+        "": bearer(asap.verifier(resolver, "service", issuers=None)),
+        "/once": bearer(once),
+        "/mounted": connect.authenticator(
+            shared_secrets(_secret_of), base_url="https://service.example"
+        ),
+    }
+
+
+def _schemes(path: str) -> str:
+    return "JWT" if path == "/mounted" else "Bearer"
+
+
+def _elsewhere(path: str) -> str | None:
+    return os.environ["ELSEWHERE"] if path == "/go" else None
+
+
+async def _asgi_service(scope: Any, receive: Any, send: Any) -> None:
+    who = scope["asapfn.token"].claims["iss"]
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": who})
+        await send({"type": "websocket.close", "code": 1000})
+        return
+    to = _elsewhere(scope["path"])
+    headers = [(b"location", to.encode())] if to else [(b"x-reached", b"yes")]
+    status = 302 if to else 200
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    body = b"" if scope["method"] == "HEAD" else who.encode()
+    await send({"type": "http.response.body", "body": body})
+
+
+def _asgi() -> Any:
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    from asapfn.adapters.asgi import protect
+
+    parts = {
+        path: protect(_asgi_service, authenticate, scheme=_schemes(path))
+        for path, authenticate in authenticators(fetcher(httpx.AsyncClient())).items()
+    }
+    return Starlette(
+        routes=[
+            Mount("/mounted", parts["/mounted"]),
+            Mount("/once", parts["/once"]),
+            Mount("", parts[""]),
+        ]
+    )
+
+
+def wsgi() -> Any:
+    """Make the WSGI application, with a portal of this process."""
+    from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+    from asapfn.adapters.wsgi import protect
+
+    def service(environ: Any, start_response: Any) -> list[bytes]:
+        to = _elsewhere(environ["PATH_INFO"])
+        headers = [("Location", to)] if to else [("X-Reached", "yes")]
+        start_response("302 Found" if to else "200 OK", headers)
+        who = environ["asapfn.token"].claims["iss"].encode()
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [who]
+
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    portal = stack.enter_context(start_blocking_portal())
+    client = stack.enter_context(portal.wrap_async_context_manager(httpx.AsyncClient()))
+    parts = {
+        path: protect(service, authenticate, portal=portal, scheme=_schemes(path))
+        for path, authenticate in authenticators(fetcher(client)).items()
+    }
+    return DispatcherMiddleware(parts.pop(""), parts)
+
+
+def aiohttp() -> Any:
+    """Make aiohttp's application."""
+    from aiohttp import web
+
+    from asapfn.adapters.aiohttp import server_middleware
+
+    async def service(request: web.Request) -> web.StreamResponse:
+        who = request["asapfn.token"].claims["iss"]
+        if request.headers.get("Upgrade") == "websocket":
+            websocket = web.WebSocketResponse()
+            await websocket.prepare(request)
+            await websocket.send_str(who)
+            await websocket.close()
+            return websocket
+        if to := _elsewhere(request.path):
+            raise web.HTTPFound(to)
+        return web.Response(text=who, headers={"X-Reached": "yes"})
+
+    applications = {}
+    for path, authenticate in authenticators(fetcher(httpx.AsyncClient())).items():
+        middleware = server_middleware(authenticate, scheme=_schemes(path))
+        applications[path] = web.Application(middlewares=[middleware])
+    root = web.Application()
+    for path, application in applications.items():
+        application.router.add_route("*", "/{tail:.*}", service)
+        if path:
+            root.add_subapp(path, application)
+    # aiohttp mounts nothing at the root.
+    root.router.add_route("*", "/{tail:.*}", service)
+
+    @web.middleware
+    async def at_the_root(request: web.Request, handler: Any) -> web.StreamResponse:
+        if request.match_info.apps[-1] is root:
+            return await applications[""].middlewares[0](request, handler)
+        return await handler(request)
+
+    root.middlewares.append(at_the_root)
+    return root
+
+
+async def serve_aiohttp(descriptor: int, certificate: str) -> None:
+    """Serve aiohttp's application on a listening socket."""
+    from aiohttp import web
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    runner = web.AppRunner(aiohttp())
+    await runner.setup()
+    await web.SockSite(runner, socket.socket(fileno=descriptor), ssl_context=context).start()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve_aiohttp(int(sys.argv[1]), sys.argv[2]))
+elif "KEYS" in os.environ:
+    asgi = _asgi()

@@ -1,0 +1,345 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from keyring import key_for
+from keysources import KID, PEM, Clock, Events, Repository, asking, down, good, missing, published
+
+from asapfn.errors import TokenRejected, Unavailable
+from asapfn.keys import (
+    export_private_pem,
+    export_public_pem,
+    generate,
+    import_secret,
+)
+from asapfn.resolvers import keys_by_id, pem_directory, pem_repository, shared_secrets
+from asapfn.resolvers.sources import mirrors
+from asapfn.types import Caching, Document, Key
+
+ONE, TWO = "https://one.example/", "https://two.example/"
+ILL_FORMED = [
+    "",
+    "/",
+    "a/",
+    "/a",
+    "a//b",
+    "../a",
+    "a/..",
+    "a/./b",
+    "a\n",
+    "a/é",
+    "a%2fb",
+    "a b",
+    "a?b",
+]
+
+
+def same(one: Key | None, other: Key) -> bool:
+    return one is not None and export_public_pem(one) == export_public_pem(other)
+
+
+# keys_by_id
+
+
+async def test_keys_are_found_by_their_ids() -> None:
+    one, two = key_for("RS256"), key_for("ES256")
+    for keys in ([one, two], iter([one, two]), {one.kid: one, two.kid: two}):
+        resolve = keys_by_id(keys)
+        assert await resolve(asking(one.kid)) is one
+        assert await resolve(asking(two.kid)) is two
+        assert await resolve(asking("issuer/other")) is None
+        assert await resolve(asking(None, "issuer")) is None
+
+
+async def test_a_mapping_names_keys_itself() -> None:
+    nameless = import_secret("s" * 32)
+    assert await keys_by_id({"tenant": nameless})(asking("tenant")) is nameless
+
+
+def test_a_set_of_keys_that_is_ambiguous_is_refused() -> None:
+    rsa, secret = key_for("RS256"), import_secret("s" * 32, kid="secret")
+    with pytest.raises(ValueError, match="no key id"):
+        keys_by_id([rsa, import_secret("s" * 32)])
+    with pytest.raises(ValueError, match="same key id"):
+        keys_by_id([rsa, generate("ES256", kid=rsa.kid)])
+    with pytest.raises(ValueError, match="secrets and public keys"):
+        keys_by_id([rsa, secret])
+    with pytest.raises(ValueError, match="secrets and public keys"):
+        keys_by_id({"a": secret, "b": rsa})
+
+
+# shared_secrets
+
+
+async def test_the_secret_shared_with_the_issuer_is_the_key() -> None:
+    async def lookup(issuer: str) -> str | bytes | None:
+        return {"text": "s" * 32, "bytes": b"\xff" * 32}.get(issuer)
+
+    resolve = shared_secrets(lookup)
+    text, raw = await resolve(asking(None, "text")), await resolve(asking(None, "bytes"))
+    assert text is not None
+    assert raw is not None
+    assert (text.raw_value, raw.raw_value) == (b"s" * 32, b"\xff" * 32)
+    assert await resolve(asking(None, "stranger")) is None
+
+
+async def test_no_secret_is_looked_up_for_nobody() -> None:
+    async def lookup(issuer: str) -> str:
+        raise AssertionError("looked up")
+
+    with pytest.raises(TokenRejected, match="missing_claim: iss"):
+        await shared_secrets(lookup)(asking("kid")._replace(claims={}))
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "", export_public_pem(key_for("RS256"))])
+async def test_a_secret_that_is_none_is_unsuitable_and_not_told(secret: str) -> None:
+    async def lookup(issuer: str) -> str:
+        return secret
+
+    with pytest.raises(TokenRejected) as raised:
+        await shared_secrets(lookup)(asking(None, "issuer"))
+    assert raised.value.reason == "unsuitable_key"
+    assert raised.value.__cause__ is None
+    assert not secret or secret not in str(raised.value)
+
+
+# pem_directory
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    (tmp_path / "keys" / "issuer").mkdir(parents=True)
+    (tmp_path / "keys" / KID).write_text(export_public_pem(key_for("RS256")))
+    (tmp_path / "secret.pem").write_text(export_public_pem(key_for("ES256")))
+    return tmp_path / "keys"
+
+
+async def test_a_directory_is_read_at_every_look_up(directory: Path) -> None:
+    resolve = pem_directory(str(directory))
+    found = await resolve(asking())
+    assert same(found, key_for("RS256"))
+    assert found is not None
+    assert (found.kid, found.is_private) == (KID, False)
+    assert await resolve(asking("issuer/new.pem")) is None
+    (directory / "issuer" / "new.pem").write_text(export_public_pem(key_for("ES256")))
+    assert await resolve(asking("issuer/new.pem")) is not None
+
+
+@pytest.mark.parametrize("kid", ["issuer", "issuer/none", f"{KID}/more", "issuer/" + "x" * 300])
+async def test_what_is_no_file_in_a_directory_is_no_key(directory: Path, kid: str) -> None:
+    assert await pem_directory(directory)(asking(kid, "issuer")) is None
+
+
+@pytest.mark.parametrize("kid", [*ILL_FORMED, "issuer/../../secret.pem"])
+async def test_no_key_is_read_outside_of_a_directory(directory: Path, kid: str) -> None:
+    with pytest.raises(TokenRejected, match="invalid_claim: the kid is not well formed") as raised:
+        await pem_directory(directory)(asking(kid, "issuer"))
+    assert raised.value.claim == "kid"
+
+
+async def test_a_directory_needs_a_key_id(directory: Path) -> None:
+    with pytest.raises(TokenRejected, match="missing_claim"):
+        await pem_directory(directory)(asking(None, "issuer"))
+
+
+async def test_what_cannot_be_read_in_a_directory_is_an_outage(directory: Path) -> None:
+    (directory / "issuer" / "loop").symlink_to("loop")
+    with pytest.raises(Unavailable) as raised:
+        await pem_directory(directory)(asking("issuer/loop"))
+    assert (raised.value.source, str(raised.value)) == (str(directory), f"{directory}: OSError")
+    assert isinstance(raised.value.__cause__, OSError)
+
+
+@pytest.mark.parametrize(
+    ("content", "detail"),
+    [
+        (b"", "not a public key"),
+        (b"\xff\x00", "not a public key"),
+        (export_private_pem(key_for("RS256")).encode(), "a private key is published"),
+    ],
+    ids=["empty", "garbage", "private"],
+)
+async def test_a_file_that_is_no_public_key_is_an_outage(
+    directory: Path, content: bytes, detail: str
+) -> None:
+    (directory / KID).write_bytes(content)
+    with pytest.raises(Unavailable, match=detail) as raised:
+        await pem_directory(directory)(asking())
+    assert raised.value.source == str(directory)
+
+
+# pem_repository
+
+
+def answer(status: int = 200, media_type: str = PEM, body: bytes | None = None) -> Any:
+    pem = export_public_pem(key_for("RS256")).encode()
+    return lambda url: Document(status, media_type, pem if body is None else body)
+
+
+async def test_a_repository_is_asked_for_base_and_key_id() -> None:
+    asked: list[tuple[str, str]] = []
+
+    async def fetch(url: str, accept: str) -> Document:
+        asked.append((url, accept))
+        return good(url)
+
+    for base in ("https://keys.example/base", "https://keys.example/base/"):
+        found = await pem_repository(base, fetch)(asking("a/b/RS256.pem"))
+        assert same(found, key_for("RS256"))
+        assert found is not None
+        assert found.kid == "a/b/RS256.pem"
+    assert asked == [("https://keys.example/base/a/b/RS256.pem", PEM)] * 2
+
+
+async def test_a_repositorys_layout_and_media_types_can_be_others() -> None:
+    asked: list[tuple[str, str]] = []
+
+    async def fetch(url: str, accept: str) -> Document:
+        asked.append((url, accept))
+        return answer(media_type="text/plain")(url)
+
+    def locate(kid: str) -> str:
+        return f"by-id/{kid}.txt"
+
+    anything = pem_repository(ONE, fetch, locate=locate, media_types=None)
+    assert await anything(asking()) is not None
+    two = pem_repository(ONE, fetch, media_types=("text/plain", PEM))
+    assert await two(asking()) is not None
+    assert asked == [(f"{ONE}by-id/{KID}.txt", "*/*"), (f"{ONE}{KID}", f"text/plain, {PEM}")]
+
+
+@pytest.mark.parametrize("status", [204, 403, 404])
+async def test_no_such_key_is_what_a_repository_says_by(status: int) -> None:
+    repository = Repository(answer(status, "text/html", b"none"))
+    assert await pem_repository(f"{ONE} | {TWO}", repository)(asking()) is None
+    assert repository.asked == [f"{ONE}{KID}"]
+
+
+OUTAGES = {
+    "status 201": answer(201),
+    "status 301": answer(301),
+    "status 304": answer(304),
+    "status 401": answer(401),
+    "status 410": answer(410),
+    "status 429": answer(429),
+    "status 500": answer(500),
+    "status 503": answer(503),
+    "the answer is of another media type": answer(media_type="application/json"),
+    "the answer is of another media type.": answer(media_type=""),
+    "not a public key": answer(body=b"garbage"),
+    "not a public key: expected one key in PEM, found 0": answer(body=b""),
+    "not a public key: expected one key in PEM, found 2": answer(
+        body=export_public_pem(key_for("RS256")).encode() * 2
+    ),
+    "a private key is published": answer(body=export_private_pem(key_for("RS256")).encode()),
+    "no connection": down,
+}
+
+
+@pytest.mark.parametrize(("detail", "outage"), OUTAGES.items(), ids=OUTAGES)
+async def test_all_else_is_an_outage_and_the_next_mirror_is_asked(detail: str, outage: Any) -> None:
+    alone = Repository(outage)
+    with pytest.raises(Unavailable, match=detail.removesuffix(".")) as raised:
+        await pem_repository(ONE, alone)(asking())
+    assert raised.value.source in (ONE, f"{ONE}{KID}")
+    repository = Repository(lambda url: (outage if url.startswith(ONE) else good)(url))
+    resolve = pem_repository([ONE, TWO], repository)
+    assert same(await resolve(asking()), key_for("RS256"))
+    assert repository.asked == [f"{ONE}{KID}", f"{TWO}{KID}"]
+
+
+async def test_when_every_mirror_is_down_all_are_told_of() -> None:
+    repository = Repository(down)
+    with pytest.raises(Unavailable, match="every mirror is unavailable") as raised:
+        await pem_repository([ONE, TWO], repository)(asking())
+    assert raised.value.source == "https://one.example/ | https://two.example/"
+    assert isinstance(raised.value.__cause__, Unavailable)
+    assert "two.example" in str(raised.value.__cause__.__cause__)
+
+
+async def test_a_mirror_that_says_no_such_key_is_believed_and_the_old_key_is_gone() -> None:
+    clock = Clock()
+    repository = Repository(good)
+    resolve = pem_repository([ONE, TWO], repository, clock=clock)
+    assert await resolve(asking()) is not None
+    clock.turn(300.0)
+    repository.answer = lambda url: (down if url.startswith(ONE) else missing)(url)
+    assert await resolve(asking()) is None
+    repository.answer = lambda url: (missing if url.startswith(ONE) else good)(url)
+    clock.turn(20.0)
+    assert await resolve(asking()) is None
+
+
+async def test_what_a_mirror_says_of_caching_counts() -> None:
+    clock, events = Clock(), Events()
+    repository = Repository(lambda url: published(key_for("RS256"), 100.0, 50.0, 25.0))
+    resolve = pem_repository(ONE, repository, caching=Caching(), clock=clock, observe=events)
+    await resolve(asking())
+    clock.turn(99.0)
+    await resolve(asking())
+    assert len(repository.asked) == 1
+    repository.answer = down
+    clock.turn(50.9)
+    assert await resolve(asking()) is not None
+    clock.turn(5.1)
+    with pytest.raises(Unavailable):
+        await resolve(asking())
+    assert [(event.kind, event.source, event.key_id) for event in events] == [
+        (kind, ONE, KID) for kind in ("fetched", "unavailable", "stale", "unavailable")
+    ]
+
+
+@pytest.mark.parametrize("kid", ILL_FORMED)
+async def test_no_repository_is_asked_for_an_ill_formed_key_id(kid: str) -> None:
+    repository = Repository()
+    with pytest.raises(TokenRejected, match="invalid_claim"):
+        await pem_repository(ONE, repository)(asking(kid, "issuer"))
+    with pytest.raises(TokenRejected, match="missing_claim"):
+        await pem_repository(ONE, repository)(asking(None, "issuer"))
+    assert repository.asked == []
+
+
+async def test_a_key_is_parsed_once_a_fetch() -> None:
+    resolve = pem_repository(ONE, Repository())
+    assert await resolve(asking()) is await resolve(asking())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "https://one.example | https://two.example/",
+        ["https://one.example/", "https://two.example"],
+        [" https://one.example|https://two.example "],
+    ],
+)
+def test_mirrors_are_one_string_or_several(given: str | list[str]) -> None:
+    assert mirrors(given) == [ONE, TWO]
+
+
+@pytest.mark.parametrize(
+    ("urls", "message"),
+    [
+        ([], "at least one URL"),
+        ("", "https URL"),
+        ("https://one.example |", "https URL"),
+        ("http://one.example/", "https URL"),
+        ("file:///etc/keys/", "https URL"),
+        ("one.example", "https URL"),
+        ("https:///keys", "https URL"),
+        ("https://[/keys", "https URL"),
+        ("https://user:hunter2@one.example/", "https URL"),
+        ("https://user:hunter2@one.ex\u2100mple/", "https URL"),
+        ("https://@one.example/", "https URL"),
+        ("https://one.example/#keys", "https URL"),
+        ("https://one.example/?key=", "no query"),
+        ("https://one.example/?", "no query"),
+        (["https://one.example/", "http://two.example/"], "https URL"),
+    ],
+)
+def test_a_repository_is_an_https_url_and_no_message_tells_a_password(
+    urls: str | list[str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message) as raised:
+        pem_repository(urls, Repository())
+    assert "hunter2" not in str(raised.value)
+    assert "hunter2" not in str(raised.value.__context__)

@@ -1,0 +1,79 @@
+"""Each refusal has its code and its status, and tells a client nothing but a fixed text."""
+
+import copy
+import pickle
+from typing import Any, get_args
+
+import pytest
+
+from asapfn.errors import DESCRIPTIONS, Reason, TokenRejected, Unavailable, challenge
+
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+
+def test_every_reason_has_a_description_of_its_own() -> None:
+    assert set(REASONS) == set(DESCRIPTIONS)
+    assert len(REASONS) == len(set(DESCRIPTIONS.values())) == 18
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_only_an_issuer_that_is_not_allowed_is_forbidden(reason: Reason) -> None:
+    assert TokenRejected(reason).status == (403 if reason == "issuer_not_allowed" else 401)
+
+
+def test_a_refusal_says_its_reason_and_detail() -> None:
+    error = TokenRejected("expired", "an hour ago", claim="exp")
+    assert (error.reason, error.claim, str(error)) == ("expired", "exp", "expired: an hour ago")
+    assert str(TokenRejected("expired")) == "expired"
+    assert TokenRejected("expired").claim is None
+
+
+def test_an_unknown_reason_is_a_programming_error() -> None:
+    reason: Any = "wrong"
+    with pytest.raises(ValueError, match=r"unknown reason 'wrong': use one of malformed, "):
+        TokenRejected(reason)
+
+
+def test_an_outage_says_its_source_and_detail() -> None:
+    error = Unavailable("https://keys.example", "no answer")
+    assert (error.source, error.status) == ("https://keys.example", 503)
+    assert str(error) == "https://keys.example: no answer"
+    assert str(Unavailable("replay store")) == "replay store"
+
+
+@pytest.mark.parametrize("error", [TokenRejected("expired", "ago", claim="exp"), Unavailable("x")])
+@pytest.mark.parametrize("again", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_an_error_survives_being_copied_and_pickled(error: Exception, again: Any) -> None:
+    twin = again(error)
+    assert type(twin) is type(error)
+    assert (str(twin), vars(twin)) == (str(error), vars(error))
+
+
+def test_the_two_exceptions_are_each_an_exception_and_nothing_more() -> None:
+    assert TokenRejected.__bases__ == Unavailable.__bases__ == (Exception,)
+
+
+@pytest.mark.parametrize("reason", REASONS)
+@pytest.mark.parametrize("scheme", ["Bearer", "JWT"])
+def test_a_challenge_is_made_of_fixed_texts_alone(reason: Reason, scheme: str) -> None:
+    error = TokenRejected(reason, 'secret"\r\nX: y', claim="secret")
+    text = challenge(error, scheme)
+    codes = {
+        "missing_token": "",
+        "ambiguous_token": "invalid_request",
+        "issuer_not_allowed": "insufficient_scope",
+    }
+    code = codes.get(reason, "invalid_token")
+    parameters = f' error="{code}", error_description="{DESCRIPTIONS[reason]}"'
+    assert text == scheme + (parameters if code else "")
+    assert text == challenge(TokenRejected(reason), scheme)
+
+
+def test_a_challenge_is_for_bearer_unless_another_scheme_is_named() -> None:
+    assert challenge(TokenRejected("missing_token")) == "Bearer"
+
+
+@pytest.mark.parametrize("text", DESCRIPTIONS.values())
+def test_a_description_is_of_the_characters_that_rfc_6750_lets_one_have(text: str) -> None:
+    """RFC 6750, section 3: %x20-21 / %x23-5B / %x5D-7E."""
+    assert all(" " <= character <= "~" and character not in '"\\' for character in text)

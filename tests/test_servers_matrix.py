@@ -1,0 +1,351 @@
+"""One service behind tokens, under each kind of server, asked the same questions.
+
+The servers are their own processes, several workers where they can, over TLS on loopback.
+"""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+import anyio
+import httpx
+import httpx2
+import pytest
+import requests
+from keyring import key_for
+from protected import SECRET
+from servers import Recorder, asgi_server, authority, trusting
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect as open_websocket
+
+from asapfn import TokenRejected, sign
+from asapfn.adapters.aiohttp import client_middleware
+from asapfn.adapters.asgi import key_repository
+from asapfn.adapters.httpx import auth, request_hook
+from asapfn.errors import challenge
+from asapfn.keys import generate, import_secret
+from asapfn.profiles import asap, connect
+
+KEY = key_for("RS256")
+OTHER = generate("RS256", kid=KEY.kid)
+BASE = "https://service.example"
+HERE = Path(__file__).parent
+
+ASGI = ["protected:asgi", "--keyfile={certificate}", "--certfile={certificate}"]
+SERVERS = {
+    "uvicorn": [
+        *("uvicorn", "protected:asgi", "--fd={fd}", "--workers=2", "--no-access-log"),
+        *("--ssl-keyfile={certificate}", "--ssl-certfile={certificate}"),
+    ],
+    "hypercorn on asyncio": ["hypercorn", *ASGI, "--bind=fd://{fd}", "--worker-class=asyncio"],
+    "hypercorn on trio": ["hypercorn", *ASGI, "--bind=fd://{fd}", "--worker-class=trio"],
+    "gunicorn": [
+        *("gunicorn", "protected:wsgi()", "--bind=fd://{fd}", "--workers=2", "--threads=4"),
+        *("--keyfile={certificate}", "--certfile={certificate}"),
+    ],
+    "gunicorn, preloaded": [
+        *("gunicorn", "protected:wsgi()", "--bind=fd://{fd}", "--workers=2", "--threads=4"),
+        *("--keyfile={certificate}", "--certfile={certificate}", "--config=python:preforked"),
+    ],
+    "aiohttp": ["protected", "{fd}", "{certificate}"],
+}
+
+
+class Service(NamedTuple):
+    """A service that runs: where it is, and where it redirects to."""
+
+    origin: str
+    elsewhere: Recorder
+    name: str
+
+
+@contextlib.contextmanager
+def running(command: list[str], folder: Path, environment: dict[str, str]) -> Iterator[str]:
+    """Run a server's command on a socket that listens already, so that nobody comes too early."""
+    certificate = folder / "certificate.pem"
+    if not certificate.exists():
+        authority().cert_pem.write_to_path(str(folder / "authority.pem"))
+        authority().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(
+            str(certificate)
+        )
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        fd = listener.fileno()
+        arguments = [part.format(fd=fd, certificate=certificate) for part in command]
+        with (
+            open(folder / "log.txt", "w+") as log,
+            subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                cwd=HERE,
+                env={**os.environ, "SSL_CERT_FILE": str(folder / "authority.pem"), **environment},
+                pass_fds=[fd],
+                stdout=log,
+                stderr=log,
+            ) as process,
+        ):
+            try:
+                yield f"https://localhost:{listener.getsockname()[1]}"
+                assert process.poll() is None, (folder / "log.txt").read_text()
+            finally:
+                process.terminate()
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+@pytest.fixture(scope="module")
+def environment() -> Iterator[dict[str, str]]:
+    elsewhere = Recorder()
+    with (
+        asgi_server(key_repository([KEY])) as keys,
+        asgi_server(elsewhere) as other,
+        socket.socket() as closed,
+    ):
+        # Bound and not listening: nobody answers, and nobody else can.
+        closed.bind(("127.0.0.1", 0))
+        down = f"https://localhost:{closed.getsockname()[1]}"
+        PLACES[other] = elsewhere
+        yield {"KEYS": keys, "DOWN": down, "ELSEWHERE": f"{other}/end"}
+
+
+PLACES: dict[str, Recorder] = {}
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def service(
+    request: pytest.FixtureRequest,
+    environment: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("server")
+    with running(SERVERS[request.param], folder, environment) as origin:
+        elsewhere = PLACES[environment["ELSEWHERE"].removesuffix("/end")]
+        yield Service(origin, elsewhere, request.param)
+
+
+Headers = list[tuple[str, str]]
+
+
+def token(key: Any = KEY, kid: str | None = None, **changes: Any) -> str:
+    claims = {**asap.claims("issuer", "service"), **changes}
+    return sign({name: claims[name] for name in claims if claims[name] is not None}, key, kid=kid)
+
+
+def bearer_of(*arguments: Any, **changes: Any) -> Callable[[str, str], Headers]:
+    return lambda method, target: [("Authorization", f"Bearer {token(*arguments, **changes)}")]
+
+
+def given(*values: str) -> Callable[[str, str], Headers]:
+    return lambda method, target: [
+        ("Authorization", value.replace("TOKEN", token())) for value in values
+    ]
+
+
+def for_request(method: str, target: str) -> Headers:
+    authorize = connect.authorizer("product", import_secret(SECRET), base_url=BASE)
+    return [("Authorization", authorize(method, target))]
+
+
+class Case(NamedTuple):
+    """What is sent, and what must come of it: an issuer, or the reason for a refusal."""
+
+    headers: Callable[[str, str], Headers]
+    outcome: str
+    target: str = "/invoices?a=b"
+    method: str = "GET"
+    times: int = 1
+
+
+NOW = int(time.time())
+ENCODED = "/mounted/a%2Fb/%C3%A9;c=d?next=%2Fhome&x=a+b&y=a%20b"
+CASES = {
+    "accepted": Case(given("Bearer TOKEN"), "issuer"),
+    "accepted, HEAD": Case(given("Bearer TOKEN"), "issuer", method="HEAD"),
+    "accepted, POST": Case(given("Bearer TOKEN"), "issuer", method="POST"),
+    "accepted, scheme in odd case": Case(given("bEARER TOKEN"), "issuer"),
+    "accepted, more than one space": Case(given("Bearer   TOKEN"), "issuer"),
+    "accepted, again": Case(given("Bearer TOKEN"), "issuer", times=2),
+    "no token": Case(given(), "missing_token"),
+    "no token, HEAD": Case(given(), "missing_token", method="HEAD"),
+    "no token, POST": Case(given(), "missing_token", method="POST"),
+    "scheme alone": Case(given("Bearer"), "missing_token"),
+    "another scheme": Case(given("Basic dXNlcjpwYXNz"), "missing_token"),
+    "two headers": Case(given("Bearer TOKEN", "Bearer TOKEN"), "ambiguous_token"),
+    "two headers, one of another scheme": Case(
+        given("Basic dXNlcjpwYXNz", "Bearer TOKEN"), "ambiguous_token"
+    ),
+    "two tokens": Case(given("Bearer TOKEN TOKEN"), "ambiguous_token"),
+    "two tokens, with a comma": Case(given("Bearer TOKEN, Bearer TOKEN"), "ambiguous_token"),
+    "malformed": Case(given("Bearer TOKEN."), "malformed"),
+    "quoted": Case(given('Bearer "TOKEN"'), "malformed"),
+    "unsupported algorithm": Case(
+        lambda method, target: [
+            ("Authorization", f"Bearer {sign({'exp': NOW}, import_secret(SECRET))}")
+        ],
+        "unsupported_algorithm",
+    ),
+    "missing claim": Case(bearer_of(jti=None), "missing_claim"),
+    "invalid claim": Case(bearer_of(exp=NOW - 60, iat=NOW, nbf=None), "invalid_claim"),
+    "expired": Case(bearer_of(exp=NOW - 600, iat=NOW - 660, nbf=None), "expired"),
+    "not yet valid": Case(bearer_of(iat=NOW + 900, exp=NOW + 960, nbf=None), "not_yet_valid"),
+    "lifetime too long": Case(bearer_of(exp=NOW + 7200, iat=NOW, nbf=None), "lifetime_too_long"),
+    "wrong audience": Case(bearer_of(aud="another"), "wrong_audience"),
+    "unknown key": Case(bearer_of(KEY, "issuer/nobody.pem"), "unknown_key"),
+    "key not owned": Case(bearer_of(KEY, "other/RS256.pem"), "key_not_owned"),
+    "unsuitable key": Case(bearer_of(key_for("ES256"), KEY.kid), "unsuitable_key"),
+    "bad signature": Case(bearer_of(OTHER), "bad_signature"),
+    "subject mismatch": Case(bearer_of(sub="another"), "subject_mismatch"),
+    "issuer not allowed": Case(bearer_of(KEY, "x/1.pem", iss="x"), "issuer_not_allowed"),
+    "first use": Case(given("Bearer TOKEN"), "issuer", target="/once/"),
+    "replayed": Case(given("Bearer TOKEN"), "replayed", target="/once/", times=2),
+    "key server down": Case(bearer_of(KEY, "down/1.pem", iss="down"), "unavailable"),
+    "mounted": Case(for_request, "product", target="/mounted/"),
+    "mounted, percent-encoded": Case(for_request, "product", target=ENCODED),
+    "mounted, percent-encoded, POST": Case(for_request, "product", target=ENCODED, method="POST"),
+    "mounted, another request": Case(
+        lambda method, target: for_request(method, target.replace("%2F", "/", 1)),
+        "request_mismatch",
+        target=ENCODED,
+    ),
+    "mounted, no token": Case(given("Bearer TOKEN"), "missing_token", target="/mounted/a"),
+    "very long path": Case(for_request, "product", target=f"/mounted/{'a/' * 1500}?x={'y' * 500}"),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_each_case_has_the_same_outcome_under_each_server(service: Service, case: Case) -> None:
+    headers = case.headers(case.method, case.target)
+    with httpx.Client(verify=trusting(), timeout=20) as client:
+        for _ in range(case.times):
+            answer = client.request(case.method, service.origin + case.target, headers=headers)
+    if case.outcome in ("issuer", "product"):
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["X-Reached"] == "yes"
+        assert answer.text == ("" if case.method == "HEAD" else case.outcome)
+        return
+    assert "X-Reached" not in answer.headers
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    if case.outcome == "unavailable":
+        status, title = 503, "Service Unavailable"
+        assert answer.headers["Retry-After"] == "5"
+    else:
+        error = TokenRejected(case.outcome)  # type: ignore[arg-type]
+        status, title = error.status, "Forbidden" if error.status == 403 else "Unauthorized"
+        scheme = "JWT" if case.target.startswith("/mounted") else "Bearer"
+        assert answer.headers["WWW-Authenticate"] == challenge(error, scheme)
+    assert answer.status_code == status
+    if case.method == "HEAD":
+        assert answer.content == b""
+    else:
+        assert answer.json() == {"title": title, "status": status, "reason": case.outcome}
+
+
+@pytest.mark.parametrize("size", [17_000, 200_000])
+def test_an_oversize_header_reaches_nobody(service: Service, size: int) -> None:
+    headers = {"Authorization": f"Bearer {'a' * size}"}
+    with httpx.Client(verify=trusting(), timeout=20) as client:
+        # A server may hang up before it has read all of it.
+        with contextlib.suppress(httpx.TransportError):
+            answer = client.get(service.origin, headers=headers)
+            assert answer.status_code in (400, 401, 431), answer.text
+        good = client.get(service.origin, headers=dict(bearer_of()("GET", "/")))
+    assert good.text == "issuer"
+
+
+def test_an_oversize_path_reaches_nobody(service: Service) -> None:
+    with httpx.Client(verify=trusting(), timeout=20) as client:
+        with contextlib.suppress(httpx.TransportError):
+            answer = client.get(f"{service.origin}/{'a' * 200_000}")
+            assert answer.status_code in (400, 401, 414, 431), answer.text
+        good = client.get(service.origin, headers=dict(bearer_of()("GET", "/")))
+    assert good.text == "issuer"
+
+
+def test_a_websocket_opens_for_a_good_token_alone(service: Service) -> None:
+    url = service.origin.replace("https", "wss")
+    good = dict(bearer_of()("GET", "/"))
+    with pytest.raises(InvalidStatus) as refused:
+        open_websocket(url, ssl=trusting(), proxy=None)
+    assert refused.value.response.status_code == 401
+    if service.name.startswith("gunicorn"):
+        return  # WSGI knows no websockets: what it refused was the request
+    with open_websocket(url, ssl=trusting(), additional_headers=good, proxy=None) as websocket:
+        assert websocket.recv() == "issuer"
+
+
+async def _by_httpx(authorize: Any, origin: str, path: str) -> tuple[int, str]:
+    async with httpx.AsyncClient(
+        verify=trusting(), auth=auth(authorize), follow_redirects=True
+    ) as client:
+        answer = await client.get(origin + path)
+        return answer.status_code, answer.text
+
+
+async def _by_httpx2_and_hook(authorize: Any, origin: str, path: str) -> tuple[int, str]:
+    hooks = {"request": [request_hook(authorize, origins=origin)]}
+    async with httpx2.AsyncClient(
+        verify=trusting(), event_hooks=hooks, follow_redirects=True
+    ) as client:
+        answer = await client.get(origin + path)
+        return answer.status_code, answer.text
+
+
+async def _by_aiohttp(authorize: Any, origin: str, path: str) -> tuple[int, str]:
+    middleware = client_middleware(authorize, origins=origin)
+    connector = aiohttp.TCPConnector(ssl=trusting())
+    async with (
+        aiohttp.ClientSession(connector=connector, middlewares=[middleware]) as client,
+        client.get(origin + path) as answer,
+    ):
+        return answer.status, await answer.text()
+
+
+async def _by_requests(authorize: Any, origin: str, path: str) -> tuple[int, str]:
+    def authenticate(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = authorize(request.method, request.url)
+        return request
+
+    def ask() -> tuple[int, str]:
+        with requests.Session() as client:
+            client.verify = os.environ["SSL_CERT_FILE"]
+            answer = client.get(origin + path, auth=authenticate)
+            return answer.status_code, answer.text
+
+    return await anyio.to_thread.run_sync(ask)
+
+
+CLIENTS = [_by_httpx, _by_httpx2_and_hook, _by_aiohttp, _by_requests]
+
+
+@pytest.mark.parametrize("ask", CLIENTS, ids=lambda ask: ask.__name__.removeprefix("_by_"))
+async def test_each_client_is_accepted_and_takes_no_token_elsewhere(
+    service: Service, ask: Any, anyio_backend_name: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    if ask is _by_aiohttp and anyio_backend_name == "trio":
+        return  # aiohttp is asyncio's
+    authority().cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    service.elsewhere.forget()
+    by_asap = asap.authorizer("issuer", KEY, "service")
+    by_connect = connect.authorizer("product", import_secret(SECRET), base_url=BASE)
+    assert await ask(by_asap, service.origin, "/a%2Fb?c=%2F") == (200, "issuer")
+    assert await ask(by_connect, service.origin, ENCODED) == (200, "product")
+    assert await ask(by_asap, service.origin, "/go") == (200, "hello")
+    assert [seen.all("authorization") for seen in service.elsewhere.seen] == [[]]
+
+
+def test_a_portal_from_before_the_fork_is_an_error_and_no_hang(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    command = [part for part in SERVERS["gunicorn, preloaded"] if "config" not in part]
+    with running([*command, "--preload"], tmp_path, environment) as origin:
+        answer = httpx.get(origin, headers=dict(bearer_of()("GET", "/")), verify=trusting())
+    assert answer.status_code == 500
+    assert "in each worker" in (tmp_path / "log.txt").read_text()
