@@ -1,6 +1,8 @@
 """The README's examples, run as they stand, against real servers for the hosts they name."""
 
+import ast
 import contextlib
+import importlib.util
 import os
 import re
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import NamedTuple
 
 import anyio
 import pytest
+from redis_server import redis_server
 from servers import asgi_server, authority
 
 from asapfn.adapters.asgi import key_repository
@@ -18,6 +21,7 @@ from asapfn.profiles import asap
 from asapfn.resolvers import keys_by_id
 from asapfn.verification import bearer
 
+REDIS = "redis://redis.example:6379"
 README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 
@@ -57,10 +61,27 @@ def origins(tmp_path_factory):
         yield folder, {"https://keys.example": keys, "https://billing.example": billing}
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@pytest.mark.parametrize("example", examples(), ids=lambda example: f"line {example.line}")
-def test_an_example_runs_and_shows_what_it_says(example, backend, origins, monkeypatch, capsys):
+@pytest.fixture
+def redis_origin(tmp_path):
+    """The Redis that the README names, for the example that needs one."""
+    with redis_server(tmp_path) as server:
+        yield server.url
+
+
+@pytest.mark.parametrize(
+    ("example", "backend"),
+    [
+        pytest.param(example, backend, id=f"line {example.line}-{backend}")
+        for example in examples()
+        for backend in (["asyncio", "trio"] if "anyio.run(" in example.code else ["asyncio"])
+    ],
+)
+def test_an_example_runs_and_shows_what_it_says(
+    example, backend, origins, monkeypatch, capsys, request
+):
     folder, hosts = origins
+    if REDIS in example.code:
+        hosts = hosts | {REDIS: request.getfixturevalue("redis_origin")}
     run = anyio.run
     monkeypatch.setattr(anyio, "run", lambda *args: run(*args, backend=backend))
     monkeypatch.chdir(folder)
@@ -76,6 +97,29 @@ def test_an_example_runs_and_shows_what_it_says(example, backend, origins, monke
 def test_the_readme_has_a_row_for_each_reason():
     rows = re.findall(r"^\| `(\w+)` \| (40[13]) \|", README.read_text(), re.MULTILINE)
     assert dict(rows) == {reason: str(TokenRejected(reason).status) for reason in DESCRIPTIONS}
+
+
+@pytest.mark.parametrize("package", ["atlassian_jwt_auth", "atlassian_jwt"])
+def test_the_migration_tables_have_every_public_name_of(package):
+    rows = "\n".join(line for line in README.read_text().splitlines() if line.startswith("|"))
+    missing = {name for name in public_names(package) if not re.search(rf"\b{name}\b", rows)}
+    assert not missing
+
+
+def public_names(package):
+    """Names of a package's functions, classes, methods and constants, read from its source."""
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    names = set()
+    for file in Path(spec.submodule_search_locations[0]).rglob("*.py"):
+        for node in [] if "tests" in file.parts else ast.parse(file.read_text()).body:
+            if isinstance(node, ast.Assign):
+                names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+            for part in [node, *(node.body if isinstance(node, ast.ClassDef) else [])]:
+                if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                    names.add(part.name)
+    assert names
+    return {name for name in names if not name.startswith("_")}
 
 
 def test_links_to_files_lead_somewhere():
