@@ -6,6 +6,7 @@ Python that is not on the machine is skipped, and said to be; in CI (when CI is 
 for an error.
 """
 
+import os
 import pathlib
 
 import nox
@@ -75,7 +76,9 @@ def examples(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
+    """Each group by itself, then the table of ratios; `-- --plot` draws the chart as well."""
     install(session, "bench")
+    keep_npm(session)
     session.run(
         "pytest",
         "benchmarks",
@@ -83,15 +86,21 @@ def bench(session: nox.Session) -> None:
         "--benchmark-group-by=group",
         "--benchmark-columns=min,median,ops,rounds",
         "--benchmark-sort=min",
-        *session.posargs,
     )
+    session.run("python", "benchmarks/ratios.py", *session.posargs, env={"PYTHONPATH": "tests"})
 
 
 @nox.session(name="bench-short")
 def bench_short(session: nox.Session) -> None:
     """Each bench once, untimed: they still run."""
     install(session, "bench")
+    keep_npm(session)
     session.run("pytest", "benchmarks", "--benchmark-disable", *session.posargs)
+
+
+def keep_npm(session: nox.Session) -> None:
+    """Have npm's peers installed once, and not by each bench that asks them."""
+    session.env["ASAPFN_NPM"] = os.environ.get("ASAPFN_NPM", f"{session.create_tmp()}/npm")
 
 
 @nox.session

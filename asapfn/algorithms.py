@@ -7,7 +7,7 @@ whatever comes first or nothing at all.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 from joserfc.errors import JoseError
 from joserfc.jwa import JWS_ALGORITHMS
@@ -122,7 +122,7 @@ def misfit(algorithm: str, key: Key) -> str:
     elif key_type is OctKey:
         if len(native) < least:
             return f"{algorithm} takes a secret of at least {least} bytes"
-    elif curve_of(key) != curve:
+    elif curve_of(cast("ECKey | OKPKey", key)) != curve:
         return f"{algorithm} takes a key of the curve {curve}"
     if key.alg not in (None, algorithm):
         return f"the key is for another algorithm than {algorithm}"

@@ -80,7 +80,7 @@ def import_pem(
             the key is weak, or it does not fit the algorithm.
         TypeError: If the data or the password is neither str nor bytes.
     """
-    text = _as_bytes(data, "PEM").decode("utf-8", "replace").strip().strip("\"'")
+    text = _as_bytes(data, "PEM").decode("utf-8", "replace")
     text = text.replace("\\r", "").replace("\\n", "\n")
     blocks = [m for m in _PEM.finditer(text) if m[1] != "EC PARAMETERS"]
     begun = text.count("-----BEGIN ") - text.count("-----BEGIN EC PARAMETERS-----")

@@ -193,9 +193,9 @@ async def verify_read(
     if typ is not None:
         _require_typ(header, typ)
     key = await resolver(unverified)
+    if key is None:
+        raise TokenRejected("unknown_key")
     if type(key) not in _KEY_TYPES:
-        if key is None:
-            raise TokenRejected("unknown_key")
         raise TypeError(f"the resolver returned {type(key).__name__}, not a key or None")
     if not verify_signature(header["alg"], key, signing_input, signature):
         raise TokenRejected("bad_signature")

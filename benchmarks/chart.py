@@ -8,7 +8,6 @@ from typing import Final
 
 import matplotlib
 from matplotlib.figure import Figure
-
 from measure import Row
 
 QUESTIONS: Final = (
@@ -46,6 +45,8 @@ def draw(rows: Sequence[Row], versions: str, path: pathlib.Path) -> None:
             axes.set_xlim(0, max(ratios) * 1.15)
             axes.spines[["top", "right"]].set_visible(False)
         today = datetime.datetime.now(datetime.UTC).date()
-        caption = textwrap.fill(f"Times as long, shorter is better. {today}, {COMMAND}. {versions}.", 130)
+        caption = textwrap.fill(
+            f"Times as long, shorter is better. {today}, {COMMAND}. {versions}.", 130
+        )
         figure.suptitle(caption, fontsize=7, x=0.01, ha="left")
         figure.savefig(path, metadata={"Date": None})

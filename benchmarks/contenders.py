@@ -86,6 +86,7 @@ def token(algorithm: str, **others: Any) -> str:
     return asapfn.sign(claims() | others, private_key(algorithm), algorithm=algorithm)
 
 
+@cache
 def verifiers(algorithm: str) -> dict[str, Verify]:
     """Who verifies tokens of an algorithm.
 
@@ -171,6 +172,7 @@ def bare_verifier(algorithm: str, text: str) -> Callable[[], object]:
     return lambda: key.verify(der, data, over)
 
 
+@cache
 def signers(algorithm: str) -> dict[str, Callable[[], object]]:
     """Who signs an hour's token with claims of its own making, and an id that is unique.
 

@@ -23,9 +23,9 @@ from asapfn.types import Caching, Document, Key, Unverified
 
 IMPORTS: Final = ("asapfn", "joserfc.jws", "anyio", "jwt")
 
-ENDLESS: Final = Caching(
-    max_keys=1_000_000, issuer_misses=(1e9, 10**9), total_misses=(1e9, 10**9)
-)
+TIMES: Final = 30
+
+ENDLESS: Final = Caching(max_keys=1_000_000, issuer_misses=(1e9, 10**9), total_misses=(1e9, 10**9))
 
 
 def importing(module: str) -> Lap:
@@ -88,7 +88,7 @@ async def bytes_for_a_verification(verify: Callable[[], Any]) -> tuple[int, floa
         verify: Verifies; awaited if need be.
 
     Returns:
-        The most that one holds while it is under way, and what each of a hundred leaves behind.
+        The most that one holds while it is under way, and what each of several leaves behind.
     """
 
     async def once() -> None:
@@ -98,20 +98,20 @@ async def bytes_for_a_verification(verify: Callable[[], Any]) -> tuple[int, floa
 
     tracemalloc.start()
     try:
-        for _ in range(100):
+        for _ in range(TIMES):
             await once()
         gc.collect()
         before, _ = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
         await once()
         peak = tracemalloc.get_traced_memory()[1] - before
-        for _ in range(100):
+        for _ in range(TIMES):
             await once()
         gc.collect()
         left = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    return peak, left / 100
+    return peak, left / TIMES
 
 
 def _used(key: Key, token: str) -> Key:

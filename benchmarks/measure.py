@@ -31,6 +31,11 @@ from asapfn.types import Document, Unverified
 BARE: Final = "cryptography"
 
 
+def floor(algorithm: str) -> str:
+    """Who is bare: cryptography, but for HMAC the standard library, which is faster."""
+    return "hmac" if algorithm.startswith("HS") else BARE
+
+
 class Row(NamedTuple):
     """An answer.
 
@@ -87,9 +92,10 @@ async def rows(effort: Effort, folder: pathlib.Path) -> AsyncIterator[Row]:
 
     for name in NAMES:
         text = token(name)
-        laps = {BARE: calls(bare_verifier(name, text))} | await _laps(verifiers(name), text)
+        laps = {floor(name): calls(bare_verifier(name, text))}
+        laps |= await _laps(verifiers(name), text)
         # The two that targets are set for have more rounds.
-        yield await ask(f"verify {name}", BARE, laps, 3 if name in ("RS256", "ES256") else 1)
+        yield await ask(f"verify {name}", floor(name), laps, 3 if name in ("RS256", "ES256") else 1)
     text = token("RS256")
     bare = {BARE: calls(bare_verifier("RS256", text))}
     with repositories.published(folder, "RS256") as keys:
@@ -99,9 +105,9 @@ async def rows(effort: Effort, folder: pathlib.Path) -> AsyncIterator[Row]:
             first = bare | await _laps(ways.first, text)
             yield await ask("verify RS256, the first token of a key", BARE, first)
     for name in NAMES:
-        laps = {BARE: calls(bare_signer(name))}
+        laps = {floor(name): calls(bare_signer(name))}
         laps |= {who: calls(sign) for who, sign in signers(name).items()}
-        yield await ask(f"sign {name}", BARE, laps, 2 if name in ("RS256", "ES256") else 0.5)
+        yield await ask(f"sign {name}", floor(name), laps, 3 if name in ("RS256", "ES256") else 1)
     again = {
         "asapfn": calls(reusing_signer("RS256")),
         "atlassian-jwt-auth": calls(their_signer("RS256")),

@@ -1,6 +1,6 @@
-"""Measure everything and print the table of ratios: `python benchmarks/ratios.py [--plot] [--short]`.
+"""Measure everything and print the table of ratios: `nox -s bench`.
 
-`--plot` also draws `ratios.svg`; `--short` runs every contest once, to see that it still runs.
+`--plot` also draws `ratios.svg`.
 """
 
 import argparse
@@ -14,11 +14,10 @@ import warnings
 from collections.abc import Iterable
 from typing import Final
 
-from cryptography.hazmat.backends.openssl import backend
-from measure import SHORT, Effort, Row, rows
-from targets import Target, targets
-
 import chart
+from cryptography.hazmat.backends.openssl import backend
+from measure import Effort, Row, rows
+from targets import Target, targets
 
 COLUMNS: Final = ("asapfn", "joserfc", "PyJWT", "authlib", "atlassian-jwt-auth", "atlassian-jwt")
 PACKAGES: Final = (
@@ -65,7 +64,7 @@ def table(each: Iterable[Row], asked: Iterable[Target]) -> str:
 
 
 def _line(row: Row) -> str:
-    cells = {library: [] for library in COLUMNS}
+    cells: dict[str, list[str]] = {library: [] for library in COLUMNS}
     for name in row.best:
         library, _, variant = name.partition(" (")
         if library in cells:
@@ -97,9 +96,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--plot", action="store_true", help="draw ratios.svg as well")
-    parser.add_argument("--short", action="store_true", help="run everything, measure nothing")
     options = parser.parse_args()
-    each = asyncio.run(measured(SHORT if options.short else Effort()))
+    each = asyncio.run(measured(Effort()))
     print(table(each, targets({row.question: row for row in each})))
     if options.plot:
         chart.draw(each, versions(), pathlib.Path(__file__).with_name("ratios.svg"))

@@ -42,8 +42,11 @@ def targets(rows: Mapping[str, Row]) -> list[Target]:
         _crowd(rows["verify RS256 among many"]),
     ]
     served = rows["a request to uvicorn, RS256"]
-    rates = f"{1 / served.best['asapfn']:,.0f} of {1 / served.best[OPEN]:,.0f}"
-    return [*each, Target("requests a second with tokens, of those without", "", rates, None)]
+    rates = f"{1 / served.best['asapfn']:,.0f} and {1 / served.best[OPEN]:,.0f}"
+    return [
+        *each,
+        Target("requests a second that uvicorn answers, with tokens and without", "", rates, None),
+    ]
 
 
 def _at_most(what: str, limit: float, value: float) -> Target:
@@ -59,11 +62,17 @@ def _verify(rows: Mapping[str, Row]) -> list[Target]:
     https = rows["verify RS256, keys from an https repository"]
     peer = "atlassian-jwt-auth"
     return [
-        _at_most("verify RS256, the whole of ASAP, over bare cryptography", 1.5, rsa.ratio("asapfn")),
+        _at_most(
+            "verify RS256, the whole of ASAP, over bare cryptography", 1.5, rsa.ratio("asapfn")
+        ),
         _at_most("the same, as the aim", 1.4, rsa.ratio("asapfn")),
-        _at_most("verify ES256, the whole of ASAP, over bare cryptography", 1.15, ec.ratio("asapfn")),
+        _at_most(
+            "verify ES256, the whole of ASAP, over bare cryptography", 1.15, ec.ratio("asapfn")
+        ),
         *(
-            _faster(f"verify {row.question[-5:]} beside {other} alone", 1, row.ratio(other, "asapfn"))
+            _faster(
+                f"verify {row.question[-5:]} beside {other} alone", 1, row.ratio(other, "asapfn")
+            )
             for row in (rsa, ec)
             for other in ("PyJWT", "joserfc")
         ),
@@ -94,7 +103,9 @@ def _qsh(rows: Mapping[str, Row]) -> list[Target]:
         npm = Target("the same beside npm's under node", "no slower", "no node here", None)
     else:
         npm = _faster("the same beside npm's under node", 1, five.ratio(NPM))
-    growth = rows["qsh of 1000 parameters"].best["asapfn"] / rows["qsh of 100 parameters"].best["asapfn"]
+    growth = (
+        rows["qsh of 1000 parameters"].best["asapfn"] / rows["qsh of 100 parameters"].best["asapfn"]
+    )
     linear = Target("qsh of ten times as many", "linear", f"{growth:.1f} times", growth <= 12)
     return [pypi, npm, linear]
 

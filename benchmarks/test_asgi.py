@@ -1,12 +1,12 @@
 """What protecting an ASGI application costs: the calls alone, and behind uvicorn."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from applications import OPEN, hello, protected_and_not, requests_to
-from contest import Measure
 from contenders import composition, public_pem, token
+from contest import Measure
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from asapfn import bearer
@@ -40,16 +40,21 @@ def test_a_call_of_an_application(a_hundred_times: Measure, protected: bool) -> 
     a_hundred_times("a call of an ASGI application", lambda: application(scope, receive, send))
 
 
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with protected_and_not() as port:
+        yield port
+
+
 @pytest.mark.parametrize("who", [OPEN, "asapfn"], ids=["open", "protected"])
 def test_requests_to_uvicorn(
-    benchmark: BenchmarkFixture, run: Callable[[Any], Any], who: str
+    benchmark: BenchmarkFixture, run: Callable[[Any], Any], port: int, who: str
 ) -> None:
     """Eighty requests over eight connections that stay open."""
     benchmark.group = "eighty requests to uvicorn"
-    with protected_and_not() as port:
-        made = requests_to(port, token("RS256"))
-        lap = run(made.__aenter__())[who]
-        try:
-            benchmark(lambda: run(lap(80)))
-        finally:
-            run(made.__aexit__(None, None, None))
+    made = requests_to(port, token("RS256"))
+    lap = run(made.__aenter__())[who]
+    try:
+        benchmark(lambda: run(lap(80)))
+    finally:
+        run(made.__aexit__(None, None, None))

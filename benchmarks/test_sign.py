@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import pytest
-from contest import Measure
 from contenders import NAMES, bare_signer, reusing_signer, signers, their_signer
+from contest import Measure
 
 pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 

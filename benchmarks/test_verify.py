@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from contest import Measure
 from contenders import NAMES, bare_verifier, token, verifiers
+from contest import Measure
 from pytest_benchmark.fixture import BenchmarkFixture
 from repositories import AIOHTTP, REQUESTS, Published, published, ways
 

@@ -116,6 +116,12 @@ def wsgi() -> Any:
     return DispatcherMiddleware(parts.pop(""), parts)
 
 
+def bare(environ: Any, start_response: Any) -> list[bytes]:
+    """Stand in for an application that nothing protects yet."""
+    start_response("200 OK", [("X-Reached", "yes")])
+    return [b"nobody"]
+
+
 def aiohttp() -> Any:
     """Make aiohttp's application."""
     from aiohttp import web

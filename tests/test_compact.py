@@ -403,7 +403,10 @@ def test_the_header_speaks_first_whatever_follows(algorithm: str, rest: bytes) -
 
 def test_only_the_algorithms_that_are_asked_for_are_taken() -> None:
     assert compact.parse(token(), compact.header_reader(["RS256"]))
-    assert refusal(token(), read_header=compact.header_reader(["ES256"])).reason == "unsupported_algorithm"
+    assert (
+        refusal(token(), read_header=compact.header_reader(["ES256"])).reason
+        == "unsupported_algorithm"
+    )
     assert refusal(token(), read_header=compact.header_reader([])).reason == "unsupported_algorithm"
 
 

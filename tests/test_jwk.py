@@ -111,6 +111,12 @@ def test_a_type_that_is_not_known_is_refused(kty: Any) -> None:
         import_jwk(whole("RS256") | {"kty": kty})
 
 
+def test_what_is_missing_is_named() -> None:
+    for kty, member in (("RSA", "n"), ("EC", "crv"), ("OKP", "crv"), ("oct", "k")):
+        with pytest.raises(ValueError, match=f"the JWK's {member} is missing or not a string"):
+            import_jwk({"kty": kty})
+
+
 @pytest.mark.parametrize("value", [None, [], "{}", b'{"a":1}', 1, [("kty", "RSA")]])
 def test_what_is_no_mapping_is_a_programming_error(value: Any) -> None:
     with pytest.raises(TypeError, match="a JWK is a mapping"):

@@ -72,6 +72,13 @@ async def test_a_full_store_refuses_the_new_and_still_knows_the_live() -> None:
         await store("a", 10)
 
 
+async def test_a_store_may_be_for_one() -> None:
+    store = in_memory(max_entries=1)
+    assert await store("a", 60)
+    with pytest.raises(Unavailable):
+        await store("b", 60)
+
+
 @pytest.mark.parametrize("max_entries", [0, -1])
 def test_a_store_for_nothing_is_a_programming_error(max_entries: int) -> None:
     with pytest.raises(ValueError, match="max_entries"):

@@ -51,7 +51,8 @@ def first_use(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.0) 
         An async function of an id and its life in seconds, which answers True the first time and
         False while the id lives. It raises `Unavailable` when Redis does not answer in time, does
         not take writes, or answers anything else than yes or no; also for a life that Redis cannot
-        keep. What a crash of Redis forgets depends on how it is set to persist.
+        keep. A Redis set to evict keys, or to persist them late or not at all, can forget an id
+        that still lives.
 
     Raises:
         TypeError: If the client is not async.

@@ -1,36 +1,104 @@
-"""`asapfn demo`: ASAP end to end in one process, every part the one that services use.
+"""`asapfn demo`: tokens end to end in one process, every part the one that services use.
 
-Three parties: `orders` calls `billing`, which fetches the key from `keys`. The network is httpx
-speaking ASGI in memory, so that the demo needs no port and sends nothing out.
+First ASAP: `orders` calls `billing`, which fetches the key from `keys`. Then Connect: a product
+calls an app with a token for one request. The network is httpx speaking ASGI in memory, so that the
+demo needs no port and sends nothing out.
 """
 
+import argparse
+import secrets
 import sys
-from typing import Final
+from typing import Final, NamedTuple
 
+import anyio
 import httpx
 
-from asapfn import Authenticate, Key, Request, TokenRejected, Unavailable, bearer, compact, sign
-from asapfn.adapters.asgi import ASGIApp, Receive, Scope, Send, key_repository
+from asapfn import Authenticate, Key, TokenRejected, Unavailable, bearer, compact, sign
+from asapfn.adapters.asgi import ASGIApp, Receive, Scope, Send, key_repository, request
 from asapfn.adapters.httpx import auth, fetcher
+from asapfn.cli.parsing import Commands, add_command
 from asapfn.cli.style import painter
+from asapfn.cli.text import as_json
 from asapfn.errors import DESCRIPTIONS, challenge
-from asapfn.keys import generate
-from asapfn.profiles import asap
+from asapfn.keys import generate, import_secret
+from asapfn.profiles import asap, connect
 from asapfn.replay import in_memory
+from asapfn.resolvers import shared_secrets
 
-_URL: Final = "https://billing.example/invoices"
+_BILLING: Final = "https://billing.example/invoices"
+_APP: Final = "https://app.example/panel"
 
 
-async def run() -> int:
+class Call(NamedTuple):
+    """A call that was made, and how it was answered: by a greeting, or by a refusal's reason."""
+
+    what: str
+    status: int
+    text: str
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command.
+
+    Args:
+        commands: What it is added to.
+    """
+    add_command(
+        commands,
+        "demo",
+        "show services at work, in this process",
+        "Services in one process: one publishes a key and signs, another fetches the key over HTTP"
+        " and verifies. Then what is refused, and why. Nothing is sent out.",
+        ("asapfn demo",),
+        run,
+    )
+
+
+def run(options: argparse.Namespace) -> int:
     """Run the demo.
 
+    Args:
+        options: The command line.
+
     Returns:
-        0 if the good token was accepted, the others refused, and one key fetched; else 1.
+        0 if the good tokens were accepted, the others refused, and one key fetched; else 1.
     """
+    return anyio.run(_run, options.json)
+
+
+async def _run(machine: bool) -> int:
+    fetched: list[str] = []
+    service_calls, product_calls = await _service(fetched), await _product()
+    calls = [*service_calls, *product_calls]
+    as_meant = [call.status == (200 if " calls " in call.what else 401) for call in calls]
+    good = all(as_meant) and len(fetched) == 1
+    if machine:
+        each = [call._asdict() for call in calls]
+        sys.stdout.write(as_json({"good": good, "calls": each, "fetched": fetched}))
+        return 0 if good else 1
     paint, out = painter(sys.stdout), sys.stdout.write
+    out(paint("bold", "ASAP: service to service\n"))
+    out("  orders signs for the audience billing; billing fetches the public key, once:\n")
+    out(f"  {fetched[0]}\n")
+    _show(service_calls)
+    out(paint("bold", "Connect: a token for one request\n"))
+    out("  jira signs by the secret that it shares with the app, for this request alone:\n")
+    out(f"  GET {_APP}?issue=7\n")
+    _show(product_calls)
+    out(paint("dim", f"keys fetched: {len(fetched)}\n"))
+    return 0 if good else 1
+
+
+def _show(calls: list[Call]) -> None:
+    paint = painter(sys.stdout)
+    for what, status, text in calls:
+        colour = "green" if status == 200 else "red"
+        sys.stdout.write(f"    {what:<28}{paint(colour, str(status))} {text}\n")
+
+
+async def _service(fetched: list[str]) -> list[Call]:
     ours = generate("ES256", kid="orders/2026-11.pem")
     theirs = generate("ES256", kid="mallory/1.pem")
-    fetched: list[str] = []
 
     async def note(request: httpx.Request) -> None:
         fetched.append(f"{request.method} {request.url}")
@@ -43,22 +111,39 @@ async def run() -> int:
         async with httpx.AsyncClient(transport=billing) as client:
             # What a service writes: an authorizer, and httpx's auth= with it.
             authorize = asap.authorizer("orders", ours, "billing")
-            answer = await client.get(_URL, auth=auth(authorize))
-            out(paint("bold", "orders calls billing\n"))
-            out(f"  orders    signs with {ours.kid} for the audience billing\n")
-            out(f"  orders    GET {_URL}\n")
-            out(f"  billing   {fetched[0]}\n")
-            out(f"  billing   {paint('green', str(answer.status_code))} {answer.text}\n")
-            good = answer.status_code == 200
-
-            out(paint("bold", "what billing refuses\n"))
+            answer = await client.get(_BILLING, auth=auth(authorize))
+            calls = [Call("orders calls billing", answer.status_code, answer.text)]
             used = answer.request.headers["Authorization"]
             for what, value in _refused(ours, theirs, used).items():
-                answer = await client.get(_URL, headers={"Authorization": value})
-                out(f"  {what:<28}{paint('red', str(answer.status_code))} {answer.text}\n")
-                good = good and answer.status_code == 401
-    out(paint("dim", f"keys fetched: {len(fetched)}\n"))
-    return 0 if good and len(fetched) == 1 else 1
+                answer = await client.get(_BILLING, headers={"Authorization": value})
+                calls.append(Call(what, answer.status_code, answer.text))
+    return calls
+
+
+async def _product() -> list[Call]:
+    secret = secrets.token_urlsafe(48)
+
+    async def secret_of(tenant: str) -> str | None:
+        return secret if tenant == "jira" else None
+
+    authenticate = connect.authenticator(shared_secrets(secret_of), base_url="https://app.example")
+    app = httpx.ASGITransport(service(authenticate))
+    async with httpx.AsyncClient(transport=app) as client:
+        key = import_secret(secret)
+        authorize = connect.authorizer("jira", key, base_url="https://app.example")
+        answer = await client.get(_APP, params={"issue": 7}, auth=auth(authorize))
+        calls = [Call("jira calls the app", answer.status_code, answer.text)]
+        used = {"Authorization": answer.request.headers["Authorization"]}
+        for what, method, url in (
+            ("for another query", "GET", f"{_APP}?issue=8"),
+            ("for another method", "DELETE", f"{_APP}?issue=7"),
+        ):
+            answer = await client.request(method, url, headers=used)
+            calls.append(Call(what, answer.status_code, answer.text))
+        stranger = connect.authorizer("stranger", key, base_url="https://app.example")
+        answer = await client.get(_APP, auth=auth(stranger))
+        calls.append(Call("by a stranger", answer.status_code, answer.text))
+    return calls
 
 
 def _refused(ours: Key, theirs: Key, used: str) -> dict[str, str]:
@@ -90,12 +175,9 @@ def service(authenticate: Authenticate) -> ASGIApp:
     """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        pairs = (
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
-        )
         headers: list[tuple[bytes, bytes]] = []
         try:
-            token = await authenticate(Request(scope["method"], None, tuple(pairs)))
+            token = await authenticate(request(scope))
         except TokenRejected as error:
             status, text = error.status, f"{error.reason:<24}{DESCRIPTIONS[error.reason]}"
             headers.append((b"www-authenticate", challenge(error).encode("ascii")))

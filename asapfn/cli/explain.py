@@ -5,9 +5,11 @@ values it saw; of a `qsh`, from which request it could have come.
 """
 
 import argparse
+import hashlib
 import math
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -15,7 +17,8 @@ import anyio
 import httpx
 
 from asapfn.adapters.httpx import fetcher
-from asapfn.canonical import canonical_request, qsh
+from asapfn.canonical import canonical_request
+from asapfn.checks import CONTEXT_QSH
 from asapfn.cli.cases import PROFILES, Case, judge
 from asapfn.cli.cases.case import Clock
 from asapfn.cli.inputs import authorization, read_bytes, read_text
@@ -23,7 +26,7 @@ from asapfn.cli.mend import mend
 from asapfn.cli.parsing import Commands, add_command, add_group
 from asapfn.cli.steps import Step, Trail, follow
 from asapfn.cli.style import Paint, painter
-from asapfn.cli.text import as_json, claim_line, date, safe
+from asapfn.cli.text import as_json, claim_line, date, safe, shown
 from asapfn.cli.variants import Variant, find_variant
 from asapfn.cli.verify import (
     add_token_argument,
@@ -32,6 +35,7 @@ from asapfn.cli.verify import (
     verdict_in_words,
 )
 from asapfn.errors import TokenRejected, Unavailable
+from asapfn.profiles.connect.incoming import query_tokens
 from asapfn.types import Token
 from asapfn.verification import peek
 
@@ -42,19 +46,17 @@ class Explanation(NamedTuple):
     Attributes:
         verdict: What the profile's verifier said.
         trail: The rules gone through.
-        failed: The rule that the verdict rests on, if it is a refusal.
-        advice: What to do about it.
-        expected: Of a `qsh` that differs, the canonical request that was expected.
-        variant: What its hash is of, if that was found.
+        advice: What to do about a refusal.
+        expected: The canonical request that the `qsh` should be the hash of, if it is not.
+        given: What it is the hash of instead, if that was found.
         now: The time as of which it was judged.
     """
 
     verdict: Token | TokenRejected | Unavailable
     trail: Trail
-    failed: Step | None
     advice: str
     expected: str
-    variant: Variant | None
+    given: Variant | None
     now: float
 
 
@@ -117,11 +119,126 @@ async def _explain(options: argparse.Namespace, text: str | None, now: Clock) ->
         case = await PROFILES[options.profile].case(options, text, fetcher(client), now)
         verdict = await judge(case)
         trail = await follow(case, verdict)
-    failed = next((step for step in trail.steps if step.outcome == "FAIL"), None)
-    advice, expected, variant = "", "", None
+    advice, closer, expected, given = "", "", "", None
+    if any(step.rule == "request" and step.outcome == "FAIL" for step in trail.steps):
+        form = read_bytes(options.form_from, "form").decode() if options.form_from else None
+        closer, expected, given = _compare(case, trail, form)
     if not isinstance(verdict, Token):
-        wanted = (*(options.audience or ()), *(options.issuer or ()))
-        advice = mend(verdict, trail.text, trail.unverified, trail.key, wanted)
-    if trail.unverified is not None and case.compared is not None:
-        expected, variant = _compared(case, trail.unverified.claims.get("qsh"), form)
-    return Explanation(verdict, trail, failed, advice, expected, variant, now())
+        cause = closer if failed_rule(trail) == "request" else ""
+        advice = mend(verdict, trail.text, trail.unverified, trail.key, case.wanted, cause)
+    return Explanation(verdict, trail, advice, expected, given, now())
+
+
+def failed_rule(trail: Trail) -> str:
+    """The rule that a refusal rests on: the first that failed.
+
+    Args:
+        trail: The rules gone through.
+
+    Returns:
+        Its name; empty where none failed.
+    """
+    return next((step.rule for step in trail.steps if step.outcome == "FAIL"), "")
+
+
+def _compare(case: Case, trail: Trail, form: str | None) -> tuple[str, str, Variant | None]:
+    """Why a token's `qsh` is not the one that it should be."""
+    given = trail.unverified.claims.get("qsh") if trail.unverified else None
+    if not isinstance(given, str):
+        return "", "", None
+    if case.base_url is None:
+        return "it is for one request, and no context token", "", None
+    if given == CONTEXT_QSH:
+        return "it is a context token, for endpoints that take those (--context)", "", None
+    method, target = case.request.method, case.request.target or ""
+    try:
+        expected = canonical_request(method, target, base_url=case.base_url)
+        variant = find_variant(given, method, target, base_url=case.base_url, form=form)
+    except ValueError as error:
+        return f"the URL is malformed: {error}", "", None
+    if variant is None:
+        return "its hash is of none of the requests that were tried", expected, None
+    return "; ".join(variant.differences), expected, variant
+
+
+def _clock(options: argparse.Namespace, text: str | None) -> Clock:
+    if options.at is None:
+        return time.time
+    moment = _issued(options, text) if options.at == "iat" else _moment(options.at)
+    return lambda: moment
+
+
+def _moment(text: str) -> float:
+    with suppress(ValueError):
+        if math.isfinite(moment := float(text)):
+            return moment
+    try:
+        date = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("--at is seconds since the epoch, an ISO 8601 date, or iat") from None
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+
+
+def _issued(options: argparse.Namespace, text: str | None) -> float:
+    tokens = query_tokens(getattr(options, "url", None) or "")
+    tokens += [value.split(" ")[-1] for _, value in authorization(text or "", "Bearer")]
+    try:
+        issued: float = peek(tokens[0]).claims["iat"]
+    except (TokenRejected, IndexError, KeyError):
+        raise ValueError("--at iat: there is no token whose iat can be read") from None
+    return issued
+
+
+def _as_members(found: Explanation) -> dict[str, Any]:
+    steps = []
+    for rule, outcome, saw, wants, error in found.trail.steps:
+        step = {"rule": rule, "outcome": outcome.lower(), "saw": saw, "wants": wants}
+        if error is not None:
+            step["error"] = verdict_as_members(error)
+        steps.append(step)
+    members = verdict_as_members(found.verdict)
+    members |= {"at": found.now, "rules": steps, "mend": found.advice}
+    if found.expected:
+        given = found.given and {"canonical": found.given.canonical, "why": found.given.differences}
+        hashed = hashlib.sha256(found.expected.encode()).hexdigest()
+        members["request"] = {"expected": found.expected, "qsh": hashed, "token": given}
+    return members
+
+
+def _show(found: Explanation, title: str) -> None:
+    paint = painter(sys.stdout)
+    out = [paint("bold", f"{title}, as of {date(found.now)}")]
+    for step in found.trail.steps:
+        out += _step_lines(step, found.now, paint)
+    if found.expected:
+        out += _request_lines(found, paint)
+    word, rest = verdict_in_words(found.verdict)
+    style = {"accepted": "green", "rejected": "red", "unavailable": "yellow"}[word]
+    out.append(f"{paint(style, word)}  {rest}")
+    if found.advice:
+        out.append(f"{paint('bold', 'to mend')}   {safe(found.advice)}")
+    sys.stdout.write("\n".join(out) + "\n")
+
+
+def _step_lines(step: Step, now: float, paint: Paint) -> list[str]:
+    style = {"pass": "green", "FAIL": "red", "skip": "dim"}[step.outcome]
+    # One time is told in words; several are there to be compared with each other.
+    tell = claim_line if len(step.saw) == 1 else lambda name, value, now: shown(value)
+    saw = "; ".join(f"{name} {tell(name, value, now)}" for name, value in step.saw.items())
+    wants = paint("dim", f"({safe(step.wants)})") if step.wants else ""
+    line = f"  {paint(style, step.outcome)}  {step.rule:<21} {saw}{'  ' * bool(saw)}{wants}"
+    lines = [line.rstrip()]
+    if step.error is not None:
+        lines.append(f"        {paint(style, verdict_in_words(step.error)[1])}")
+    return lines
+
+
+def _request_lines(found: Explanation, paint: Paint) -> list[str]:
+    lines = [
+        paint("bold", "the request whose hash was expected, and the one whose hash the token has"),
+        f"  expected  {safe(found.expected)}",
+    ]
+    if found.given is None:
+        return [*lines, "  token's   none of those that were tried"]
+    lines.append(f"  token's   {safe(found.given.canonical)}")
+    return [*lines, *(f"            {safe(why)}" for why in found.given.differences)]

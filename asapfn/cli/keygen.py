@@ -78,7 +78,9 @@ def run(options: argparse.Namespace) -> int:
         if path.exists():
             raise ValueError(f"{path} exists: a key is never written over; choose another name")
     key = generate(options.algorithm, kid=kid)
-    private.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "private").mkdir(mode=0o700, exist_ok=True)
+    private.parent.mkdir(parents=True, exist_ok=True)
     public.parent.mkdir(parents=True, exist_ok=True)
     _write(private, _private_text(key, options.format), 0o600)
     _write(public, export_public_pem(key), 0o644)

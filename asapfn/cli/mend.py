@@ -62,6 +62,7 @@ def mend(
     unverified: Unverified | None = None,
     key: Key | None = None,
     wanted: Iterable[str] = (),
+    closer: str = "",
 ) -> str:
     """What to do about a refusal.
 
@@ -71,13 +72,14 @@ def mend(
         unverified: The token, if it could be read.
         key: The key, if one was found.
         wanted: Names that would have been accepted.
+        closer: The true cause, where it is known already.
 
     Returns:
         A line or two of advice.
     """
     if isinstance(error, Unavailable):
         return "ask again; if it stays so, see that the source of keys answers from here"
-    closer = _closer(error, text, unverified, key, wanted)
+    closer = closer or _closer(error, text, unverified, key, wanted)
     advice = _ADVICE[error.reason].format(claim=error.claim)
     return f"{closer}; {advice}" if closer else advice
 

@@ -75,6 +75,4 @@ def add_group(
         What its commands are added to.
     """
     parser = add_command(commands, name, summary, description, examples, None)
-    return parser.add_subparsers(
-        title="profiles", metavar="PROFILE", dest="profile", required=True
-    )
+    return parser.add_subparsers(title="profiles", metavar="PROFILE", dest="profile", required=True)

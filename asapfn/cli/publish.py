@@ -36,7 +36,9 @@ def add_to(commands: Commands) -> None:
         ("asapfn publish keys/public --to /var/www/keys",),
         run,
     )
-    parser.add_argument("directory", metavar="DIR", nargs="+", help="with keys as keygen wrote them")
+    parser.add_argument(
+        "directory", metavar="DIR", nargs="+", help="with keys as keygen wrote them"
+    )
     parser.add_argument("--to", metavar="DIR", required=True, help="the key repository")
 
 

@@ -1,7 +1,7 @@
 """`asapfn request`: an HTTP request with a token, as curl would send it.
 
-The token goes to the origin of the URL and nowhere else, wherever redirects lead. The status goes to
-standard error, unless the headers are asked for, so that the body can be put through a pipe.
+The token goes to the origin of the URL and nowhere else, wherever redirects lead. The status goes
+to standard error, unless the headers are asked for, so that the body can be put through a pipe.
 """
 
 import argparse
@@ -27,7 +27,8 @@ from asapfn.cli.text import as_json, safe
 from asapfn.errors import Unavailable
 
 _FORM: Final = "application/x-www-form-urlencoded"
-_HEADER: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
+_WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_HEADER: Final = re.compile(rf"({_WORD}):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 
 
 def add_to(commands: Commands) -> None:
@@ -88,6 +89,8 @@ def run(options: argparse.Namespace) -> int:
         ValueError: If something is missing or cannot be used.
         Unavailable: If there is no answer.
     """
+    if not re.fullmatch(_WORD, options.method):
+        raise ValueError("the method is one word, such as GET")
     headers = _headers(options.headers)
     body = None if options.data is None else _body(options.data)
     form = None
@@ -97,6 +100,8 @@ def run(options: argparse.Namespace) -> int:
         form = body if is_form else None
     try:
         url = httpx.URL(options.url)
+        if url.scheme not in ("http", "https") or not url.host:
+            raise ValueError("the URL is http://host/path or https://host/path")
         origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
     except httpx.InvalidURL as error:
         raise ValueError(f"the URL is malformed: {error}") from None

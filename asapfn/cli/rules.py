@@ -9,7 +9,7 @@ import math
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, NamedTuple
 
-from asapfn.errors import Reason, TokenRejected
+from asapfn.errors import TokenRejected
 from asapfn.resolvers import only_issuers
 from asapfn.resolvers.compose import key_id_of, under_issuer
 from asapfn.types import Check, Key, Names, Token, Unverified, as_names
@@ -68,7 +68,7 @@ def claim_rules(
         name: str,
         about: tuple[str, ...],
         wants: str,
-        reasons: Collection[Reason],
+        reasons: Collection[str],
         clock: Callable[[], float] = now,
         *,
         always: bool = False,
@@ -112,7 +112,13 @@ def claim_rules(
         rule("nbf is before exp", ("nbf", "exp"), "", ("invalid_claim",), before_all),
         rule("issued by now", ("iat",), within, ("not_yet_valid",)),
         rule("valid by now", ("nbf",), within, ("not_yet_valid",)),
-        rule("audience", ("aud",), wanted, ("missing_claim", "wrong_audience"), always=True),
+        rule(
+            "audience",
+            ("aud",),
+            f"wanted: {wanted}",
+            ("missing_claim", "wrong_audience"),
+            always=True,
+        ),
     ]
     return rules
 
@@ -123,7 +129,7 @@ def issuer_rule(issuers: Names) -> Rule:
     Args:
         issuers: Those that are allowed.
     """
-    wants = f"one of {', '.join(sorted(as_names(issuers, 'issuers')))}"
+    wants = f"wanted: {' or '.join(sorted(as_names(issuers, 'issuers')))}"
     return Rule("issuer is allowed", ("iss",), wants, only_issuers(nobody, issuers))
 
 

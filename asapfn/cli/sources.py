@@ -2,8 +2,9 @@
 
 import argparse
 import os
-from pathlib import Path
 from typing import Final, NamedTuple
+
+import anyio
 
 from asapfn.cli.inputs import WHERE, read_key, read_secret
 from asapfn.errors import Unavailable
@@ -101,7 +102,7 @@ def _key_set(where: str, fetch: Fetch) -> Source:
 
     async def read(url: str, accept: str) -> Document:
         try:
-            return Document(200, "application/json", Path(where).read_bytes())
+            return Document(200, "application/json", await anyio.Path(where).read_bytes())
         except OSError as error:
             raise Unavailable(url, error.strerror or type(error).__name__) from error
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Final, Literal, NamedTuple
 
 from asapfn import compact
-from asapfn.algorithms import ALGORITHMS, misfit, verify_signature
+from asapfn.algorithms import ALGORITHMS, verify_signature
 from asapfn.cli.cases import Case, token_of
 from asapfn.cli.rules import Rule
 from asapfn.errors import TokenRejected, Unavailable
@@ -16,6 +16,7 @@ from asapfn.types import Key, Token, Unverified
 from asapfn.verification import peek, reader
 
 Outcome = Literal["pass", "FAIL", "skip"]
+PARSING: Final = ("size", "header", "algorithm", "parameters", "payload", "claim types")
 _MISSING: Final = ("missing_token", "ambiguous_token")
 
 
@@ -66,7 +67,7 @@ async def follow(case: Case, verdict: Token | TokenRejected | Unavailable) -> Tr
     """
     asks = f"{case.scheme} in Authorization" + " or jwt in the query" * (case.profile == "Connect")
     if isinstance(verdict, TokenRejected) and verdict.reason in _MISSING:
-        rest = _skipped(case, ("header", "algorithm", "payload", "types"))
+        rest = _skipped(case, PARSING)
         return Trail([Step("one token", "FAIL", {}, asks, verdict), *rest], "", None, None)
     text = token_of(case)
     steps = [Step("one token", "pass", {}, asks)]
@@ -91,43 +92,61 @@ def readable_header(text: str) -> dict[str, Any] | None:
         The header, or None if it cannot be read or names no algorithm.
     """
     try:
-        head = text.partition(".")[0].encode("ascii", "replace")
-        header = compact.decode_object(compact.decode_base64url(head))
+        header = compact.decode_object(compact.decode_base64url(_head(text)))
     except ValueError:
         return None
     return header if isinstance(header.get("alg"), str) else None
 
 
+def _head(text: str) -> bytes:
+    return text.partition(".")[0].encode("ascii", "replace")
+
+
 def _parse(text: str, case: Case) -> tuple[list[Step], Unverified | None]:
-    taken = ", ".join(name for name in ALGORITHMS if name in case.algorithms)
     header = readable_header(text)
-    algorithm = {} if header is None else {"alg": header["alg"]}
-    saw: list[tuple[str, dict[str, Any], str]] = [
-        ("header", {}, "base64url of a JSON object with an alg"),
-        ("algorithm", algorithm, taken),
-        ("payload", {}, "three segments of strict base64url, the second a JSON object"),
-        ("types", {}, "names are strings, times are numbers"),
-    ]
-    unverified, refusal, failed = None, None, len(saw)
+    taken = ", ".join(name for name in ALGORITHMS if name in case.algorithms)
+    wants = {
+        "size": f"at most {compact.MAX_BYTES} bytes",
+        "header": "base64url of a JSON object with an alg",
+        "algorithm": taken,
+        "parameters": "no crit, no b64; kid and typ are strings",
+        "payload": "three segments of strict base64url, the second a JSON object",
+        "claim types": "names are strings, times are numbers",
+    }
+    saw = {} if header is None else {"algorithm": {"alg": header["alg"]}}
+    failed, refusal, unverified = "", None, None
     try:
         unverified = reader(case.algorithms)(text)
     except TokenRejected as error:
-        refusal = error
-        if error.reason == "unsupported_algorithm":
-            failed = 1
+        failed, refusal = _failed(error, text, header), error
+        if failed == "algorithm":
             unverified = _read_anyway(text)
-        elif error.claim in (None, "alg"):
-            failed = 0 if header is None else 2
+    steps: list[Step] = []
+    outcome: Outcome = "pass"
+    for rule in PARSING:
+        if rule == failed:
+            steps.append(Step(rule, "FAIL", saw.get(rule, {}), wants[rule], refusal))
+            outcome = "skip" if unverified is None else "pass"
         else:
-            failed = 3
-    steps = []
-    for index, (rule, values, wants) in enumerate(saw):
-        outcome: Outcome = "pass" if index < failed or unverified else "skip"
-        if index == failed:
-            steps.append(Step(rule, "FAIL", values, wants, refusal))
-        else:
-            steps.append(Step(rule, outcome, values, wants))
+            steps.append(Step(rule, outcome, saw.get(rule, {}), wants[rule]))
     return steps, unverified
+
+
+def _failed(error: TokenRejected, text: str, header: dict[str, Any] | None) -> str:
+    """Which of the rules of parsing it was."""
+    if error.reason == "unsupported_algorithm":
+        return "algorithm"
+    if error.reason == "invalid_claim":
+        return "claim types"
+    if len(text) > compact.MAX_BYTES:
+        return "size"
+    if header is None:
+        return "header"
+    try:
+        compact.read_header(_head(text), [header["alg"]])
+    except (TokenRejected, ValueError):
+        return "parameters"
+    return "payload"
 
 
 def _read_anyway(text: str) -> Unverified | None:
@@ -140,8 +159,8 @@ def _read_anyway(text: str) -> Unverified | None:
 async def _outcome(rule: Rule, unverified: Unverified) -> Step:
     values = {**unverified.header, **unverified.claims}
     saw = {name: values[name] for name in rule.about if name in values}
-    if not rule.always and len(saw) < len(rule.about):
-        return Step(rule.name, "skip", saw, rule.wants)
+    if not rule.always and (absent := [name for name in rule.about if name not in saw]):
+        return Step(rule.name, "skip", saw, f"no {' and no '.join(absent)}")
     try:
         outcome = rule.test(unverified)
         if outcome is not None:

@@ -93,7 +93,8 @@ def duration(seconds: float) -> str:
     Returns:
         Such as `42 s`, `5 min` or `1 h 12 min`.
     """
-    left, parts = int(seconds), []
+    left = int(seconds)
+    parts: list[str] = []
     for size, unit in _UNITS:
         count, left = divmod(left, size)
         if count or parts:

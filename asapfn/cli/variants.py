@@ -100,9 +100,9 @@ def _paths(path: str, url: str, base_url: str) -> list[_Part]:
         ]
     parts += slashes
     parts += [
+        (path.replace("%26", "&"), "an & in the path is left as it is"),
         (unquote(path), "the path is decoded"),
         (quote(path), "the path is encoded once more"),
-        (path.replace("%26", "&"), "an & in the path is left as it is"),
         (path.lower(), "the path is in lower case"),
     ]
     if origin := _ORIGIN.match(url):
@@ -122,8 +122,8 @@ def _queries(query: str, url: str, form: str | None) -> list[_Part]:
         ("&".join(map(canonical_query, sent)), "the parameters are not sorted"),
         ("&".join(sorted(map(canonical_query, sent))), "repeated parameters are not joined"),
         (_joined_as_sent(sent), "the values of a repeated parameter are not sorted"),
-        ("&".join(sent), "the query is as it was sent: neither encoded anew nor sorted"),
-        ("&".join(sorted(sent)), "the query is as it was sent: not encoded anew"),
+        ("&".join(sent), "the query is neither encoded anew nor sorted"),
+        ("&".join(sorted(sent)), "the query is sorted, but not encoded anew"),
         (canonical_query(raw.replace("%", "%25")), "the query is encoded twice"),
         (unquote(query), "the query is not encoded"),
         (_lower_escapes(query), "escapes are in lower case"),

@@ -167,6 +167,7 @@ async def test_a_life_of_an_hour_is_the_longest() -> None:
     hour = sign(CLAIMS | {"exp": NOW + 3600}, KEY)
     assert await told(hour) is None
     assert await told(hour, nobody_asks, max_lifetime=3599) == ("lifetime_too_long", "exp")
+    assert await told(sign(CLAIMS | {"exp": NOW + 0.5}, KEY), max_lifetime=0.5) is None
     longer = sign(CLAIMS | {"exp": NOW + 3601}, KEY)
     assert await told(longer, nobody_asks) == ("lifetime_too_long", "exp")
 

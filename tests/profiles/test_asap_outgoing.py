@@ -81,6 +81,15 @@ def test_claims_hold_what_else_was_asked_for() -> None:
     assert more == {"email": "a@example.com"}
 
 
+def test_a_token_lives_for_a_minute_unless_it_is_said() -> None:
+    _, _, header = asap.authorizer("issuer", KEY, "service")("GET", "/").rpartition(" ")
+    for token in (header, asap.signer("issuer", KEY)("service")):
+        claims = claims_of(token)
+        assert claims["exp"] - claims["iat"] == 60
+    brief = asap.claims("issuer", "service", lifetime=0.5, now=lambda: NOW)
+    assert brief["exp"] == NOW + 0.5
+
+
 def test_claims_read_no_clock_and_no_chance_but_those_given() -> None:
     given: dict[str, Any] = {"now": lambda: 0.0, "new_jti": lambda: "one"}
     assert asap.claims("issuer", "service", **given) == asap.claims("issuer", "service", **given)
@@ -200,6 +209,18 @@ def test_a_signer_holds_no_more_than_a_thousand_or_so_and_drops_the_oldest_in_us
     assert sign_for("1021")
     assert len(made) == 1025
     assert sign_for("dropped") != dropped
+
+
+def test_a_token_that_was_renewed_is_in_use() -> None:
+    clock = Clock()
+    sign_for = asap.signer("issuer", KEY, reuse_fraction=0.5, now=clock)
+    sign_for("kept")
+    for number in range(1023):
+        sign_for(str(number))
+    clock.now += 30
+    kept = sign_for("kept")
+    sign_for("one more")
+    assert sign_for("kept") == kept
 
 
 def test_what_is_changed_after_the_signer_was_made_changes_no_token() -> None:
@@ -340,10 +361,25 @@ def test_a_key_is_replaced_by_adding_a_file(tmp_path: Path, put: Put) -> None:
     assert sign_for("service") == first
     clock.now += 0.5
     assert peek(sign_for("service")).header["kid"] == "team/issuer/2.pem"
+    put("3.pem", pem())
+    clock.now += 59.5
+    assert key_of_the_moment().kid == "team/issuer/2.pem"
     # Taken back.
+    (tmp_path / "team/issuer/3.pem").unlink()
     (tmp_path / "team/issuer/2.pem").unlink()
     clock.now += 60
     assert key_of_the_moment().kid == "team/issuer/1.pem"
+
+
+def test_a_directory_is_read_once_a_minute_unless_it_is_said(tmp_path: Path, put: Put) -> None:
+    clock = Clock()
+    put("1.pem", pem())
+    key_of_the_moment = asap.private_key_directory(tmp_path, "team/issuer", clock=clock)
+    put("2.pem", pem("RS256"))
+    clock.now += 59.5
+    assert key_of_the_moment().kid == "team/issuer/1.pem"
+    clock.now += 0.5
+    assert key_of_the_moment().kid == "team/issuer/2.pem"
 
 
 def test_the_same_key_under_a_new_name_has_the_new_key_id(tmp_path: Path, put: Put) -> None:

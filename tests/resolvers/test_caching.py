@@ -169,7 +169,9 @@ async def test_a_key_is_gone_when_the_outage_no_longer_excuses_its_age() -> None
     assert await house.sees() == "key"
     house.clock.turn(0.1)
     # Within the pause nobody asks, and it is told as what it is.
-    with pytest.raises(Unavailable, match="left alone for a moment") as paused:
+    with pytest.raises(
+        Unavailable, match=f"^{URL}: it did not answer, and is left alone for a moment$"
+    ) as paused:
         await house.resolve(asking())
     assert paused.value.source == URL
     assert house.requests == 2
@@ -183,6 +185,15 @@ async def test_a_key_is_gone_when_the_outage_no_longer_excuses_its_age() -> None
     assert await house.sees() == "unavailable"
     house.clock.turn(0.1)
     assert await house.sees() == "key"
+
+
+async def test_a_key_is_told_to_be_stale_from_the_end_of_its_freshness_on() -> None:
+    house = House(says(300.0))
+    await house.sees()
+    house.repository.answer = down
+    house.clock.turn(300.0)
+    await house.sees()
+    assert house.events[-1] == Event("stale", URL, KID, 0.0)
 
 
 async def test_a_pause_of_no_time_asks_at_every_look_up_and_ends_each() -> None:
@@ -495,7 +506,7 @@ async def test_past_the_budget_the_answer_is_unavailable_and_nobody_is_asked() -
     assert [await house.sees(f"a/{n}") for n in range(5)] == ["unknown"] * 3 + ["unavailable"] * 2
     assert house.requests == 3
     assert [(e.kind, e.seconds) for e in house.events][3:] == [("budget_spent", 0.0)] * 2
-    with pytest.raises(Unavailable, match="the budget of misses is spent") as raised:
+    with pytest.raises(Unavailable, match=f"^{URL}: the budget of misses is spent$") as raised:
         await house.resolve(asking("a/5"))
     assert raised.value.source == URL
     house.repository.answer = good
@@ -574,8 +585,10 @@ async def test_a_token_without_issuer_is_budgeted_too() -> None:
     async def nobody(unverified: Unverified) -> Key | None:
         return None
 
-    resolve = cached(nobody, caching=Caching(issuer_misses=(0.0, 1)), clock=Clock())
-    assert await resolve(asking("kid", None, "RS256")._replace(claims={})) is None
+    events = Events()
+    resolve = cached(nobody, caching=Caching(issuer_misses=(0.0, 1)), clock=Clock(), observe=events)
+    assert await resolve(asking(None)) is None
+    assert events == [Event("unknown", "cached", "", 0.0)]
     with pytest.raises(Unavailable):
         await resolve(asking("kid2")._replace(claims={}))
 

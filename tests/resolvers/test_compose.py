@@ -70,7 +70,7 @@ async def test_first_of_stops_at_a_refusal() -> None:
 
 
 def test_first_of_nothing_is_a_mistake() -> None:
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match=r"^first_of takes at least one resolver$"):
         first_of()
 
 
@@ -103,9 +103,9 @@ async def test_only_issuers_takes_those_and_asks_for_nobody_else() -> None:
 
 
 def test_only_issuers_needs_names() -> None:
-    with pytest.raises(ValueError, match="issuers"):
+    with pytest.raises(ValueError, match=r"^issuers "):
         only_issuers(Source(None), [])
-    with pytest.raises(TypeError, match="issuers"):
+    with pytest.raises(TypeError, match=r"^issuers "):
         only_issuers(Source(None), [1])  # type: ignore[list-item]
 
 
@@ -159,6 +159,7 @@ async def test_an_ill_formed_key_id_is_nobodys(kid: str) -> None:
     with pytest.raises(TokenRejected) as raised:
         await owned_by_issuer(source)(asking(kid, "a"))
     assert (raised.value.reason, raised.value.claim) == ("invalid_claim", "kid")
+    assert str(raised.value) == "invalid_claim: the kid is not well formed"
     assert source.asked == 0
 
 
@@ -199,7 +200,7 @@ async def test_a_deadline_ends_what_takes_too_long_and_nothing_else() -> None:
             ended = True
         return FOUND
 
-    with pytest.raises(Unavailable, match=r"resolver: no answer within 0\.01 s"):
+    with pytest.raises(Unavailable, match=r"^resolver: no answer within 0\.01 s$"):
         await with_deadline(slow, 0.01)(asking())
     assert ended
     assert await with_deadline(Source(FOUND), 5.0)(asking()) is FOUND
@@ -227,5 +228,5 @@ async def test_within_a_cache_a_deadline_is_an_outage_that_excuses_the_old_key()
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
 def test_a_deadline_leaves_some_time(seconds: float) -> None:
-    with pytest.raises(ValueError, match="positive"):
+    with pytest.raises(ValueError, match=r"^seconds must be positive$"):
         with_deadline(Source(None), seconds)

@@ -137,16 +137,31 @@ async def test_keys_to_verify_with_may_say_so() -> None:
 
 
 REFUSED: dict[str, tuple[Any, str]] = {
-    "a private RSA key": ({**export_public_jwk(RSA), "d": "AAAA"}, "symmetric or private"),
-    "a private EC key": ({**export_public_jwk(EC), "d": "AAAA"}, "symmetric or private"),
-    "a private member": ({**export_public_jwk(RSA), "qi": "AAAA"}, "symmetric or private"),
-    "more primes": ({**export_public_jwk(RSA), "oth": []}, "symmetric or private"),
-    "a secret": ({"kty": "oct", "k": "A" * 43}, "symmetric or private"),
-    "a secret without its value": ({"kty": "oct"}, "symmetric or private"),
-    "a value without its type": ({"k": "A" * 43}, "symmetric or private"),
+    "a private RSA key": (
+        {**export_public_jwk(RSA), "d": "AAAA"},
+        ": the set holds a symmetric or private key",
+    ),
+    "a private EC key": (
+        {**export_public_jwk(EC), "d": "AAAA"},
+        ": the set holds a symmetric or private key",
+    ),
+    **{
+        f"a private member {name}": (
+            {**export_public_jwk(RSA), name: "AAAA"},
+            ": the set holds a symmetric or private key",
+        )
+        for name in ("d", "p", "q", "dp", "dq", "qi")
+    },
+    "more primes": (
+        {**export_public_jwk(RSA), "oth": []},
+        ": the set holds a symmetric or private key",
+    ),
+    "a secret": ({"kty": "oct", "k": "A" * 43}, ": the set holds a symmetric or private key"),
+    "a secret without its value": ({"kty": "oct"}, ": the set holds a symmetric or private key"),
+    "a value without its type": ({"k": "A" * 43}, ": the set holds a symmetric or private key"),
     "a private key of a type not known": (
         {"kty": "AKP", "pub": "AAAA", "priv": "AAAA"},
-        "symmetric or private",
+        ": the set holds a symmetric or private key",
     ),
 }
 
@@ -163,34 +178,37 @@ async def test_a_set_that_tells_a_secret_is_refused_whole(member: Any, detail: s
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
-        (b"", "not a key set"),
+        (b"", ": not a key set: "),
         (b"<html>", "not a key set"),
         (b"\xff", "not a key set"),
         (b"[]", "not a key set"),
         (b'{"keys": [], "keys": []}', "not a key set"),
         (b'{"keys": [{"kid": "a", "kid": "b"}]}', "not a key set"),
-        (b"{}", "no list of keys"),
-        (b'{"keys": {}}', "no list of keys"),
-        (b'{"keys": null}', "no list of keys"),
+        (b"{}", ": not a key set: no list of keys"),
+        (b'{"keys": {}}', ": not a key set: no list of keys"),
+        (b'{"keys": null}', ": not a key set: no list of keys"),
     ],
 )
 async def test_what_is_no_key_set_is_an_outage(body: bytes, detail: str) -> None:
     with pytest.raises(Unavailable, match=detail) as raised:
         await House(body).resolve(asking(RSA.kid))
     assert raised.value.source == URL
+    assert isinstance(raised.value.__cause__, Unavailable)
+    if "no list" not in detail:
+        assert isinstance(raised.value.__cause__.__cause__, ValueError)
 
 
 @pytest.mark.parametrize("status", [201, 204, 301, 403, 404, 500])
 async def test_a_status_but_200_is_an_outage(status: int) -> None:
     house = House(b"")
     house.source.answer = serving(export_jwks([RSA]), status=status)
-    with pytest.raises(Unavailable, match=f"status {status}"):
+    with pytest.raises(Unavailable, match=f": status {status}"):
         await house.resolve(asking(RSA.kid))
 
 
 @pytest.mark.parametrize("url", ["http://keys.example/", "https://u:p@keys.example/", "file:///k"])
 def test_a_key_set_is_at_an_https_url(url: str) -> None:
-    with pytest.raises(ValueError, match="https URL"):
+    with pytest.raises(ValueError, match=r"^keys come from an https URL"):
         jwks(url, Repository())
 
 
@@ -199,6 +217,7 @@ async def test_an_empty_set_is_a_set() -> None:
     assert await house.resolve(asking(RSA.kid)) is None
     assert await house.resolve(asking(None, "issuer")) is None
     assert house.requests == 1
+    assert house.events[-1] == Event("unknown", URL, "", 0.0)
 
 
 async def test_keys_are_parsed_once_a_fetch() -> None:

@@ -137,6 +137,24 @@ async def test_keeping_warm_outlasts_an_outage() -> None:
         group.cancel_scope.cancel()
 
 
+async def test_between_rounds_there_is_a_pause_and_each_asks_for_the_same() -> None:
+    asked: list[Unverified] = []
+
+    async def resolve(unverified: Unverified) -> Key | None:
+        asked.append(unverified)
+        return None
+
+    with anyio.move_on_after(0.05):
+        await keep_warm(resolve, iter(["a/1"]), every=60.0, algorithm="ES256")
+    assert [token.header for token in asked] == [{"alg": "ES256", "kid": "a/1"}]
+    asked.clear()
+    with anyio.move_on_after(0.05):
+        await keep_warm(resolve, iter(["a/1"]), every=0.0)
+    assert len(asked) > 1
+    assert all(token == asked[0] for token in asked)
+    assert asked[0].header == {"alg": "RS256", "kid": "a/1"}
+
+
 async def test_a_refusal_does_not_end_keeping_warm() -> None:
     asked = 0
 

@@ -58,9 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-async def case(
-    options: argparse.Namespace, text: str | None, fetch: Fetch, now: Clock
-) -> Case:
+async def case(options: argparse.Namespace, text: str | None, fetch: Fetch, now: Clock) -> Case:
     """Make the case that a command line describes.
 
     Args:
@@ -108,7 +106,8 @@ async def case(
     if stores:
         once = first_use(stores[1])
         after.append(rules.check_rule("first use", ("iss", "jti"), "used once", once, now))
-    return Case("ASAP", "Bearer", request, bearer(verify), ASAP, keys, before, after, now)
+    wanted = (*audience, *(options.issuer or ()))
+    return Case("ASAP", "Bearer", request, bearer(verify), ASAP, keys, before, after, now, wanted)
 
 
 def _list(names: str) -> list[str]:

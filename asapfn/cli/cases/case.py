@@ -31,7 +31,8 @@ class Case(NamedTuple):
         before: The rules up to the key, in order.
         after: The rules behind the signature, in order.
         now: The clock, seconds since the epoch.
-        base_url: Of Connect, the app's base URL.
+        wanted: The names of audiences and issuers that are accepted.
+        base_url: Where a token is for one request, the app's base URL; else None.
     """
 
     profile: str
@@ -43,7 +44,8 @@ class Case(NamedTuple):
     before: list[Rule]
     after: list[Rule]
     now: Clock
-    base_url: str = ""
+    wanted: tuple[str, ...]
+    base_url: str | None = None
 
 
 async def judge(case: Case) -> Token | TokenRejected | Unavailable:

@@ -34,9 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--leeway", metavar="SECONDS", type=float, default=30.0, help="default 30")
 
 
-async def case(
-    options: argparse.Namespace, text: str | None, fetch: Fetch, now: Clock
-) -> Case:
+async def case(options: argparse.Namespace, text: str | None, fetch: Fetch, now: Clock) -> Case:
     """Make the case that a command line describes.
 
     Args:
@@ -49,9 +47,10 @@ async def case(
         ValueError: If something is missing or cannot be used.
     """
     audience, leeway, base_url = options.audience or (), options.leeway, options.base_url
-    if options.url is None and not options.context:
+    url: str | None = options.url
+    if url is None and not options.context:
         raise ValueError("say which request the token is for, by --method and --url; or --context")
-    request = request_of(text, "JWT", options.method, options.url)
+    request = request_of(text, "JWT", options.method, url)
     keys = source(options, fetch, "connect")
     if options.context:
         check, wants = context_only(), "context-qsh"
@@ -59,20 +58,21 @@ async def case(
             keys.resolve, audience=audience, leeway=leeway, now=now
         )
     else:
-        check, wants = for_request(options.method, options.url, base_url), "the request's hash"
+        check, wants = for_request(options.method, url or "", base_url), "the request's hash"
         authenticate = connect.authenticator(
             keys.resolve, base_url=base_url, audience=audience, leeway=leeway, now=now
         )
     before = rules.claim_rules(
         required=("iss", "iat", "exp", "qsh"),
-        audience=lambda claims: frozenset(audience) if audience and "aud" in claims else None,
+        audience=lambda claims: frozenset(audience) if "aud" in claims else None,
         wanted=" or ".join([*audience, "absent"]),
         leeway=leeway,
         max_lifetime=None,
         now=now,
     )
     after = [rules.check_rule("request", ("qsh",), wants, check, now)]
-    algorithms = ("HS256", "RS256")
+    base = None if options.context else base_url
+    taken, wanted = ("HS256", "RS256"), tuple(audience)
     return Case(
-        "Connect", "JWT", request, authenticate, algorithms, keys, before, after, now, base_url
+        "Connect", "JWT", request, authenticate, taken, keys, before, after, now, wanted, base
     )

@@ -34,9 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--leeway", metavar="SECONDS", type=float, default=10.0, help="default 10")
 
 
-async def case(
-    options: argparse.Namespace, text: str | None, fetch: Fetch, now: Clock
-) -> Case:
+async def case(options: argparse.Namespace, text: str | None, fetch: Fetch, now: Clock) -> Case:
     """Make the case that a command line describes.
 
     Args:
@@ -77,4 +75,7 @@ async def case(
     ]
     issuer = "forge/invocation-token"
     after = [rules.check_rule("issuer", ("iss",), issuer, claim_equals("iss", issuer), now)]
-    return Case("Forge", "Bearer", request, bearer(verify), ("RS256",), keys, before, after, now)
+    taken, authenticate = ("RS256",), bearer(verify)
+    return Case(
+        "Forge", "Bearer", request, authenticate, taken, keys, before, after, now, (app_id,)
+    )

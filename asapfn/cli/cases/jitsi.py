@@ -4,11 +4,11 @@ import argparse
 from typing import Any
 
 from asapfn.algorithms import ASYMMETRIC
-from asapfn.checks import claim_equals
 from asapfn.cli import rules
 from asapfn.cli.cases.case import Case, Clock, request_of
 from asapfn.cli.sources import add_arguments as add_key_arguments
 from asapfn.cli.sources import source
+from asapfn.errors import TokenRejected
 from asapfn.profiles import jitsi
 from asapfn.types import Fetch, Token
 from asapfn.verification import bearer
@@ -32,9 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--leeway", metavar="SECONDS", type=float, default=10.0, help="default 10")
 
 
-async def case(
-    options: argparse.Namespace, text: str | None, fetch: Fetch, now: Clock
-) -> Case:
+async def case(options: argparse.Namespace, text: str | None, fetch: Fetch, now: Clock) -> Case:
     """Make the case that a command line describes.
 
     Args:
@@ -77,9 +75,11 @@ async def case(
         before.append(rules.issuer_rule(options.issuer))
 
     def room_is_text(token: Token) -> None:
-        if "room" in token.claims:
-            # Equal to itself as a str, which it is if it is one.
-            claim_equals("room", str(token.claims["room"]))(token)
+        if not isinstance(token.claims.get("room", ""), str):
+            raise TokenRejected("invalid_claim", "room is not a string", claim="room")
 
     after = [rules.check_rule("room", ("room",), "a string", room_is_text, now)]
-    return Case("Jitsi", "Bearer", request, bearer(verify), ASYMMETRIC, keys, before, after, now)
+    wanted, authenticate = (*options.audience, *options.issuer), bearer(verify)
+    return Case(
+        "Jitsi", "Bearer", request, authenticate, ASYMMETRIC, keys, before, after, now, wanted
+    )

@@ -119,9 +119,14 @@ def signer(
         )
         return sign(made, signing_key)
 
+    vetted: Key | None = None
+
     def sign_for(audience: Names) -> str:
+        nonlocal vetted
         signing_key = key() if callable(key) else key
-        _require_own(issuer, signing_key)
+        if signing_key is not vetted:
+            _require_own(issuer, signing_key)
+            vetted = signing_key
         moment = now()
         if reuse_fraction == 0:
             return make(audience, signing_key, moment)

@@ -1,0 +1,54 @@
+"""Running the command line within the test, as a shell would."""
+
+import io
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from asapfn.cli import main
+
+
+class Ran(NamedTuple):
+    """What came of a command."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of the machine's has a say."""
+    for name in (
+        "ASAP_PRIVATE_KEY",
+        "ASAP_KEY_ID",
+        "ASAP_ISSUER",
+        "ASAP_AUDIENCE",
+        "ASAP_SUBJECT",
+        "ASAP_PUBLIC_KEY_REPOSITORY_URL",
+        "ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL",
+        "ASAP_SERVER_AUDIENCE",
+        "ASAP_SERVER_LEEWAY_SECONDS",
+        "ASAPFN_SECRET",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def asapfn(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command: its arguments, and what is on its standard input."""
+
+    def run(*arguments: object, stdin: bytes = b"") -> Ran:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        try:
+            code = main([str(each) for each in arguments])
+        except SystemExit as stopped:
+            code = int(stopped.code or 0)
+        return Ran(code, *capsys.readouterr())
+
+    return run

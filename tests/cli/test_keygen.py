@@ -1,0 +1,85 @@
+import json
+import os
+import stat
+
+import pytest
+
+from asapfn import peek
+from asapfn.algorithms import ASYMMETRIC
+from asapfn.keys import import_data_uri, import_jwk, import_pem
+from asapfn.profiles.asap import private_key_directory
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("algorithm", sorted(ASYMMETRIC))
+def test_a_pair_is_written_of_each_algorithm(algorithm, asapfn, tmp_path):
+    ran = asapfn("keygen", "--issuer", "orders", "--name", "1.pem", "--algorithm", algorithm,
+                 "--directory", tmp_path, "--json")  # fmt: skip
+    answer = json.loads(ran.out)
+    assert (ran.code, answer["kid"], answer["algorithm"]) == (0, "orders/1.pem", algorithm)
+    private = import_pem((tmp_path / "private" / "orders" / "1.pem").read_text())
+    public = import_pem((tmp_path / "public" / "orders" / "1.pem").read_text())
+    assert private.is_private
+    assert not public.is_private
+    assert private.thumbprint() == public.thumbprint()
+    assert answer["private"] == str(tmp_path / "private" / "orders" / "1.pem")
+
+
+def test_only_the_owner_can_read_the_private_key_whatever_the_umask(asapfn, tmp_path):
+    before = os.umask(0)
+    try:
+        asapfn("keygen", "--issuer", "a/b", "--name", "k.pem", "--directory", tmp_path / "new")
+    finally:
+        os.umask(before)
+    assert mode(tmp_path / "new" / "private" / "a" / "b" / "k.pem") == 0o600
+    assert mode(tmp_path / "new" / "private") == 0o700
+    assert mode(tmp_path / "new" / "public" / "a" / "b" / "k.pem") == 0o644
+
+
+def test_the_name_is_the_time_unless_given_and_the_key_is_found_to_sign_with(asapfn, tmp_path):
+    ran = asapfn("keygen", "--issuer", "orders", "--directory", tmp_path)
+    key = private_key_directory(tmp_path / "private", "orders")()
+    assert f"key id   {key.kid}  RS256" in ran.out
+    assert f"asapfn publish {tmp_path / 'public'} --to DIR" in ran.out
+    assert "PRIVATE" not in ran.out
+    token = asapfn("token", "asap", "--issuer", "orders", "--audience", "billing",
+                   "--key-directory", tmp_path / "private").out  # fmt: skip
+    assert peek(token.strip()).header["kid"] == key.kid
+
+
+@pytest.mark.parametrize(
+    ("form", "suffix", "read"),
+    [
+        ("data-uri", ".uri", import_data_uri),
+        ("jwk", ".jwk", lambda text: import_jwk(json.loads(text))),
+    ],
+)
+def test_the_private_key_can_be_a_data_uri_or_a_jwk(form, suffix, read, asapfn, tmp_path):
+    asapfn("keygen", "--issuer", "orders", "--name", "k.pem", "--algorithm", "ES256",
+           "--format", form, "--directory", tmp_path)  # fmt: skip
+    path = tmp_path / "private" / "orders" / f"k.pem{suffix}"
+    key = read(path.read_text())
+    assert (key.kid, key.is_private, mode(path)) == ("orders/k.pem", True, 0o600)
+
+
+@pytest.mark.parametrize("half", ["private", "public"])
+def test_nothing_that_exists_is_written_over(half, asapfn, tmp_path):
+    there = tmp_path / half / "orders" / "k.pem"
+    there.parent.mkdir(parents=True)
+    there.write_text("mine")
+    ran = asapfn("keygen", "--issuer", "orders", "--name", "k.pem", "--directory", tmp_path)
+    assert ran.code == 2
+    assert "is never written over" in ran.err
+    assert list(tmp_path.rglob("*.pem")) == [there]
+    assert there.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["../k.pem", "a b.pem", "/k"])
+def test_names_that_make_no_key_id_are_wrong_use(name, asapfn, tmp_path):
+    ran = asapfn("keygen", "--issuer", "orders", "--name", name, "--directory", tmp_path)
+    assert ran.code == 2
+    assert "make no key id" in ran.err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,124 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from asapfn.cli import main
+
+COMMANDS = ("keygen", "publish", "token", "request", "verify", "inspect", "explain", "qsh", "demo")
+OF_A_PROFILE = {
+    "token": ("asap", "connect"),
+    "request": ("asap", "connect"),
+    "verify": ("asap", "connect", "forge", "jitsi"),
+    "explain": ("asap", "connect", "forge", "jitsi"),
+}
+TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJvcmRlcnMifQ.c2lnbmF0dXJl"
+
+
+def as_process(*arguments, **more):
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "asapfn", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        **more,
+    )
+
+
+def test_the_module_runs_as_a_program_and_lists_its_commands():
+    ran = as_process("--help")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert [name for name in COMMANDS if f"\n    {name} " in ran.stdout] == list(COMMANDS)
+    assert "0 accepted, 1 rejected, 2 wrong use, 3 unavailable" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [(name,) for name in COMMANDS]
+    + [(name, profile) for name, profiles in OF_A_PROFILE.items() for profile in profiles],
+    ids=" ".join,
+)
+def test_the_help_of_each_command_shows_an_example_of_it(command, asapfn):
+    ran = asapfn(*command, "--help")
+    assert ran.code == 0
+    assert "example" in ran.out
+    assert f"  asapfn {' '.join(command)}" in ran.out
+    if command[0] not in OF_A_PROFILE or len(command) == 2:
+        assert "--json" in ran.out
+
+
+def test_the_version_is_the_one_that_is_installed(asapfn):
+    assert asapfn("--version").out.startswith("asapfn 0.")
+
+
+@pytest.mark.parametrize("arguments", [(), ("no-such-command",), ("verify",), ("keygen",)])
+def test_wrong_use_is_told_on_standard_error_with_exit_code_2(arguments, asapfn):
+    ran = asapfn(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert "usage: asapfn" in ran.err
+
+
+def test_a_token_in_the_wrong_place_is_not_repeated(asapfn):
+    for arguments in (
+        ("verify", TOKEN),
+        ("qsh", "GET", "/", TOKEN),
+        ("verify", f"a\x1b[2J{TOKEN}"),
+    ):
+        ran = asapfn(*arguments)
+        assert ran.code == 2
+        assert TOKEN[:12] not in ran.err
+        assert "\x1b" not in ran.err
+
+
+def test_what_a_file_cannot_do_is_wrong_use_and_names_the_file(asapfn, tmp_path):
+    ran = asapfn("inspect", f"@{tmp_path}/none")
+    assert (ran.code, ran.err) == (2, f"asapfn: {tmp_path}/none: No such file or directory\n")
+
+
+def test_an_error_of_the_system_that_names_no_file_is_wrong_use(asapfn, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file")
+    ran = asapfn("verify", "asap", "x", "--audience", "b", "--repository", "https://k.example/")
+    assert ran.code == 2
+    assert ran.err == "asapfn: No such file or directory\n"
+
+
+def test_a_reader_who_has_seen_enough_is_no_error():
+    reading, writing = os.pipe()
+    os.close(reading)
+    ran = subprocess.run(
+        [sys.executable, "-m", "asapfn", "qsh", "GET", "/"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+
+
+def test_an_interrupt_ends_quietly(monkeypatch, capsys):
+    def interrupted(*arguments, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("anyio.run", interrupted)
+    assert main(["demo"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_output_that_the_terminal_cannot_show_is_escaped():
+    ran = as_process(
+        "inspect",
+        "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiLDqSJ9.c2lnbmF0dXJl",
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert 'iss  "\\xe9"' in ran.stdout
+
+
+def test_it_also_writes_to_what_is_no_file(monkeypatch):
+    import io
+
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", written)
+    assert main(["qsh", "get", "/"]) == 0
+    assert "GET&/&" in written.getvalue()

@@ -1,0 +1,219 @@
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+from keyring import key_for
+from servers import asgi_server, authority
+
+from asapfn import qsh
+from asapfn.keys import export_private_pem
+from asapfn.verification import peek
+
+SECRET = b"a secret of the tenant's, long enough"
+
+
+class Service:
+    """Keeps what it was asked, and answers as it is set to."""
+
+    def __init__(self):
+        self.seen = []
+        self.status, self.body, self.headers = 200, b'{"b":[1]}', []
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "lifespan":
+            for _ in ("startup", "shutdown"):
+                message = await receive()
+                await send({"type": f"{message['type']}.complete"})
+            return
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        target = scope["raw_path"].decode() + "?" * bool(scope["query_string"])
+        target += scope["query_string"].decode()
+        self.seen.append((scope["method"], target, headers, body))
+        moved = scope["path"] == "/moved"
+        await send({"type": "http.response.start", "status": 302 if moved else self.status,
+                    "headers": self.headers if moved or not self.headers else []})  # fmt: skip
+        await send({"type": "http.response.body", "body": self.body})
+
+
+@pytest.fixture
+def service():
+    return Service()
+
+
+@pytest.fixture
+def origin(service, monkeypatch, tmp_path):
+    path = tmp_path / "authority.pem"
+    authority().cert_pem.write_to_path(str(path))
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    with asgi_server(service) as origin:
+        yield origin
+
+
+@pytest.fixture
+def signed(tmp_path):
+    """The flags of an ASAP token."""
+    folder = tmp_path / "keys" / "issuer"
+    folder.mkdir(parents=True)
+    (folder / "k.pem").write_text(export_private_pem(key_for("RS256")))
+    where = ("--key-directory", str(tmp_path / "keys"))
+    return ("--issuer", "issuer", "--audience", "billing", *where)
+
+
+@pytest.fixture
+def secret(tmp_path):
+    path = tmp_path / "secret"
+    path.write_bytes(SECRET)
+    return ("--issuer", "app", "--secret-from", str(path))
+
+
+def test_the_body_goes_to_standard_output_and_the_status_to_the_other(
+    asapfn, origin, signed, service
+):
+    ran = asapfn("request", "asap", "GET", f"{origin}/x?a=1", *signed, "-H", "Accept: a/b")
+    assert (ran.code, ran.out, ran.err) == (0, '{"b":[1]}', "HTTP/1.1 200 OK\n")
+    ((method, target, headers, body),) = service.seen
+    assert (method, target, headers["accept"], body) == ("GET", "/x?a=1", "a/b", b"")
+    scheme, token = headers["authorization"].split(" ")
+    assert (scheme, peek(token).claims["aud"]) == ("Bearer", "billing")
+    assert peek(token).header["kid"] == "issuer/k.pem"
+
+
+def test_headers_are_shown_with_i(asapfn, origin, signed, service):
+    ran = asapfn("request", "asap", "GET", origin, *signed, "-i")
+    head, _, body = ran.out.partition("\n\n")
+    assert head.splitlines()[0] == "HTTP/1.1 200 OK"
+    assert "server: uvicorn" in head.splitlines()
+    assert (body, ran.err) == ('{"b":[1]}', "")
+
+
+def test_machines_get_it_all_in_json(asapfn, origin, signed):
+    answer = json.loads(asapfn("request", "asap", "GET", origin, *signed, "--json").out)
+    assert (answer["status"], answer["body"]) == (200, '{"b":[1]}')
+    assert ["server", "uvicorn"] in answer["headers"]
+
+
+@pytest.mark.parametrize(("status", "code"), [(204, 0), (304, 0), (401, 1), (404, 1), (503, 3)])
+def test_the_exit_code_tells_the_status(status, code, asapfn, origin, signed, service):
+    service.status, service.body = status, b""
+    assert asapfn("request", "asap", "GET", origin, *signed).code == code
+
+
+def test_data_is_sent_from_the_command_line_a_file_or_standard_input(
+    asapfn, origin, signed, service, tmp_path
+):
+    (tmp_path / "data").write_bytes(b"\x00f")
+    asapfn("request", "asap", "POST", origin, *signed, "-d", "a=1")
+    asapfn("request", "asap", "PUT", origin, *signed, "-d", f"@{tmp_path}/data",
+           "-H", "content-type: application/json")  # fmt: skip
+    asapfn("request", "asap", "PATCH", origin, *signed, "-d", "@-", stdin=b"in")
+    assert [(seen[0], seen[3]) for seen in service.seen] == [
+        ("POST", b"a=1"), ("PUT", b"\x00f"), ("PATCH", b"in")
+    ]  # fmt: skip
+    kinds = [seen[2]["content-type"] for seen in service.seen]
+    assert kinds[:2] == ["application/x-www-form-urlencoded", "application/json"]
+
+
+def test_a_connect_token_is_for_the_request_as_it_is_sent(asapfn, origin, secret, service):
+    common = ("request", "connect")
+    base = ("--base-url", f"{origin}/wiki")
+    assert asapfn(*common, "GET", f"{origin}/wiki/x?b=a b&a=1", *secret, *base).code == 0
+    asapfn(*common, "POST", f"{origin}/form", *secret, "-d", "b=2&a=1")
+    asapfn(*common, "POST", f"{origin}/json", *secret, "-d", "{}", "-H", "Content-Type: a/json")
+    hashes = []
+    for _, _, headers, _ in service.seen:
+        scheme, token = headers["authorization"].split(" ")
+        hashes.append(peek(token).claims["qsh"])
+        assert scheme == "JWT"
+    assert hashes == [
+        qsh("GET", "/x?a=1&b=a%20b"), qsh("POST", "/form", form="a=1&b=2"), qsh("POST", "/json")
+    ]  # fmt: skip
+
+
+def test_redirects_are_followed_when_asked_and_the_token_stays_with_its_origin(
+    asapfn, origin, signed, service
+):
+    other = Service()
+    with asgi_server(other) as elsewhere:
+        service.headers = [(b"location", f"{elsewhere}/there".encode())]
+        ran = asapfn("request", "asap", "GET", f"{origin}/moved", *signed)
+        assert (ran.code, ran.err, other.seen) == (0, "HTTP/1.1 302 Found\n", [])
+        assert asapfn("request", "asap", "GET", f"{origin}/moved", *signed, "-L").code == 0
+        ((_, target, headers, _),) = other.seen
+        assert target == "/there"
+        assert "authorization" not in headers
+    service.headers = [(b"location", b"/here")]
+    asapfn("request", "asap", "GET", f"{origin}/moved", *signed, "-L")
+    assert service.seen[-1][1] == "/here"
+    assert "authorization" in service.seen[-1][2]
+
+
+def test_a_method_that_is_none_is_wrong_use(asapfn, signed):
+    ran = asapfn("request", "asap", "G T", "http://localhost:1/", *signed)
+    assert (ran.code, ran.err) == (2, "asapfn: the method is one word, such as GET\n")
+
+
+def test_no_answer_is_unavailable(asapfn, origin, signed):
+    ran = asapfn("request", "asap", "GET", "http://localhost:1/", *signed)
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err.startswith("asapfn: unavailable: http://localhost:1: ConnectError")
+
+
+@pytest.mark.parametrize(
+    ("url", "more", "told"),
+    [
+        ("localhost/x", (), "http://host/path or https://host/path"),
+        ("ftp://localhost/x", (), "http://host/path"),
+        ("http://a:b/", (), "the URL is malformed"),
+        ("http://[/", (), "an origin is scheme://host[:port]"),
+        ("http://localhost/", ("-H", "no colon"), "'NAME: VALUE'"),
+        ("http://localhost/", ("-H", "a: b\r\nc: d"), "in one line"),
+        ("http://localhost/", ("-H", "authorization: mine"), "leave it out"),
+        ("http://localhost/", ("-d", "@/no/such/file"), "/no/such/file: No such file"),
+    ],
+)
+def test_wrong_use_is_told_with_exit_code_2(url, more, told, asapfn, signed):
+    ran = asapfn("request", "asap", "GET", url, *signed, *more)
+    assert (ran.code, ran.out) == (2, "")
+    assert told in ran.err
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b'{"b":["\\u001b[2J"]}', ['{', '  "b": [', '    "\\u001b[2J"', "  ]", "}"]),
+        (b"text\x1b[2J\xff\n", ["text\\x1b[2J\N{REPLACEMENT CHARACTER}"]),
+    ],
+)  # fmt: skip
+def test_on_a_terminal_an_answer_cannot_act(body, shown, origin, signed, service):
+    service.body = body
+    controller, terminal = pty.openpty()
+    arguments = ("request", "asap", "GET", origin, *signed)
+    ran = subprocess.run(
+        [sys.executable, "-m", "asapfn", *arguments],
+        stdout=terminal,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(terminal)
+    written = os.read(controller, 4096).decode()
+    os.close(controller)
+    assert ran.returncode == 0
+    assert written.splitlines() == shown
+
+
+def test_off_a_terminal_the_body_is_as_it_was_sent(origin, signed, service):
+    service.body = b"\x1b\x00\xff"
+    arguments = ("request", "asap", "GET", origin, *signed)
+    ran = subprocess.run(
+        [sys.executable, "-m", "asapfn", *arguments], capture_output=True, check=False
+    )
+    assert ran.stdout == b"\x1b\x00\xff"
