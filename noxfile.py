@@ -13,6 +13,8 @@ import nox
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 LOCKED = ".ci/constraints.txt"
+# Two at a time, by files, so that the tests of one share its servers.
+PARALLEL = ["-n=2", "--dist=loadfile"]
 
 nox.needs_version = ">=2025.11"
 nox.options.default_venv_backend = "uv"
@@ -49,10 +51,10 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     install(session, "test")
     if session.python != PYTHONS[0] or session.posargs:
-        session.run("pytest", *session.posargs)
+        session.run("pytest", *(session.posargs or PARALLEL))
         return
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest")
+    session.run("coverage", "run", "-m", "pytest", *PARALLEL)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
@@ -65,7 +67,7 @@ def lowest(session: nox.Session) -> None:
     install(session, "test", bounds=lower_bounds)
     # anyio's plugin of that time uses a name that pytest 9.2 deprecates: not ours to mend.
     older = "ignore:_pytest.python.CallSpec2:pytest.PytestRemovedIn10Warning"
-    session.run("pytest", "-W", older, *session.posargs)
+    session.run("pytest", "-W", older, *(session.posargs or PARALLEL))
 
 
 @nox.session
@@ -86,6 +88,7 @@ def bench(session: nox.Session) -> None:
         "--benchmark-group-by=group",
         "--benchmark-columns=min,median,ops,rounds",
         "--benchmark-sort=min",
+        "--benchmark-max-time=0.3",
     )
     session.run("python", "benchmarks/ratios.py", *session.posargs, env={"PYTHONPATH": "tests"})
 

@@ -168,10 +168,10 @@ async def verify_read(
     """The rest of `verify`, for a profile whose rules depend on what the token has.
 
     Args:
-        unverified: What `peek` gave, unchanged. Its algorithm was accepted by the caller.
-        resolver: As for `verify`, like the rest.
+        unverified: What a `reader` gave, unchanged. It decided which algorithms are taken.
+        resolver: As for `verify`, like all that follow.
         checks: See `verify`.
-        audience: See `verify`.
+        audience: See `verify`; a set of names.
         required: See `verify`.
         leeway: See `verify`.
         max_lifetime: See `verify`.

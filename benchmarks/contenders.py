@@ -181,13 +181,14 @@ def signers(algorithm: str) -> dict[str, Callable[[], object]]:
     key = private_key(algorithm)
     raw: Any = key.raw_value
     header = {"alg": algorithm, "kid": key.kid}
-    with_kid = {"kid": key.kid}
+    with_kid, ready = {"kid": key.kid}, claims()
     only = frozenset([algorithm])
     authlib_jwt, authlib_key = JsonWebToken([algorithm]), _authlib_key(key)
     each: dict[str, Callable[[], object]] = {}
     if algorithm in ASAP:
         each["asapfn"] = reusing_signer(algorithm, 0.0)
     each["asapfn (sign)"] = lambda: asapfn.sign(claims(), key, algorithm=algorithm)
+    each["asapfn (sign, claims ready)"] = lambda: asapfn.sign(ready, key, algorithm=algorithm)
     each["joserfc"] = lambda: joserfc_jwt.encode(header, claims(), key, algorithms=only)
     each["PyJWT"] = lambda: jwt.encode(claims(), raw, algorithm=algorithm, headers=with_kid)
     each["authlib"] = lambda: authlib_jwt.encode(header, claims(), authlib_key)

@@ -1,13 +1,11 @@
 """What verifying a token costs, by each algorithm, and with keys from an https repository."""
 
-import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from contenders import NAMES, bare_verifier, token, verifiers
 from contest import Measure
-from pytest_benchmark.fixture import BenchmarkFixture
 from repositories import AIOHTTP, REQUESTS, Published, published, ways
 
 pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
@@ -34,24 +32,17 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
 @pytest.mark.parametrize("who", ["asapfn", REQUESTS, AIOHTTP])
 @pytest.mark.parametrize("seen", ["known", "first"])
 def test_verify_by_keys_from_an_https_repository(
-    benchmark: BenchmarkFixture,
+    a_hundred_times: Measure,
     run: Callable[[Any], Any],
     repository: Published,
     seen: str,
     who: str,
 ) -> None:
     """A key that was seen before, where remembering pays; and the first token of a key."""
-    benchmark.group = f"verify RS256, keys from an https repository: {seen}"
     text = token("RS256")
-    made: contextlib.AbstractAsyncContextManager[Any] = ways(repository)
+    made = ways(repository)
     verify = getattr(run(made.__aenter__()), seen)[who]
-
-    async def once() -> None:
-        result = verify(text)
-        if not isinstance(result, dict):
-            await result
-
     try:
-        benchmark(lambda: run(once()))
+        a_hundred_times(f"verify RS256 over https, key {seen}", lambda: verify(text))
     finally:
         run(made.__aexit__(None, None, None))

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from servers import authority
+from servers import authority, trusting
 
 
 def trusted(folder: Path) -> dict[str, str]:
@@ -38,7 +38,7 @@ def running(
         patience: Seconds to wait for it to end.
 
     Yields:
-        Its origin. A client that comes too early waits in the socket's backlog.
+        Its origin, once it answers there.
     """
     certificate = folder / "certificate.pem"
     issued = authority().issue_cert("localhost")
@@ -59,8 +59,14 @@ def running(
             start_new_session=True,
         ) as process:
             try:
-                yield f"https://localhost:{listener.getsockname()[1]}"
-                assert process.poll() is None, (folder / "log.txt").read_text()
+                port = listener.getsockname()[1]
+                log_so_far = (folder / "log.txt").read_text
+                for _ in range(60):
+                    if _answers(port):
+                        break
+                    assert process.poll() is None, log_so_far()
+                yield f"https://localhost:{port}"
+                assert process.poll() is None, log_so_far()
             finally:
                 process.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -68,3 +74,14 @@ def running(
                 # Workers too, should they hang.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
+
+
+def _answers(port: int) -> bool:
+    # Who comes before the server waits in the socket's backlog.
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection(("127.0.0.1", port), timeout=1) as plain,
+        trusting().wrap_socket(plain, server_hostname="localhost"),
+    ):
+        return True
+    return False

@@ -251,7 +251,8 @@ async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
 
 @contextlib.contextmanager
 def _listener() -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+    # Only where a socket says that it is TCP does asyncio turn Nagle's algorithm off.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
         yield listener

@@ -374,6 +374,16 @@ def test_extensions_are_malformed(extension: bytes) -> None:
     assert refusal(token(b'{"alg":"RS256",' + extension + b"}")).reason == "malformed"
 
 
+@pytest.mark.parametrize("name", ["kid", "typ"])
+@pytest.mark.parametrize("value", [b"1", b"null", b"true", b'["a"]', b'{"a":"b"}'])
+def test_a_key_id_or_a_type_that_is_no_string_is_malformed(name: str, value: bytes) -> None:
+    error = refusal(token(b'{"alg":"RS256","%s":%s}' % (name.encode(), value)))
+    assert (error.reason, error.claim) == ("malformed", name)
+    # The algorithm is told before it.
+    error = refusal(token(b'{"alg":"none","%s":%s}' % (name.encode(), value)))
+    assert error.reason == "unsupported_algorithm"
+
+
 def test_keys_in_the_header_are_not_looked_at() -> None:
     header = b'{"alg":"RS256","jwk":1,"jku":[],"x5u":{},"x5c":"http://evil.example"}'
     assert compact.parse(token(header))[1] == b"{}"

@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import gc
 import importlib.util
 import os
 import re
@@ -47,7 +48,8 @@ def origins(tmp_path_factory):
     (folder / "orders.pem").write_text(export_private_pem(key))
     authority().cert_pem.write_to_path(str(folder / "authority.pem"))
     with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
-        patch.setenv("SSL_CERT_FILE", str(folder / "authority.pem"))
+        for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+            patch.setenv(variable, str(folder / "authority.pem"))
         keys = stack.enter_context(asgi_server(key_repository([key])))
         verify = asap.verifier(keys_by_id([key]), "billing", issuers="orders")
         greets = service(bearer(verify))
@@ -68,6 +70,7 @@ def redis_origin(tmp_path):
         yield server.url
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize(
     ("example", "backend"),
     [
@@ -89,9 +92,13 @@ def test_an_example_runs_and_shows_what_it_says(
     code = example.code
     for name, origin in hosts.items():
         code = code.replace(name, origin)
-    exec(compile(code, f"README.md:{example.line}", "exec"), {"__name__": "__main__"})
+    names = {"__name__": "__main__"}
+    exec(compile(code, f"README.md:{example.line}", "exec"), names)
     Path("orders.pem").write_bytes(private)
     assert capsys.readouterr().out == example.shows
+    # A script leaves its databases and clients to the end of the process, which is here.
+    names.clear()
+    gc.collect()
 
 
 def test_the_readme_has_a_row_for_each_reason():

@@ -104,8 +104,13 @@ def service(
 Headers = list[tuple[str, str]]
 
 
-def token(key: Any = KEY, kid: str | None = None, **changes: Any) -> str:
-    claims = {**asap.claims("issuer", "service"), **changes}
+def token(
+    key: Any = KEY, kid: str | None = None, times: dict[str, int] | None = None, **changes: Any
+) -> str:
+    """A token that is good but for the changes; None leaves a claim out, times are from now."""
+    now = int(time.time())
+    later = {name: now + seconds for name, seconds in (times or {}).items()}
+    claims = {**asap.claims("issuer", "service"), **later, **changes}
     return sign({name: claims[name] for name in claims if claims[name] is not None}, key, kid=kid)
 
 
@@ -134,7 +139,6 @@ class Case(NamedTuple):
     times: int = 1
 
 
-NOW = int(time.time())
 ENCODED = "/mounted/a%2Fb/%C3%A9;c=d?next=%2Fhome&x=a+b&y=a%20b"
 CASES = {
     "accepted": Case(given("Bearer TOKEN"), "issuer"),
@@ -157,16 +161,14 @@ CASES = {
     "malformed": Case(given("Bearer TOKEN."), "malformed"),
     "quoted": Case(given('Bearer "TOKEN"'), "malformed"),
     "unsupported algorithm": Case(
-        lambda method, target: [
-            ("Authorization", f"Bearer {sign({'exp': NOW}, import_secret(SECRET))}")
-        ],
+        lambda method, target: [("Authorization", f"Bearer {sign({}, import_secret(SECRET))}")],
         "unsupported_algorithm",
     ),
     "missing claim": Case(bearer_of(jti=None), "missing_claim"),
-    "invalid claim": Case(bearer_of(exp=NOW + 60, iat=NOW + 60, nbf=None), "invalid_claim"),
-    "expired": Case(bearer_of(exp=NOW - 600, iat=NOW - 660, nbf=None), "expired"),
-    "not yet valid": Case(bearer_of(iat=NOW + 900, exp=NOW + 960, nbf=None), "not_yet_valid"),
-    "lifetime too long": Case(bearer_of(exp=NOW + 7200, iat=NOW, nbf=None), "lifetime_too_long"),
+    "invalid claim": Case(bearer_of(times={"iat": 60, "exp": 60}), "invalid_claim"),
+    "expired": Case(bearer_of(times={"iat": -660, "exp": -600}), "expired"),
+    "not yet valid": Case(bearer_of(times={"iat": 900, "exp": 960}), "not_yet_valid"),
+    "lifetime too long": Case(bearer_of(times={"iat": 0, "exp": 7200}), "lifetime_too_long"),
     "wrong audience": Case(bearer_of(aud="another"), "wrong_audience"),
     "unknown key": Case(bearer_of(KEY, "issuer/nobody.pem"), "unknown_key"),
     "key not owned": Case(bearer_of(KEY, "other/RS256.pem"), "key_not_owned"),

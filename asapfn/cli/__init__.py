@@ -3,11 +3,14 @@
 Exit codes say what a script needs to know: 0 accepted, 1 rejected, 2 wrong use, 3 unavailable.
 """
 
+import argparse
 import importlib.metadata
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+
+import anyio
 
 from asapfn.cli import (
     demo,
@@ -51,7 +54,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_to(commands)
     options = parser.parse_args(arguments)
     try:
-        code: int = options.run(options)
+        return anyio.run(_run, options)
+    except KeyboardInterrupt:
+        return 130
+
+
+async def _run(options: argparse.Namespace) -> int:
+    """Run a command, of which some are async, and tell of what goes wrong."""
+    try:
+        outcome: int | Awaitable[int] = options.run(options)
+        code = outcome if isinstance(outcome, int) else await outcome
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -59,8 +71,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Python does not complain of it when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt:
-        return 130
     except Unavailable as error:
         return _complain(f"unavailable: {error}", 3)
     except OSError as error:

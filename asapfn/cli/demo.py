@@ -10,7 +10,6 @@ import secrets
 import sys
 from typing import Final, NamedTuple
 
-import anyio
 import httpx
 
 from asapfn import Authenticate, Key, TokenRejected, Unavailable, bearer, compact, sign
@@ -54,7 +53,7 @@ def add_to(commands: Commands) -> None:
     )
 
 
-def run(options: argparse.Namespace) -> int:
+async def run(options: argparse.Namespace) -> int:
     """Run the demo.
 
     Args:
@@ -63,16 +62,12 @@ def run(options: argparse.Namespace) -> int:
     Returns:
         0 if the good tokens were accepted, the others refused, and one key fetched; else 1.
     """
-    return anyio.run(_run, options.json)
-
-
-async def _run(machine: bool) -> int:
     fetched: list[str] = []
     service_calls, product_calls = await _service(fetched), await _product()
     calls = [*service_calls, *product_calls]
     as_meant = [call.status == (200 if " calls " in call.what else 401) for call in calls]
     good = all(as_meant) and len(fetched) == 1
-    if machine:
+    if options.json:
         each = [call._asdict() for call in calls]
         sys.stdout.write(as_json({"good": good, "calls": each, "fetched": fetched}))
         return 0 if good else 1

@@ -13,10 +13,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-import anyio
-import httpx
-
-from asapfn.adapters.httpx import fetcher
 from asapfn.canonical import canonical_request
 from asapfn.checks import CONTEXT_QSH
 from asapfn.cli.cases import PROFILES, Case, judge
@@ -24,6 +20,7 @@ from asapfn.cli.cases.case import Clock
 from asapfn.cli.inputs import authorization, read_bytes, read_text
 from asapfn.cli.mend import mend
 from asapfn.cli.parsing import Commands, add_command, add_group
+from asapfn.cli.sources import network
 from asapfn.cli.steps import Step, Trail, follow
 from asapfn.cli.style import Paint, painter
 from asapfn.cli.text import as_json, claim_line, date, safe, shown
@@ -93,7 +90,7 @@ def add_to(commands: Commands) -> None:
             )
 
 
-def run(options: argparse.Namespace) -> int:
+async def run(options: argparse.Namespace) -> int:
     """Run the command.
 
     Args:
@@ -106,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
         ValueError: If something is missing or cannot be used.
     """
     text = None if options.token is None else read_text(options.token)
-    explanation = anyio.run(_explain, options, text, _clock(options, text))
+    explanation = await _explain(options, text, _clock(options, text))
     if options.json:
         sys.stdout.write(as_json(_as_members(explanation)))
     else:
@@ -115,8 +112,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _explain(options: argparse.Namespace, text: str | None, now: Clock) -> Explanation:
-    async with httpx.AsyncClient() as client:
-        case = await PROFILES[options.profile].case(options, text, fetcher(client), now)
+    async with network() as fetch:
+        case = await PROFILES[options.profile].case(options, text, fetch, now)
         verdict = await judge(case)
         trail = await follow(case, verdict)
     advice, closer, expected, given = "", "", "", None
@@ -158,7 +155,8 @@ def _compare(case: Case, trail: Trail, form: str | None) -> tuple[str, str, Vari
         return f"the URL is malformed: {error}", "", None
     if variant is None:
         return "its hash is of none of the requests that were tried", expected, None
-    return "; ".join(variant.differences), expected, variant
+    why = "; ".join(variant.differences)
+    return f"its hash is of this request in another form: {why}", expected, variant
 
 
 def _clock(options: argparse.Namespace, text: str | None) -> Clock:

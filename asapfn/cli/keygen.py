@@ -43,7 +43,7 @@ def add_to(commands: Commands) -> None:
         "--algorithm",
         choices=[name for name in ALGORITHMS if name in ASYMMETRIC],
         default="RS256",
-        help="default RS256",
+        help="default RS256; EdDSA and Ed25519 are not for ASAP",
     )
     parser.add_argument("--directory", metavar="DIR", default="keys", help="default keys")
     parser.add_argument(

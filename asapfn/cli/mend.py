@@ -14,7 +14,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from joserfc.jwk import ECKey, OctKey
 
-from asapfn.algorithms import misfit, verify_signature
+from asapfn.algorithms import verify_signature
 from asapfn.cli.steps import readable_header
 from asapfn.cli.text import shown
 from asapfn.errors import Reason, TokenRejected, Unavailable
@@ -38,7 +38,7 @@ _ADVICE: Final[Mapping[Reason, str]] = {
     "subject_mismatch": "leave sub out; or, if it may speak for others, allow that (--any-subject)",
     "replayed": "sign anew for each request: this service takes a token once",
     "request_mismatch": "sign for this very request: compare the canonical requests",
-    "missing_token": "send one token",
+    "missing_token": "send one token, in the Authorization header, by the scheme that is expected",
     "ambiguous_token": "send one token, in one place",
     "issuer_not_allowed": "add the issuer to those that are allowed, if it should be",
 }
@@ -79,6 +79,8 @@ def mend(
     """
     if isinstance(error, Unavailable):
         return "ask again; if it stays so, see that the source of keys answers from here"
+    if error.claim == "icLabel":
+        return "none: where the keys of Isolated Cloud are is not documented"
     closer = closer or _closer(error, text, unverified, key, wanted)
     advice = _ADVICE[error.reason].format(claim=error.claim)
     return f"{closer}; {advice}" if closer else advice
@@ -126,10 +128,9 @@ def _near(given: Any, wanted: Iterable[str]) -> str:
 
 def _other_signature(unverified: Unverified, key: Key) -> str:
     def holds(other: Key, signature: bytes) -> bool:
-        algorithm = unverified.header["alg"]
-        if misfit(algorithm, other):
-            return False
-        return verify_signature(algorithm, other, unverified.signing_input, signature)
+        return verify_signature(
+            unverified.header["alg"], other, unverified.signing_input, signature
+        )
 
     if isinstance(key, ECKey) and holds(key, _from_der(unverified.signature, key)):
         return "the signature is in DER: JWS has r and s side by side (RFC 7518, section 3.4)"

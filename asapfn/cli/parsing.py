@@ -1,14 +1,14 @@
 """What the parsers of all commands share: how they show help, and what they keep to themselves."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn
 
 from asapfn.cli.text import safe, without_tokens
 
 # What `add_subparsers` gives, to which a command adds itself.
 Commands = Any
-Run = Callable[[argparse.Namespace], int]
+Run = Callable[[argparse.Namespace], int | Awaitable[int]]
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,8 +26,6 @@ def add_command(
     description: str,
     examples: Sequence[str],
     run: Run | None,
-    *,
-    machine: bool = True,
 ) -> argparse.ArgumentParser:
     """Add a command.
 
@@ -37,8 +35,8 @@ def add_command(
         summary: A few words for the list of commands.
         description: What it does.
         examples: Command lines that show how it is used.
-        run: Runs it and gives the exit code; None for one that has commands of its own.
-        machine: Whether it has `--json`.
+        run: Runs it and gives the exit code, perhaps async; None for one that has commands of its
+            own.
 
     Returns:
         Its parser.
@@ -54,8 +52,7 @@ def add_command(
     )
     if run is not None:
         parser.set_defaults(run=run)
-        if machine:
-            parser.add_argument("--json", action="store_true", help="answer in JSON, for machines")
+        parser.add_argument("--json", action="store_true", help="answer in JSON, for machines")
     return parser
 
 

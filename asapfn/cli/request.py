@@ -5,16 +5,14 @@ to standard error, unless the headers are asked for, so that the body can be put
 """
 
 import argparse
-import json
 import re
 import sys
 from pathlib import Path
 from typing import Final
 
-import anyio
 import httpx
 
-from asapfn.adapters.httpx import request_hook
+from asapfn.adapters.httpx import RequestHook, request_hook
 from asapfn.cli.parsing import Commands, add_command, add_group
 from asapfn.cli.signers import (
     add_asap_arguments,
@@ -76,7 +74,7 @@ def add_to(commands: Commands) -> None:
         add_arguments(parser)
 
 
-def run(options: argparse.Namespace) -> int:
+async def run(options: argparse.Namespace) -> int:
     """Run the command.
 
     Args:
@@ -112,22 +110,26 @@ def run(options: argparse.Namespace) -> int:
     hook = request_hook(authorize, origins=origin)
     request = httpx.Request(options.method, url, headers=headers, content=body)
 
-    async def send() -> httpx.Response:
-        async with httpx.AsyncClient(
-            event_hooks={"request": [hook]},
-            follow_redirects=options.location,
-            timeout=options.timeout,
-        ) as client:
-            return await client.send(request)
-
-    try:
-        response = anyio.run(send)
-    except httpx.HTTPError as error:
-        raise Unavailable(origin, f"{type(error).__name__}: {error}") from error
+    response = await _send(request, hook, options)
     _show(response, options)
     if response.status_code < 400:
         return 0
     return 1 if response.status_code < 500 else 3
+
+
+async def _send(
+    request: httpx.Request, hook: RequestHook, options: argparse.Namespace
+) -> httpx.Response:
+    async with httpx.AsyncClient(
+        event_hooks={"request": [hook]},
+        follow_redirects=options.location,
+        timeout=options.timeout,
+    ) as client:
+        try:
+            return await client.send(request)
+        except httpx.HTTPError as error:
+            origin = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
+            raise Unavailable(origin, f"{type(error).__name__}: {error}") from error
 
 
 def _headers(given: list[str]) -> httpx.Headers:
@@ -167,14 +169,8 @@ def _show(response: httpx.Response, options: argparse.Namespace) -> None:
         sys.stdout.write("\n")
     if sys.stdout.isatty():
         # A server's answer must not act on the terminal either.
-        sys.stdout.write("\n".join(map(safe, _pretty(response).split("\n"))) + "\n")
+        text = response.text.removesuffix("\n")
+        sys.stdout.write("\n".join(map(safe, text.split("\n"))) + "\n")
     else:
         sys.stdout.flush()
         sys.stdout.buffer.write(response.content)
-
-
-def _pretty(response: httpx.Response) -> str:
-    try:
-        return json.dumps(response.json(), indent=2, ensure_ascii=False)
-    except ValueError:
-        return response.text.removesuffix("\n")

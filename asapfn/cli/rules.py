@@ -32,7 +32,7 @@ class Rule(NamedTuple):
     name: str
     about: tuple[str, ...]
     wants: str
-    test: Callable[[Unverified], Awaitable[object] | None]
+    test: Callable[[Unverified], Awaitable[object]]
     always: bool = False
 
 

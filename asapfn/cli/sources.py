@@ -2,10 +2,14 @@
 
 import argparse
 import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, NamedTuple
 
 import anyio
+import httpx
 
+from asapfn.adapters.httpx import fetcher
 from asapfn.cli.inputs import WHERE, read_key, read_secret
 from asapfn.errors import Unavailable
 from asapfn.profiles import forge, jitsi
@@ -46,6 +50,25 @@ def add_arguments(parser: argparse.ArgumentParser, *, secret: bool = False) -> N
         group.add_argument(
             "--secret-from", metavar="WHERE", help=f"the shared secret: {WHERE} (ASAPFN_SECRET)"
         )
+
+
+@asynccontextmanager
+async def network() -> AsyncIterator[Fetch]:
+    """Open the way to the network, whose client is made when first used: it reads certificates.
+
+    Yields:
+        A `Fetch`.
+    """
+    async with AsyncExitStack() as stack:
+        opened: list[Fetch] = []
+
+        async def fetch(url: str, accept: str) -> Document:
+            if not opened:
+                client = await stack.enter_async_context(httpx.AsyncClient())
+                opened.append(fetcher(client))
+            return await opened[0](url, accept)
+
+        yield fetch
 
 
 def source(options: argparse.Namespace, fetch: Fetch, profile: str) -> Source:

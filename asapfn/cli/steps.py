@@ -162,9 +162,7 @@ async def _outcome(rule: Rule, unverified: Unverified) -> Step:
     if not rule.always and (absent := [name for name in rule.about if name not in saw]):
         return Step(rule.name, "skip", saw, f"no {' and no '.join(absent)}")
     try:
-        outcome = rule.test(unverified)
-        if outcome is not None:
-            await outcome
+        await rule.test(unverified)
     except TokenRejected as error:
         return Step(rule.name, "FAIL", saw, rule.wants, error)
     return Step(rule.name, "pass", saw, rule.wants)

@@ -6,13 +6,10 @@ import sys
 import time
 from typing import Any
 
-import anyio
-import httpx
-
-from asapfn.adapters.httpx import fetcher
 from asapfn.cli.cases import PROFILES, judge
 from asapfn.cli.inputs import read_text
 from asapfn.cli.parsing import Commands, add_command, add_group
+from asapfn.cli.sources import network
 from asapfn.cli.style import painter
 from asapfn.cli.text import as_json, date, members_as_lines, safe
 from asapfn.errors import DESCRIPTIONS, TokenRejected, Unavailable
@@ -56,7 +53,7 @@ def add_token_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace) -> int:
+async def run(options: argparse.Namespace) -> int:
     """Run the command.
 
     Args:
@@ -69,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
         ValueError: If something is missing or cannot be used.
     """
     text = None if options.token is None else read_text(options.token)
-    verdict = anyio.run(_judge, options, text)
+    verdict = await _judge(options, text)
     if options.json:
         sys.stdout.write(as_json(verdict_as_members(verdict)))
     else:
@@ -81,8 +78,8 @@ async def _judge(
     options: argparse.Namespace, text: str | None
 ) -> Token | TokenRejected | Unavailable:
     make = PROFILES[options.profile].case
-    async with httpx.AsyncClient() as client:
-        return await judge(await make(options, text, fetcher(client), time.time))
+    async with network() as fetch:
+        return await judge(await make(options, text, fetch, time.time))
 
 
 def exit_code(verdict: Token | TokenRejected | Unavailable) -> int:

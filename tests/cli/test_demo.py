@@ -1,7 +1,9 @@
 import json
 
+import httpx
 import pytest
 
+from asapfn import Unavailable
 from asapfn.cli import demo
 
 REFUSED = {
@@ -37,6 +39,16 @@ def test_the_demo_tells_machines_the_same(asapfn):
     refused = {call["what"]: call["text"].split()[0] for call in answer["calls"][1:]}
     assert refused.pop("jira calls the app") == "Hello,"
     assert refused == REFUSED
+
+
+async def test_a_service_that_cannot_tell_says_so():
+    async def down(request):
+        raise Unavailable("keys")
+
+    transport = httpx.ASGITransport(demo.service(down))
+    async with httpx.AsyncClient(transport=transport, base_url="http://app.example") as client:
+        answer = await client.get("/")
+    assert (answer.status_code, answer.text) == (503, "unavailable")
 
 
 @pytest.mark.parametrize("extra", [(), ("--json",)])

@@ -84,7 +84,7 @@ def by_secret(secret: bytes) -> str:
 
 TOKENS = {
     "nothing": Broken(ASAP, "", "missing_token", "one token", "send one token"),
-    "another scheme": Broken(ASAP, f"JWT {asap()}", "missing_token", "one token", "send one"),
+    "another scheme": Broken(ASAP, f"JWT {asap()}", "missing_token", "one token", "by the scheme"),
     "two headers": Broken(
         ASAP,
         f"Authorization: Bearer {asap()}\nauthorization: Bearer {asap()}",
@@ -155,6 +155,11 @@ TOKENS = {
         ("connect", "--url", URL, "--secret-from", "{secret64}"), by_secret(SECRET),
         "bad_signature", "signature", "decoded from base64",
     ),
+    "a secret in base64, too short for its algorithm": Broken(
+        ("connect", "--url", URL, "--secret-from", "{secret64}"),
+        sign({"iss": "tenant", "iat": NOW, "exp": NOW + 60, "qsh": qsh("GET", URL)},
+             import_secret(SECRET * 2)),
+        "bad_signature", "signature", "another key published"),
     "another secret": Broken(CONNECT, by_secret(SECRET * 2), "bad_signature", "signature", "key"),
     "a secret for HS512": Broken(
         CONNECT,
@@ -175,7 +180,7 @@ TOKENS = {
     "another request": Broken(CONNECT, connect("GET&/other&"), "request_mismatch", "request",
                               "none of the requests"),
     "of Isolated Cloud": Broken(FORGE, forge_token(context={"icLabel": "x"}), "invalid_claim",
-                                "not of Isolated Cloud", "icLabel"),
+                                "not of Isolated Cloud", "keys of Isolated Cloud"),
     "Forge without a kid": Broken(FORGE, forge_token(None), "missing_claim", "key id", "set kid"),
     "Forge for another app": Broken(FORGE, forge_token(aud="x"), "wrong_audience", "audience", ""),
     "Forge by another": Broken(FORGE, forge_token(iss="me"), "invalid_claim", "issuer", "iss"),
@@ -341,6 +346,7 @@ def test_a_good_token_passes_every_rule(asapfn, places):
         (JITSI, jitsi()),
         ((*JITSI, "--issuer", "*", "--audience", "*"), jitsi(aud=["a", "b"])),
         ((*ASAP, "--any-subject"), asap(sub="ann")),
+        (JITSI, forge(good(room="tea"), key_for("RS256"), kid="of any form")),
     ):
         ran = asapfn("explain", *asked(arguments, places), text, "--json")
         answer = json.loads(ran.out)
@@ -388,7 +394,9 @@ def test_the_report_for_a_person_shows_each_rule_its_value_and_the_mend(asapfn, 
     assert f"  expected  {canonical}" in lines
     assert f"  token's   {made_of}" in lines
     assert lines[-2].startswith("rejected  request_mismatch (qsh).")
-    assert lines[-1].startswith("to mend   a slash more at the end of the path; sign for this")
+    assert lines[-1].startswith(
+        "to mend   its hash is of this request in another form: a slash more"
+    )
     out = asapfn("explain", *asked(CONNECT, places), connect("x")).out
     assert "  token's   none of those that were tried" in out.splitlines()
     out = asapfn("explain", *asked(ASAP, places), asap(iat=NOW - 99, exp=NOW - 40)).out

@@ -1,3 +1,4 @@
+import io
 import os
 import subprocess
 import sys
@@ -78,7 +79,8 @@ def test_what_a_file_cannot_do_is_wrong_use_and_names_the_file(asapfn, tmp_path)
 
 def test_an_error_of_the_system_that_names_no_file_is_wrong_use(asapfn, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file")
-    ran = asapfn("verify", "asap", "x", "--audience", "b", "--repository", "https://k.example/")
+    ran = asapfn("request", "connect", "GET", "http://localhost:1/", "--issuer", "app",
+                 "--secret-from", "-", stdin=b"a secret of the tenant's, long enough")  # fmt: skip
     assert ran.code == 2
     assert ran.err == "asapfn: No such file or directory\n"
 
@@ -116,8 +118,6 @@ def test_output_that_the_terminal_cannot_show_is_escaped():
 
 
 def test_it_also_writes_to_what_is_no_file(monkeypatch):
-    import io
-
     written = io.StringIO()
     monkeypatch.setattr(sys, "stdout", written)
     assert main(["qsh", "get", "/"]) == 0

@@ -189,7 +189,7 @@ def test_wrong_use_is_told_with_exit_code_2(url, more, told, asapfn, signed):
 @pytest.mark.parametrize(
     ("body", "shown"),
     [
-        (b'{"b":["\\u001b[2J"]}', ['{', '  "b": [', '    "\\u001b[2J"', "  ]", "}"]),
+        (b"one\r\n\ttwo", ["one\\r", "\\ttwo"]),
         (b"text\x1b[2J\xff\n", ["text\\x1b[2J\N{REPLACEMENT CHARACTER}"]),
     ],
 )  # fmt: skip
