@@ -5,6 +5,7 @@ token must also satisfy in `asapfn.checks`, ready compositions in `asapfn.profil
 clients and frameworks in `asapfn.adapters`.
 """
 
+from asapfn.authentication import bearer
 from asapfn.canonical import canonical_query, canonical_request, qsh
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.signing import sign
@@ -25,7 +26,7 @@ from asapfn.types import (
     Token,
     Unverified,
 )
-from asapfn.verification import bearer, peek, verify
+from asapfn.verification import peek, verify
 
 __all__ = [
     "Authenticate",

@@ -11,10 +11,10 @@ from redis.asyncio import BlockingConnectionPool, Redis
 
 from asapfn.adapters.asgi import protect
 from asapfn.adapters.redis import first_use
+from asapfn.authentication import bearer
 from asapfn.keys import import_pem
 from asapfn.profiles import asap
 from asapfn.resolvers import keys_by_id
-from asapfn.verification import bearer
 
 
 def service() -> Any:

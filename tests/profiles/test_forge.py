@@ -8,12 +8,12 @@ from joserfc.jwk import OctKey
 from keyring import key_for
 from published import Published
 
+from asapfn.authentication import bearer
 from asapfn.errors import TokenRejected
 from asapfn.keys import export_jwks, export_private_pem, export_public_pem, import_pem
 from asapfn.profiles import forge
 from asapfn.signing import sign
 from asapfn.types import Document, Request, Token
-from asapfn.verification import bearer
 
 PRODUCTION = "https://forge.cdn.prod.atlassian-dev.net/.well-known/jwks.json"
 STAGING = "https://forge.cdn.stg.atlassian-dev.net/.well-known/jwks.json"

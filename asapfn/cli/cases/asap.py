@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 
 from asapfn.algorithms import ASAP
+from asapfn.authentication import bearer
 from asapfn.checks import first_use, subject_is_issuer
 from asapfn.cli import rules
 from asapfn.cli.cases.case import Case, Clock, request_of
@@ -16,7 +17,7 @@ from asapfn.errors import TokenRejected
 from asapfn.profiles import asap
 from asapfn.replay import in_memory
 from asapfn.types import Fetch, FirstUse, Token
-from asapfn.verification import bearer, peek
+from asapfn.verification import peek
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,13 +7,13 @@ beside it are what `explain` goes through one by one.
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+from asapfn.authentication import credentials
 from asapfn.cli.inputs import authorization
 from asapfn.cli.rules import Rule
 from asapfn.cli.sources import Source
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.profiles.connect.incoming import query_tokens
 from asapfn.types import Authenticate, Request, Token
-from asapfn.verification import credentials
 
 Clock = Callable[[], float]
 

@@ -3,6 +3,7 @@
 import argparse
 
 from asapfn import compact
+from asapfn.authentication import bearer
 from asapfn.checks import claim_equals
 from asapfn.cli import rules
 from asapfn.cli.cases.case import Case, Clock, request_of
@@ -11,7 +12,6 @@ from asapfn.cli.sources import source
 from asapfn.errors import TokenRejected
 from asapfn.profiles import forge
 from asapfn.types import Fetch, Unverified
-from asapfn.verification import bearer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

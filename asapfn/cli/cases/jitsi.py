@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from asapfn.algorithms import ASYMMETRIC
+from asapfn.authentication import bearer
 from asapfn.cli import rules
 from asapfn.cli.cases.case import Case, Clock, request_of
 from asapfn.cli.sources import add_arguments as add_key_arguments
@@ -11,7 +12,6 @@ from asapfn.cli.sources import source
 from asapfn.errors import TokenRejected
 from asapfn.profiles import jitsi
 from asapfn.types import Fetch, Token
-from asapfn.verification import bearer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import unquote_plus
 
+from asapfn.authentication import credentials
 from asapfn.canonical import qsh
 from asapfn.checks import context_only, request_matches
 from asapfn.errors import TokenRejected
 from asapfn.profiles._seconds import require_leeway
 from asapfn.types import Authenticate, Check, Names, Request, Resolver, Token, as_names
-from asapfn.verification import credentials, reader, verify_read
+from asapfn.verification import reader, verify_read
 
 # Both at once: the key that the resolver finds decides which of the two holds, since neither takes
 # the other's type of key.

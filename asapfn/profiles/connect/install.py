@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
+from asapfn.authentication import credentials
 from asapfn.canonical import qsh
 from asapfn.checks import claim_equals
 from asapfn.errors import TokenRejected
@@ -19,7 +20,7 @@ from asapfn.profiles.connect.incoming import for_request, query_tokens, raw_targ
 from asapfn.profiles.connect.installation import Installation, read_installation
 from asapfn.resolvers import first_of, pem_repository
 from asapfn.types import Caching, Fetch, Names, Request, Resolver, Token, as_names
-from asapfn.verification import credentials, verify
+from asapfn.verification import verify
 
 _ALGORITHMS: Final = ("RS256",)
 
