@@ -8,6 +8,7 @@ for an error.
 
 import os
 import pathlib
+import shutil
 
 import nox
 
@@ -15,6 +16,16 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 LOCKED = ".ci/constraints.txt"
 # Two at a time, by files, so that the tests of one share its servers.
 PARALLEL = ["-n=2", "--dist=loadfile"]
+DOCUMENTED = [
+    "asapfn",
+    *[f"asapfn.{name}" for name in ("types", "errors", "keys", "checks", "replay", "resolvers")],
+    *[f"asapfn.{name}" for name in ("canonical", "algorithms", "compact")],
+    *[f"asapfn.profiles.{name}" for name in ("asap", "connect", "forge", "jitsi")],
+    *[
+        f"asapfn.adapters.{name}"
+        for name in ("aiohttp", "asgi", "httpx", "logging", "redis", "wsgi")
+    ],
+]
 
 nox.needs_version = ">=2025.11"
 nox.options.default_venv_backend = "uv"
@@ -104,6 +115,27 @@ def bench_short(session: nox.Session) -> None:
 def keep_npm(session: nox.Session) -> None:
     """Have npm's peers installed once, and not by each bench that asks them."""
     session.env["ASAPFN_NPM"] = os.environ.get("ASAPFN_NPM", f"{session.create_tmp()}/npm")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The API reference, from the docstrings, into a folder that is not kept; no warning passes."""
+    install(session, "docs")
+    pdoc = ["python", "-W", "error", "-m", "pdoc", "--docformat=google"]
+    session.run(*pdoc, "--output-directory=build/docs", *DOCUMENTED)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Make sdist and wheel, check them, and test the wheel in an environment of its own."""
+    made = pathlib.Path(session.create_tmp()) / "dist"
+    shutil.rmtree(made, ignore_errors=True)
+    session.install("--group=test", "--group=build", f"--constraint={LOCKED}")
+    session.run("python", "-m", "build", "--installer=uv", f"--outdir={made}")
+    files = sorted(str(path) for path in made.iterdir())
+    session.run("twine", "check", "--strict", *files)
+    session.install("--force-reinstall", "--no-deps", *[f for f in files if f.endswith(".whl")])
+    session.run("pytest", *(session.posargs or PARALLEL))
 
 
 @nox.session
