@@ -13,12 +13,15 @@ import anyio
 import pytest
 from redis_server import redis_server
 from servers import asgi_server, authority
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from asapfn.adapters.asgi import key_repository
 from asapfn.authentication import bearer
 from asapfn.cli.demo import service
 from asapfn.errors import DESCRIPTIONS, TokenRejected
-from asapfn.keys import export_private_pem, generate
+from asapfn.keys import export_private_pem, export_public_pem, generate
 from asapfn.profiles import asap
 from asapfn.resolvers import keys_by_id
 
@@ -60,7 +63,26 @@ def origins(tmp_path_factory):
             await serve(scope, receive, send)
 
         billing = stack.enter_context(asgi_server(app))
-        yield folder, {"https://keys.example": keys, "https://billing.example": billing}
+        vault = stack.enter_context(asgi_server(vault_of(key)))
+        yield (
+            folder,
+            {
+                "https://keys.example": keys,
+                "https://billing.example": billing,
+                "https://vault.example": vault,
+            },
+        )
+
+
+def vault_of(key):
+    """As much of Vault's API as reading one entry takes (KV secrets engine, version 2)."""
+
+    async def read(request):
+        held = request.path_params["path"] == key.kid
+        data = {"data": {"data": {"pem": export_public_pem(key)}}} if held else {"errors": []}
+        return JSONResponse(data, 200 if held else 404)
+
+    return Starlette(routes=[Route("/v1/secret/data/{path:path}", read)])
 
 
 @pytest.fixture
