@@ -1,3 +1,4 @@
+import importlib
 import io
 import os
 import subprocess
@@ -122,3 +123,8 @@ def test_it_also_writes_to_what_is_no_file(monkeypatch):
     monkeypatch.setattr(sys, "stdout", written)
     assert main(["qsh", "get", "/"]) == 0
     assert "GET&/&" in written.getvalue()
+
+
+def test_the_module_that_python_runs_does_nothing_when_it_is_imported(capsys):
+    assert importlib.import_module("asapfn.__main__").main is main
+    assert capsys.readouterr() == ("", "")
