@@ -1,8 +1,8 @@
 """One service behind tokens, in three dresses, for real servers to run in processes of their own.
 
 `asgi`, `wsgi()` and `aiohttp()` answer alike: with who called, on every path; `/once` takes a token
-once, `/mounted` is a mounted application that speaks Connect, `/go` redirects elsewhere. Where the
-keys are, and elsewhere, is in the environment.
+once, `/shared` once by Redis, `/mounted` is a mounted application that speaks Connect, `/go`
+redirects elsewhere. Where the keys are, Redis, and elsewhere, is in the environment.
 """
 
 import asyncio
@@ -12,14 +12,16 @@ import os
 import socket
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import httpx
+import trio
 from anyio.from_thread import start_blocking_portal
 
-from asapfn import Authenticate, Fetch, bearer
+from asapfn import Authenticate, Fetch, FirstUse, bearer
 from asapfn.adapters.httpx import fetcher
+from asapfn.adapters.redis import first_use
 from asapfn.profiles import asap, connect
 from asapfn.replay import in_memory
 from asapfn.resolvers import by_issuer, shared_secrets
@@ -31,8 +33,28 @@ async def _secret_of(issuer: str) -> str | None:
     return SECRET if issuer == "product" else None
 
 
-def authenticators(fetch: Fetch) -> Mapping[str, Authenticate]:
-    """Who may call which part of the service."""
+@contextlib.asynccontextmanager
+async def shared_store() -> AsyncIterator[FirstUse]:
+    """Open the store that is in Redis, by a client for the event loop that runs."""
+    url = os.environ["REDIS"]
+    if trio.lowlevel.in_trio_run():
+        import coredis
+        from coredis.retry import NoRetryPolicy
+
+        async with coredis.Redis.from_url(
+            url, connect_timeout=1, stream_timeout=1, retry_policy=NoRetryPolicy()
+        ) as client:
+            yield first_use(client, timeout=5)
+        return
+    from redis.asyncio import BlockingConnectionPool, Redis
+
+    pool = BlockingConnectionPool.from_url(url, timeout=None)
+    async with Redis.from_pool(pool) as redis:
+        yield first_use(redis, timeout=5)
+
+
+def authenticators(fetch: Fetch, shared: FirstUse) -> Mapping[str, Authenticate]:
+    """Who may call which part of the service, the root last."""
     resolver = by_issuer(
         {
             "issuer": asap.repository(os.environ["KEYS"], fetch),
@@ -40,12 +62,14 @@ def authenticators(fetch: Fetch) -> Mapping[str, Authenticate]:
         }
     )
     once = asap.verifier(resolver, "service", issuers=None, replay=in_memory())
+    once_by_redis = asap.verifier(resolver, "service", issuers=None, replay=shared)
     return {
-        "": bearer(asap.verifier(resolver, "service", issuers=None)),
         "/once": bearer(once),
+        "/shared": bearer(once_by_redis),
         "/mounted": connect.authenticator(
             shared_secrets(_secret_of), base_url="https://service.example"
         ),
+        "": bearer(asap.verifier(resolver, "service", issuers=None)),
     }
 
 
@@ -75,21 +99,17 @@ async def _asgi_service(scope: Any, receive: Any, send: Any) -> None:
 
 def _asgi() -> Any:
     from starlette.applications import Starlette
-    from starlette.routing import Mount
 
     from asapfn.adapters.asgi import protect
 
-    parts = {
-        path: protect(_asgi_service, authenticate, scheme=_schemes(path))
-        for path, authenticate in authenticators(fetcher(httpx.AsyncClient())).items()
-    }
-    return Starlette(
-        routes=[
-            Mount("/mounted", parts["/mounted"]),
-            Mount("/once", parts["/once"]),
-            Mount("", parts[""]),
-        ]
-    )
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with httpx.AsyncClient() as client, shared_store() as shared:
+            for path, authenticate in authenticators(fetcher(client), shared).items():
+                app.mount(path, protect(_asgi_service, authenticate, scheme=_schemes(path)))
+            yield
+
+    return Starlette(lifespan=lifespan)
 
 
 def wsgi() -> Any:
@@ -109,9 +129,10 @@ def wsgi() -> Any:
     atexit.register(stack.close)
     portal = stack.enter_context(start_blocking_portal())
     client = stack.enter_context(portal.wrap_async_context_manager(httpx.AsyncClient()))
+    shared = stack.enter_context(portal.wrap_async_context_manager(shared_store()))
     parts = {
         path: protect(service, authenticate, portal=portal, scheme=_schemes(path))
-        for path, authenticate in authenticators(fetcher(client)).items()
+        for path, authenticate in authenticators(fetcher(client), shared).items()
     }
     return DispatcherMiddleware(parts.pop(""), parts)
 
@@ -122,7 +143,7 @@ def bare(environ: Any, start_response: Any) -> list[bytes]:
     return [b"nobody"]
 
 
-def aiohttp() -> Any:
+def aiohttp(shared: FirstUse) -> Any:
     """Make aiohttp's application."""
     from aiohttp import web
 
@@ -141,7 +162,7 @@ def aiohttp() -> Any:
         return web.Response(text=who, headers={"X-Reached": "yes"})
 
     applications = {}
-    for path, authenticate in authenticators(fetcher(httpx.AsyncClient())).items():
+    for path, authenticate in authenticators(fetcher(httpx.AsyncClient()), shared).items():
         middleware = server_middleware(authenticate, scheme=_schemes(path))
         applications[path] = web.Application(middlewares=[middleware])
     root = web.Application()
@@ -168,10 +189,11 @@ async def serve_aiohttp(descriptor: int, certificate: str) -> None:
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    runner = web.AppRunner(aiohttp())
-    await runner.setup()
-    await web.SockSite(runner, socket.socket(fileno=descriptor), ssl_context=context).start()
-    await asyncio.Event().wait()
+    async with shared_store() as shared:
+        runner = web.AppRunner(aiohttp(shared))
+        await runner.setup()
+        await web.SockSite(runner, socket.socket(fileno=descriptor), ssl_context=context).start()
+        await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import requests
 from keyring import key_for
 from processes import running, trusted
 from protected import SECRET
+from redis_server import RedisServer, redis_server
 from servers import Recorder, asgi_server, trusting
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as open_websocket
@@ -71,7 +72,15 @@ class Service(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def environment() -> Iterator[dict[str, str]]:
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis that has each write on disk before it answers."""
+    durable = ("--appendonly", "yes", "--appendfsync", "always")
+    with redis_server(tmp_path_factory.mktemp("redis"), *durable) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def environment(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     elsewhere = Recorder()
     with (
         asgi_server(key_repository([KEY])) as keys,
@@ -82,7 +91,12 @@ def environment() -> Iterator[dict[str, str]]:
         closed.bind(("127.0.0.1", 0))
         down = f"https://localhost:{closed.getsockname()[1]}"
         PLACES[other] = elsewhere
-        yield {"KEYS": keys, "DOWN": down, "ELSEWHERE": f"{other}/end"}
+        where = {"KEYS": keys, "DOWN": down, "ELSEWHERE": f"{other}/end"}
+        where["REDIS"] = down.replace("https", "redis")
+        # Where there is no redis-server, the tests that ask for it are skipped and no others.
+        with contextlib.suppress(pytest.skip.Exception):
+            where["REDIS"] = request.getfixturevalue("redis").url
+        yield where
 
 
 PLACES: dict[str, Recorder] = {}
@@ -220,6 +234,50 @@ def test_each_case_has_the_same_outcome_under_each_server(service: Service, case
         assert answer.json() == {"title": title, "status": status, "reason": case.outcome}
 
 
+def by_redis(service: Service, authorization: str | None = None) -> httpx.Response:
+    """The answer to a token, or to a new one; a connection each, so that each worker is met."""
+    headers = {"Authorization": authorization or f"Bearer {token()}"}
+    return httpx.get(f"{service.origin}/shared/", headers=headers, verify=trusting(), timeout=20)
+
+
+def by_redis_at_last(service: Service, authorization: str | None = None) -> httpx.Response:
+    """As `by_redis`, once it is no 503: each worker may need a request to find Redis again."""
+    deadline = time.monotonic() + 20
+    while (answer := by_redis(service, authorization)).status_code == 503:
+        assert time.monotonic() < deadline, "Redis is up, and was not found"
+        time.sleep(0.05)
+    return answer
+
+
+def assert_replayed(service: Service, used: str) -> None:
+    answer = by_redis_at_last(service, used)
+    assert (answer.status_code, answer.json()["reason"]) == (401, "replayed")
+    assert "X-Reached" not in answer.headers
+
+
+def test_redis_down_accepts_nobody_and_redis_back_takes_each_token_once(
+    service: Service, redis: RedisServer
+) -> None:
+    accepted = by_redis_at_last(service)
+    assert (accepted.status_code, accepted.text) == (200, "issuer")
+    before = accepted.request.headers["Authorization"]
+    assert_replayed(service, before)
+    redis.kill()
+    try:
+        for authorization in (before, *[None] * 7):
+            answer = by_redis(service, authorization)
+            assert "X-Reached" not in answer.headers
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+            assert answer.json()["reason"] == "unavailable"
+    finally:
+        redis.start()
+    for _ in range(4):
+        accepted = by_redis_at_last(service)
+        assert (accepted.status_code, accepted.text) == (200, "issuer")
+        assert_replayed(service, accepted.request.headers["Authorization"])
+    assert_replayed(service, before)
+
+
 @pytest.mark.parametrize("size", [17_000, 200_000])
 def test_an_oversize_header_reaches_nobody(service: Service, size: int) -> None:
     headers = {"Authorization": f"Bearer {'a' * size}"}
@@ -277,7 +335,9 @@ async def _by_aiohttp(authorize: Any, origin: str, path: str) -> tuple[int, str]
         aiohttp.ClientSession(connector=connector, middlewares=[middleware]) as client,
         client.get(origin + path) as answer,
     ):
-        return answer.status, await answer.text()
+        said = answer.status, await answer.text()
+    await anyio.sleep(0.1)  # TLS is closed a little after the session is (aiohttp's documentation)
+    return said
 
 
 async def _by_requests(authorize: Any, origin: str, path: str) -> tuple[int, str]:

@@ -37,7 +37,7 @@ from asapfn.resolvers import pem_repository
 from asapfn.types import Caching, Key
 
 KEY, OTHER = key_for("ES256"), key_for("ES384")
-TIMEOUT = 0.3
+TIMEOUT = 1.0
 T = TypeVar("T")
 
 
