@@ -134,7 +134,8 @@ def build(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--installer=uv", f"--outdir={made}")
     files = sorted(str(path) for path in made.iterdir())
     session.run("twine", "check", "--strict", *files)
-    session.install("--force-reinstall", "--no-deps", *[f for f in files if f.endswith(".whl")])
+    (wheel,) = [file for file in files if file.endswith(".whl")]
+    session.install(wheel, "--reinstall-package=asapfn", f"--constraint={LOCKED}")
     session.run("pytest", *(session.posargs or PARALLEL))
 
 
