@@ -4,7 +4,6 @@ import ast
 import contextlib
 import gc
 import importlib.util
-import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -151,6 +150,9 @@ def public_names(package):
     return {name for name in names if not name.startswith("_")}
 
 
-def test_links_to_files_lead_somewhere():
-    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", README.read_text()):
-        assert os.path.exists(README.parent / link), link
+@pytest.mark.parametrize("page", ["README.md", "SECURITY.md"])
+def test_links_to_files_lead_somewhere(page):
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (README.parent / page).read_text())
+    assert links
+    for link in links:
+        assert (README.parent / link).exists(), link
