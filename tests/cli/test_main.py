@@ -78,12 +78,13 @@ def test_what_a_file_cannot_do_is_wrong_use_and_names_the_file(asapfn, tmp_path)
     assert (ran.code, ran.err) == (2, f"asapfn: {tmp_path}/none: No such file or directory\n")
 
 
-def test_an_error_of_the_system_that_names_no_file_is_wrong_use(asapfn, monkeypatch):
-    monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file")
-    ran = asapfn("request", "connect", "GET", "http://localhost:1/", "--issuer", "app",
-                 "--secret-from", "-", stdin=b"a secret of the tenant's, long enough")  # fmt: skip
-    assert ran.code == 2
-    assert ran.err == "asapfn: No such file or directory\n"
+def test_an_error_of_the_system_that_names_no_file_is_wrong_use(monkeypatch, capsys):
+    def failing(*arguments, **more):
+        raise OSError(2, "No such file or directory")
+
+    monkeypatch.setattr("asapfn.cli.demo.run", failing)
+    assert main(["demo"]) == 2
+    assert capsys.readouterr() == ("", "asapfn: No such file or directory\n")
 
 
 def test_a_reader_who_has_seen_enough_is_no_error():
