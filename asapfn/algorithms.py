@@ -124,7 +124,8 @@ def misfit(algorithm: str, key: Key) -> str:
             return f"{algorithm} takes a secret of at least {least} bytes"
     elif curve_of(cast("ECKey | OKPKey", key)) != curve:
         return f"{algorithm} takes a key of the curve {curve}"
-    if key.alg not in (None, algorithm):
+    # By `get`: the property `alg` makes a type for the type checker at each call.
+    if key.get("alg") not in (None, algorithm):
         return f"the key is for another algorithm than {algorithm}"
     return ""
 

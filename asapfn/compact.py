@@ -110,7 +110,7 @@ def decode_object(data: bytes) -> dict[str, Any]:
     try:
         text = data.decode().strip(_WHITE_SPACE)
         members, end = _decode(text)
-        if b"\\u" in data:
+        if "\\" in text:
             json.dumps(members, ensure_ascii=False).encode()  # fails on a lone surrogate
     except (UnicodeError, json.JSONDecodeError) as error:
         # Their messages quote the text: keep to their names.
@@ -195,10 +195,13 @@ def parse(
             `read_header` takes, or the signature is empty.
         TypeError: If the token is neither str nor bytes.
     """
-    if not isinstance(token, (str, bytes)):
+    if isinstance(token, str):
+        # Where it is not ASCII it gets a character that is none of base64url's either.
+        data = token.encode("ascii", "replace")
+    elif isinstance(token, bytes):
+        data = token
+    else:
         raise TypeError(f"a token is a str or bytes, not {type(token).__name__}")
-    # Where a str is not ASCII it gets a character that is none of base64url's either.
-    data = token.encode("ascii", "replace") if isinstance(token, str) else token
     try:
         if len(data) > MAX_BYTES:
             raise ValueError(f"longer than {MAX_BYTES} bytes")

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
-from typing import Any, Final, get_args
+from typing import Any, Final, Protocol, get_args
 
 from asapfn import compact
 from asapfn.algorithms import ALGORITHMS, ASYMMETRIC, verify_signature
@@ -25,10 +25,17 @@ from asapfn.types import (
     as_names,
 )
 
-_STRINGS: Final = ("iss", "sub", "jti")
-_TIMES: Final = ("exp", "iat", "nbf")
+_STRINGS: Final = frozenset(["iss", "sub", "jti"])
+_TIMES: Final = frozenset(["exp", "iat", "nbf"])
 _KEY_TYPES: Final = get_args(Key)
 _LATEST: Final = 2.0**63
+
+
+class Judge(Protocol):
+    """An async function of what a reader gave, and of checks for this token alone."""
+
+    def __call__(self, unverified: Unverified, /, *more: Check) -> Awaitable[Token]:
+        """Verify the token, and put it to the checks after all others."""
 
 
 def peek(token: str | bytes) -> Unverified:
@@ -45,7 +52,7 @@ def peek(token: str | bytes) -> Unverified:
             claim of the wrong type.
         TypeError: If the token is neither str nor bytes.
     """
-    return _read(token, compact.read_header)
+    return _peek(token)
 
 
 def reader(algorithms: Collection[str]) -> Callable[[str | bytes], Unverified]:
@@ -61,30 +68,39 @@ def reader(algorithms: Collection[str]) -> Callable[[str | bytes], Unverified]:
         TypeError: If `algorithms` is a bare str.
         ValueError: If an algorithm is not known.
     """
-    read_header = compact.header_reader(_known(algorithms))
-    return lambda token: _read(token, read_header)
+    return _reader(compact.header_reader(_known(algorithms)))
 
 
-def _read(token: str | bytes, read_header: Callable[[bytes], dict[str, Any]]) -> Unverified:
-    header, payload, signing_input, signature = compact.parse(token, read_header)
-    try:
-        claims = compact.decode_object(payload)
-    except ValueError as error:
-        raise TokenRejected("malformed", f"claims: {error}") from None
-    for name in _STRINGS:
-        if type(claims.get(name, "")) is not str:
-            raise TokenRejected("invalid_claim", f"{name} is not a string", claim=name)
-    for name in _TIMES:
-        # Not bool, which is an int to Python; not beyond what a float can be compared with.
-        moment = claims.get(name, 0)
-        if type(moment) not in (int, float) or not -_LATEST < moment < _LATEST:
-            raise TokenRejected("invalid_claim", f"{name} is not a time", claim=name)
-    audience = claims.get("aud", "")
-    if type(audience) is not str and not (
-        type(audience) is list and all(type(name) is str for name in audience)
-    ):
-        raise TokenRejected("invalid_claim", "aud is not a string or strings", claim="aud")
-    return Unverified(header, claims, signing_input, signature)
+def _reader(
+    read_header: Callable[[bytes], dict[str, Any]],
+) -> Callable[[str | bytes], Unverified]:
+    def read(token: str | bytes) -> Unverified:
+        header, payload, signing_input, signature = compact.parse(token, read_header)
+        try:
+            claims = compact.decode_object(payload)
+        except ValueError as error:
+            raise TokenRejected("malformed", f"claims: {error}") from None
+        for name, value in claims.items():
+            if name in _STRINGS:
+                if type(value) is not str:
+                    raise TokenRejected("invalid_claim", f"{name} is not a string", claim=name)
+            elif name in _TIMES:
+                # Not bool, which is an int to Python; not beyond what a float can be compared with.
+                if type(value) not in (int, float) or not -_LATEST < value < _LATEST:
+                    raise TokenRejected("invalid_claim", f"{name} is not a time", claim=name)
+            elif name == "aud" and type(value) is not str and not _are_strings(value):
+                raise TokenRejected("invalid_claim", "aud is not a string or strings", claim="aud")
+        # Past the class's own __new__, which is written in Python.
+        return tuple.__new__(Unverified, (header, claims, signing_input, signature))
+
+    return read
+
+
+_peek: Final = _reader(compact.read_header)
+
+
+def _are_strings(value: object) -> bool:
+    return type(value) is list and all(type(each) is str for each in value)
 
 
 def _known(algorithms: Collection[str]) -> frozenset[str]:
@@ -137,24 +153,23 @@ async def verify(
     if isinstance(required, str):
         raise TypeError("required takes a collection of names, not one str")
     names = _known(algorithms)
-    audiences = None if audience is None else as_names(audience, "audience")
-    return await verify_read(
-        _read(token, partial(compact.read_header, algorithms=names)),
+    settle = judge(
         resolver,
         checks,
-        audience=audiences,
+        audience=None if audience is None else as_names(audience, "audience"),
         required=required,
         leeway=leeway,
         max_lifetime=max_lifetime,
         typ=typ,
         now=now,
     )
+    read = _reader(partial(compact.read_header, algorithms=names))
+    return await settle(read(token))
 
 
-async def verify_read(
-    unverified: Unverified,
+def judge(
     resolver: Resolver,
-    checks: Sequence[Check],
+    checks: Sequence[Check] = (),
     *,
     audience: frozenset[str] | None,
     required: Collection[str],
@@ -162,11 +177,10 @@ async def verify_read(
     max_lifetime: float | None = None,
     typ: str | None = None,
     now: Callable[[], float],
-) -> Token:
-    """The rest of `verify`, for a profile whose rules depend on what the token has.
+) -> Judge:
+    """Make the rest of `verify`, once for many tokens that a `reader` has read.
 
     Args:
-        unverified: What a `reader` gave, unchanged. It decided which algorithms are taken.
         resolver: As for `verify`, like all that follow.
         checks: See `verify`.
         audience: See `verify`; a set of names.
@@ -177,78 +191,88 @@ async def verify_read(
         now: See `verify`.
 
     Returns:
-        The verified token.
-
-    Raises:
-        TokenRejected: As `verify`.
-        Unavailable: As `verify`.
-        TypeError: As `verify`.
+        An async function of what the reader gave, unchanged, and of checks for this token alone,
+        that come last. It gives the verified token, and raises what `verify` does.
     """
-    header, claims, signing_input, signature = unverified
-    if max_lifetime is not None:
-        required = (*required, "exp", "iat")
-    usable_until = _screen(unverified, now(), audience, required, leeway, max_lifetime)
-    if typ is not None:
-        _require_typ(header, typ)
-    key = await resolver(unverified)
-    if key is None:
-        raise TokenRejected("unknown_key")
-    if type(key) not in _KEY_TYPES:
-        raise TypeError(f"the resolver returned {type(key).__name__}, not a key or None")
-    if not verify_signature(header["alg"], key, signing_input, signature):
-        raise TokenRejected("bad_signature")
-    moment = now()  # the key may have been long in coming, and a store forgets what has expired
-    if not moment < usable_until:
-        raise TokenRejected("expired", claim="exp")
-    verified = Token(header, claims, moment, usable_until)
-    for check in checks:
-        outcome = check(verified)
-        if outcome is not None:
-            await _settle(outcome)
-    return verified
+    screen = screener(audience, required, leeway, max_lifetime)
+
+    async def settle(unverified: Unverified, *more: Check) -> Token:
+        header, claims, signing_input, signature = unverified
+        usable_until = screen(claims, now())
+        if typ is not None:
+            _require_typ(header, typ)
+        key = await resolver(unverified)
+        if key is None:
+            raise TokenRejected("unknown_key")
+        if type(key) not in _KEY_TYPES:
+            raise TypeError(f"the resolver returned {type(key).__name__}, not a key or None")
+        if not verify_signature(header["alg"], key, signing_input, signature):
+            raise TokenRejected("bad_signature")
+        moment = now()  # the key may have been long in coming, and a store forgets what has expired
+        if not moment < usable_until:
+            raise TokenRejected("expired", claim="exp")
+        verified = tuple.__new__(Token, (header, claims, moment, usable_until))
+        for check in (*checks, *more) if more else checks:
+            outcome = check(verified)
+            if outcome is not None:
+                await _settle(outcome)
+        return verified
+
+    return settle
 
 
-def _screen(
-    unverified: Unverified,
-    now: float,
+def screener(
     audience: frozenset[str] | None,
     required: Collection[str],
     leeway: float,
     max_lifetime: float | None,
-) -> float:
-    """Refuse what its claims speak against, before a key is asked for; say until when it lives.
+) -> Callable[[dict[str, Any], float], float]:
+    """Make what refuses a token that its claims speak against, before a key is asked for.
 
-    Times are compared by what must hold, which nothing does with NaN for a clock or a leeway.
+    Args:
+        audience: As for `judge`, like all that follow.
+        required: See `judge`.
+        leeway: See `judge`.
+        max_lifetime: See `judge`.
+
+    Returns:
+        A function of the claims and the time, which gives the time until when the token lives.
+        Times are compared by what must hold, which nothing does with NaN for a clock or a leeway.
     """
-    claims = unverified.claims
-    for name in required:
-        if name not in claims:
-            raise TokenRejected("missing_claim", name, claim=name)
-    expires, issued, starts = claims.get("exp"), claims.get("iat"), claims.get("nbf")
-    until, latest = math.inf, now + leeway
-    if expires is not None:
-        until = expires + leeway
-        if not now < until:
-            raise TokenRejected("expired", claim="exp")
-        if issued is not None and expires <= issued:
-            raise TokenRejected("invalid_claim", "exp is not after iat", claim="exp")
-        if max_lifetime is not None and not expires - issued <= max_lifetime:
-            raise TokenRejected("lifetime_too_long", f"over {max_lifetime:g} s", claim="exp")
-        if starts is not None and starts >= expires:
-            raise TokenRejected("invalid_claim", "nbf is not before exp", claim="nbf")
-    if issued is not None and not issued <= latest:
-        raise TokenRejected("not_yet_valid", claim="iat")
-    if starts is not None and not starts <= latest:
-        raise TokenRejected("not_yet_valid", claim="nbf")
-    given = claims.get("aud")
-    if given is None:
-        if audience is not None:
-            raise TokenRejected("missing_claim", "aud", claim="aud")
-    elif audience is None:
-        raise TokenRejected("wrong_audience", "no audience is expected", claim="aud")
-    elif audience.isdisjoint([given] if type(given) is str else given):
-        raise TokenRejected("wrong_audience", claim="aud")
-    return until
+    if max_lifetime is not None:
+        required = (*required, "exp", "iat")
+
+    def screen(claims: dict[str, Any], now: float) -> float:
+        for name in required:
+            if name not in claims:
+                raise TokenRejected("missing_claim", name, claim=name)
+        expires, issued, starts = claims.get("exp"), claims.get("iat"), claims.get("nbf")
+        until, latest = math.inf, now + leeway
+        if expires is not None:
+            until = expires + leeway
+            if not now < until:
+                raise TokenRejected("expired", claim="exp")
+            if issued is not None and expires <= issued:
+                raise TokenRejected("invalid_claim", "exp is not after iat", claim="exp")
+            if max_lifetime is not None and not expires - issued <= max_lifetime:
+                raise TokenRejected("lifetime_too_long", f"over {max_lifetime:g} s", claim="exp")
+            if starts is not None and starts >= expires:
+                raise TokenRejected("invalid_claim", "nbf is not before exp", claim="nbf")
+        if issued is not None and not issued <= latest:
+            raise TokenRejected("not_yet_valid", claim="iat")
+        if starts is not None and not starts <= latest:
+            raise TokenRejected("not_yet_valid", claim="nbf")
+        given = claims.get("aud")
+        if given is None:
+            if audience is not None:
+                raise TokenRejected("missing_claim", "aud", claim="aud")
+        elif audience is None:
+            raise TokenRejected("wrong_audience", "no audience is expected", claim="aud")
+        elif audience.isdisjoint([given] if type(given) is str else given):
+            raise TokenRejected("wrong_audience", claim="aud")
+        return until
+
+    return screen
 
 
 def _require_typ(header: Any, typ: str) -> None:

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from asapfn.errors import TokenRejected
 from asapfn.resolvers import only_issuers
-from asapfn.resolvers.compose import key_id_of, under_issuer
+from asapfn.resolvers.compose import key_id_of, require_owner
 from asapfn.types import Check, Key, Names, Token, Unverified, as_names
-from asapfn.verification import verify_read
+from asapfn.verification import screener
 
 Audience = Callable[[dict[str, Any]], frozenset[str] | None]
 
@@ -63,64 +63,66 @@ def claim_rules(
     Returns:
         The rules, in order.
     """
+    screen = screener(None, (), leeway, None)
 
-    def rule(
-        name: str,
-        about: tuple[str, ...],
-        wants: str,
-        reasons: Collection[str],
-        clock: Callable[[], float] = now,
-        *,
-        always: bool = False,
-        demanded: Collection[str] = (),
-    ) -> Rule:
-        async def test(unverified: Unverified) -> None:
-            claims = {n: value for n, value in unverified.claims.items() if n in about}
-            try:
-                await verify_read(
-                    unverified._replace(claims=claims),
-                    nobody,
-                    (),
-                    audience=audience(unverified.claims) if "aud" in about else None,
-                    required=demanded,
-                    leeway=leeway,
-                    max_lifetime=max_lifetime if "lifetime" in name else None,
-                    now=clock,
-                )
-            except TokenRejected as error:
-                # That there is no key is what is left when the rule holds.
-                if error.reason in reasons:
-                    raise
+    def in_time(claims: dict[str, Any]) -> None:
+        screen(claims, now())
 
-        return Rule(name, about, wants, test, always)
-
-    def before_all() -> float:
+    def in_order(claims: dict[str, Any]) -> None:
         # Compared with each other, times must not fail for the time it is.
-        return -math.inf
+        screen(claims, -math.inf)
+
+    def short(claims: dict[str, Any]) -> None:
+        screener(None, (), leeway, max_lifetime)(claims, -math.inf)
+
+    def for_us(claims: dict[str, Any]) -> None:
+        screener(audience(claims), (), leeway, None)(claims, now())
 
     within = f"leeway {leeway:g} s" if leeway else "no leeway"
-    rules = [
-        rule(f"{n} is there", (n,), "", ("missing_claim",), always=True, demanded=(n,))
-        for n in required
-    ]
-    rules.append(rule("not expired", ("exp",), within, ("expired",)))
-    rules.append(rule("exp is after iat", ("exp", "iat"), "", ("invalid_claim",), before_all))
+    names = f"wanted: {wanted}"
+    rules = [_presence(name) for name in required]
+    rules.append(_claim_rule("not expired", ("exp",), within, ("expired",), in_time))
+    rules.append(_claim_rule("exp is after iat", ("exp", "iat"), "", ("invalid_claim",), in_order))
     if max_lifetime is not None:
         most = f"at most {max_lifetime:g} s"
-        rules.append(rule("lifetime", ("exp", "iat"), most, ("lifetime_too_long",), before_all))
+        rules.append(_claim_rule("lifetime", ("exp", "iat"), most, ("lifetime_too_long",), short))
     rules += [
-        rule("nbf is before exp", ("nbf", "exp"), "", ("invalid_claim",), before_all),
-        rule("issued by now", ("iat",), within, ("not_yet_valid",)),
-        rule("valid by now", ("nbf",), within, ("not_yet_valid",)),
-        rule(
-            "audience",
-            ("aud",),
-            f"wanted: {wanted}",
-            ("missing_claim", "wrong_audience"),
-            always=True,
-        ),
+        _claim_rule("nbf is before exp", ("nbf", "exp"), "", ("invalid_claim",), in_order),
+        _claim_rule("issued by now", ("iat",), within, ("not_yet_valid",), in_time),
+        _claim_rule("valid by now", ("nbf",), within, ("not_yet_valid",), in_time),
+        _claim_rule("audience", ("aud",), names, ("missing_claim", "wrong_audience"), for_us, True),
     ]
     return rules
+
+
+def _presence(name: str) -> Rule:
+    def there(claims: dict[str, Any]) -> None:
+        screener(None, (name,), 0.0, None)(claims, -math.inf)
+
+    return _claim_rule(f"{name} is there", (name,), "", ("missing_claim",), there, True)
+
+
+def _claim_rule(
+    name: str,
+    about: tuple[str, ...],
+    wants: str,
+    reasons: Collection[str],
+    screen: Callable[[dict[str, Any]], None],
+    always: bool = False,
+) -> Rule:
+    """The rule that `screen` sees broken, when it says so for one of these reasons.
+
+    It is shown only the claims that the rule is about; others would speak of other rules.
+    """
+
+    async def test(unverified: Unverified) -> None:
+        try:
+            screen({n: value for n, value in unverified.claims.items() if n in about})
+        except TokenRejected as error:
+            if error.reason in reasons:
+                raise
+
+    return Rule(name, about, wants, test, always)
 
 
 def issuer_rule(issuers: Names) -> Rule:
@@ -153,13 +155,20 @@ def kid_rules() -> list[Rule]:
     async def well_formed(unverified: Unverified) -> None:
         key_id_of(unverified)
 
+    async def owned(unverified: Unverified) -> None:
+        try:
+            require_owner(unverified)
+        except TokenRejected as error:
+            if error.reason == "key_not_owned":
+                raise
+
     return [
         Rule("key id", ("kid",), "parts of A-Z a-z 0-9 _ . - + between /", well_formed, True),
         Rule(
             "key is the issuer's",
             ("kid", "iss"),
             "kid begins with iss and a slash",
-            under_issuer(nobody),
+            owned,
         ),
     ]
 

@@ -12,8 +12,8 @@ from asapfn.checks import claim_equals
 from asapfn.errors import TokenRejected
 from asapfn.profiles._seconds import require_leeway
 from asapfn.resolvers import jwks
-from asapfn.types import Caching, Fetch, Resolver, Token
-from asapfn.verification import reader, verify_read
+from asapfn.types import Caching, Fetch, Observe, Resolver, Token
+from asapfn.verification import judge, reader
 
 __all__ = ["keys", "verifier"]
 
@@ -27,7 +27,11 @@ _REQUIRED: Final = ("iss", "iat", "nbf", "exp", "jti")
 
 
 def keys(
-    fetch: Fetch, *, environment: str = "production", caching: Caching = Caching()
+    fetch: Fetch,
+    *,
+    environment: str = "production",
+    caching: Caching = Caching(),
+    observe: Observe | None = None,
 ) -> Resolver:
     """Find the keys that Forge signs its tokens with.
 
@@ -35,6 +39,7 @@ def keys(
         fetch: The way to the network, such as `adapters.httpx.fetcher(client)`.
         environment: Whose keys: `production` or `staging`.
         caching: How long to remember the set, and how often to ask for it.
+        observe: Told of every event but a plain hit.
 
     Returns:
         A resolver, as `resolvers.jwks` makes it. Make one for the process and share it.
@@ -44,7 +49,7 @@ def keys(
     """
     if environment not in _KEY_SETS:
         raise ValueError(f"environment is one of {', '.join(_KEY_SETS)}")
-    return jwks(_KEY_SETS[environment], fetch, caching=caching)
+    return jwks(_KEY_SETS[environment], fetch, caching=caching, observe=observe)
 
 
 def verifier(
@@ -73,9 +78,15 @@ def verifier(
     if not app_id.startswith(_ARI) or app_id == _ARI:
         raise ValueError(f"app_id is the app's ARI, {_ARI}<uuid>, as the manifest has it")
     require_leeway(leeway)
-    from_forge = claim_equals("iss", _ISSUER)
-
     read = reader(["RS256"])
+    settle = judge(
+        resolver,
+        [claim_equals("iss", _ISSUER)],
+        audience=frozenset([app_id]),
+        required=_REQUIRED,
+        leeway=leeway,
+        now=now,
+    )
 
     async def verify_token(token: str) -> Token:
         unverified = read(token)
@@ -84,14 +95,6 @@ def verifier(
         parts = (unverified.claims, *unverified.claims.values())
         if any(isinstance(part, dict) and "icLabel" in part for part in parts):
             raise TokenRejected("invalid_claim", "a token of Isolated Cloud", claim="icLabel")
-        return await verify_read(
-            unverified,
-            resolver,
-            [from_forge],
-            audience=frozenset([app_id]),
-            required=_REQUIRED,
-            leeway=leeway,
-            now=now,
-        )
+        return await settle(unverified)
 
     return verify_token

@@ -13,8 +13,8 @@ from asapfn.algorithms import ASYMMETRIC
 from asapfn.errors import TokenRejected
 from asapfn.profiles._seconds import require_leeway
 from asapfn.resolvers import only_issuers, pem_repository
-from asapfn.types import Caching, Fetch, Names, Resolver, Token, as_names
-from asapfn.verification import reader, verify_read
+from asapfn.types import Caching, Fetch, Names, Observe, Resolver, Token, as_names
+from asapfn.verification import Judge, judge, reader
 
 __all__ = ["repository", "verifier"]
 
@@ -22,7 +22,11 @@ _ANY: Final = "*"
 
 
 def repository(
-    base_urls: str | Sequence[str], fetch: Fetch, *, caching: Caching = Caching()
+    base_urls: str | Sequence[str],
+    fetch: Fetch,
+    *,
+    caching: Caching = Caching(),
+    observe: Observe | None = None,
 ) -> Resolver:
     """Find public keys where Jitsi publishes them: `{base}{hex SHA-256 of the key id}.pem`.
 
@@ -30,6 +34,7 @@ def repository(
         base_urls: The server's https URL, or several mirrors, also as `url1 | url2`.
         fetch: The way to the network, such as `adapters.httpx.fetcher(client)`.
         caching: How long and how much to remember, and how often to ask.
+        observe: Told of every event but a plain hit.
 
     Returns:
         A resolver that takes any media type, as `resolvers.pem_repository` makes it. Make one for
@@ -38,7 +43,9 @@ def repository(
     Raises:
         ValueError: If there is no URL, or one is not plain https.
     """
-    return pem_repository(base_urls, fetch, locate=_hashed, media_types=None, caching=caching)
+    return pem_repository(
+        base_urls, fetch, locate=_hashed, media_types=None, caching=caching, observe=observe
+    )
 
 
 def verifier(
@@ -76,15 +83,8 @@ def verifier(
 
     read = reader(ASYMMETRIC)
 
-    async def verify_token(token: str) -> Token:
-        unverified = read(token)
-        if "kid" not in unverified.header:
-            raise TokenRejected("missing_claim", "the header has no kid", claim="kid")
-        audience = wanted
-        if _ANY in wanted and "aud" in unverified.claims:
-            audience = as_names(unverified.claims["aud"] or [_ANY], "aud")
-        return await verify_read(
-            unverified,
+    def for_whom(audience: frozenset[str]) -> Judge:
+        return judge(
             resolve,
             [_room_is_text],
             audience=audience,
@@ -92,6 +92,17 @@ def verifier(
             leeway=leeway,
             now=now,
         )
+
+    settle = for_whom(wanted)
+
+    async def verify_token(token: str) -> Token:
+        unverified = read(token)
+        if "kid" not in unverified.header:
+            raise TokenRejected("missing_claim", "the header has no kid", claim="kid")
+        if _ANY in wanted and "aud" in unverified.claims:
+            named = as_names(unverified.claims["aud"] or [_ANY], "aud")
+            return await for_whom(named)(unverified)
+        return await settle(unverified)
 
     return verify_token
 

@@ -5,12 +5,17 @@ looked up, and what it lets pass is not kept from it by an older answer.
 """
 
 from collections.abc import Awaitable, Mapping
+from typing import Final
 
 import anyio
 
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import is_key_id
 from asapfn.types import Key, Names, Resolver, Unverified, as_names
+
+# What `owned_by_issuer` found in order it remembers, within bounds, since it is asked often.
+_MOST_REMEMBERED: Final = 1024
+_LONGEST_REMEMBERED: Final = 256
 
 
 def first_of(*resolvers: Resolver) -> Resolver:
@@ -107,37 +112,40 @@ def owned_by_issuer(resolver: Resolver, *, direct: bool = False) -> Resolver:
         `invalid_claim` for an ill-formed key id, and `key_not_owned` for a key id that does not
         begin with the issuer and a slash (ASAP specification, "Key identifier").
     """
-    owned = under_issuer(resolver, direct=direct)
+    owned: set[tuple[str | None, str | None]] = set()
 
     def resolve(unverified: Unverified) -> Awaitable[Key | None]:
-        key_id_of(unverified)
-        return owned(unverified)
-
-    return resolve
-
-
-def under_issuer(resolver: Resolver, *, direct: bool = False) -> Resolver:
-    """The same as `owned_by_issuer`, around a resolver that minds the key id's form itself.
-
-    Args:
-        resolver: Asked for the key.
-        direct: See `owned_by_issuer`.
-
-    Returns:
-        A resolver that raises TokenRejected `missing_claim` and `key_not_owned`.
-    """
-
-    def resolve(unverified: Unverified) -> Awaitable[Key | None]:
-        header, claims, _, _ = unverified
-        issuer, kid = claims.get("iss"), header.get("kid")
-        if issuer is None or kid is None:
-            issuer, kid = issuer_of(unverified), key_id_of(unverified)
-        prefix = f"{issuer}/"
-        if not kid.startswith(prefix) or (direct and "/" in kid[len(prefix) :]):
-            raise TokenRejected("key_not_owned", claim="kid")
+        pair = unverified.claims.get("iss"), unverified.header.get("kid")
+        if pair not in owned:
+            issuer, kid = require_owner(unverified, direct=direct)
+            if len(issuer) + len(kid) <= _LONGEST_REMEMBERED:
+                if len(owned) >= _MOST_REMEMBERED:
+                    owned.clear()
+                owned.add(pair)
         return resolver(unverified)
 
     return resolve
+
+
+def require_owner(unverified: Unverified, *, direct: bool = False) -> tuple[str, str]:
+    """Refuse a token whose key id is not its issuer's.
+
+    Args:
+        unverified: The token.
+        direct: See `owned_by_issuer`.
+
+    Returns:
+        Its issuer and its key id.
+
+    Raises:
+        TokenRejected: `missing_claim`, `invalid_claim` and `key_not_owned`, as for
+            `owned_by_issuer`.
+    """
+    kid, issuer = key_id_of(unverified), issuer_of(unverified)
+    prefix = f"{issuer}/"
+    if not kid.startswith(prefix) or (direct and "/" in kid[len(prefix) :]):
+        raise TokenRejected("key_not_owned", claim="kid")
+    return issuer, kid
 
 
 def with_deadline(resolver: Resolver, seconds: float) -> Resolver:

@@ -1,57 +1,19 @@
-import json
+"""Connect, signed installs: what is verified of one."""
+
 import math
-import time
 from typing import Any
 
 import pytest
+from installs import BASE, FIRST, KEY, SECRET, body, claims, install, refused, request
 from joserfc.jwk import OctKey
 from keyring import key_for
 from published import Published
 
 from asapfn.canonical import qsh
 from asapfn.checks import CONTEXT_QSH
-from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import export_private_pem, export_public_pem, import_pem, import_secret
-from asapfn.profiles import connect
 from asapfn.signing import sign
-from asapfn.types import Document, Request
-
-FIRST = "https://asap-distribution.us-west-2.prod.atl-asap.net/"
-SECOND = "https://connect-install-keys.atlassian.com/"
-KEY = key_for("RS256")
-BASE = "https://app.example/connect"
-SECRET = "a new tenant's secret, long enough"
-BODY: dict[str, Any] = {
-    "key": "app",
-    "clientKey": "client",
-    "sharedSecret": SECRET,
-    "baseUrl": "https://acme.atlassian.net",
-    "productType": "jira",
-    "eventType": "installed",
-}
-
-
-def body(**changes: Any) -> bytes:
-    return json.dumps(BODY | changes).encode()
-
-
-def claims(**changes: Any) -> dict[str, Any]:
-    now = int(time.time())
-    made = {
-        "iss": "client",
-        "aud": [BASE],
-        "iat": now,
-        "exp": now + 180,
-        "qsh": qsh("POST", "/installed"),
-    }
-    return {name: value for name, value in (made | changes).items() if value is not None}
-
-
-def request(
-    token: str | None, target: str | None = "/connect/installed", *, method: str = "POST"
-) -> Request:
-    headers = () if token is None else (("Authorization", f"JWT {token}"),)
-    return Request(method, target, headers)
+from asapfn.types import Document
 
 
 @pytest.fixture
@@ -59,23 +21,6 @@ def published() -> Published:
     published = Published()
     published.put(f"{FIRST}{KEY.kid}", KEY)
     return published
-
-
-async def install(
-    published: Published, token: str | None = None, sent: bytes = body(), **more: Any
-) -> connect.Installation:
-    settings: dict[str, Any] = {"base_urls": BASE} | more
-    hosts = settings.pop("hosts", connect.PRODUCTION_HOSTS)
-    incoming = settings.pop("request", None) or request(token or sign(claims(), KEY))
-    keys = connect.install_keys(published, hosts=hosts)
-    return await connect.verify_install(incoming, sent, keys, **settings)
-
-
-async def refused(*args: Any, **more: Any) -> TokenRejected:
-    with pytest.raises(TokenRejected) as caught:
-        await install(*args, **more)
-    assert SECRET not in str(caught.value)
-    return caught.value
 
 
 async def test_a_signed_install_is_accepted(published: Published) -> None:
@@ -90,45 +35,6 @@ async def test_a_signed_uninstall_is_accepted(published: Published) -> None:
     incoming = request(token, "/connect/uninstalled?a=1")
     installation = await install(published, sent=sent, request=incoming)
     assert installation.event_type == "uninstalled"
-
-
-@pytest.mark.parametrize("media_type", ["", "text/plain", "binary/octet-stream"])
-async def test_the_key_may_be_of_any_media_type(media_type: str) -> None:
-    published = Published()
-    published.put(f"{FIRST}{KEY.kid}", KEY, media_type)
-    await install(published)
-
-
-@pytest.mark.parametrize("how", ["404", "down"])
-async def test_the_second_host_is_asked_where_the_first_has_no_key(how: str) -> None:
-    published = Published()
-    published.put(f"{SECOND}{KEY.kid}", KEY)
-    if how == "down":
-        published.down.add(FIRST)
-    await install(published)
-    assert [url for url, _ in published.asked] == [f"{FIRST}{KEY.kid}", f"{SECOND}{KEY.kid}"]
-
-
-async def test_a_key_that_neither_host_has_is_unknown() -> None:
-    assert (await refused(Published())).reason == "unknown_key"
-
-
-async def test_an_outage_is_not_a_rejection(published: Published) -> None:
-    published.down.add(FIRST)
-    with pytest.raises(Unavailable):
-        await install(published)
-
-
-async def test_the_resolver_of_an_environment_is_shared(published: Published) -> None:
-    keys = connect.install_keys(published)
-    acme, jira = keys("https://acme.atlassian.net"), keys("https://b.jira.com/x")
-    assert acme is jira
-    both = {**connect.PRODUCTION_HOSTS, **connect.STAGING_HOSTS}
-    keys = connect.install_keys(published, hosts=both)
-    assert keys("https://acme.atlassian.net") is not keys("https://acme.jira-dev.com")
-    for _ in range(2):
-        await connect.verify_install(request(sign(claims(), KEY)), body(), keys, base_urls=BASE)
-    assert len(published.asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -150,29 +56,6 @@ async def test_a_product_in_no_table_is_refused_and_nothing_fetched(
     error = await refused(published, sent=body(baseUrl=product))
     assert (error.reason, error.status) == ("issuer_not_allowed", 403)
     assert published.asked == []
-
-
-async def test_a_table_of_the_developers_is_trusted_instead() -> None:
-    published = Published()
-    published.put(f"https://keys.example/{KEY.kid}", KEY)
-    for urls in ("https://keys.example", ["https://other.example/", "https://keys.example/"]):
-        hosts: Any = {"localhost:2990": urls}
-        await install(published, sent=body(baseUrl="https://localhost:2990/jira"), hosts=hosts)
-        assert (await refused(published, hosts=hosts)).reason == "issuer_not_allowed"
-
-
-@pytest.mark.parametrize(
-    "hosts",
-    [
-        {},
-        {"https://a.example": "https://keys.example"},
-        {"a.example": "http://keys.example"},
-        {"a.example": ()},
-    ],
-)
-def test_a_table_that_cannot_work_is_told_at_once(hosts: Any) -> None:
-    with pytest.raises(ValueError, match=r"empty|lower case|https|at least one"):
-        connect.install_keys(Published(), hosts=hosts)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from asapfn.errors import TokenRejected
 from asapfn.keys import export_jwks, export_private_pem, export_public_pem, import_pem
 from asapfn.profiles import forge
 from asapfn.signing import sign
-from asapfn.types import Document, Request, Token
+from asapfn.types import Document, Event, Request, Token
 
 PRODUCTION = "https://forge.cdn.prod.atlassian-dev.net/.well-known/jwks.json"
 STAGING = "https://forge.cdn.stg.atlassian-dev.net/.well-known/jwks.json"
@@ -77,6 +77,20 @@ async def test_the_environment_is_the_callers_choice(chosen: Any, url: str) -> N
     for kind in ("PRODUCTION", "STAGING", "DEVELOPMENT"):
         await verify(sign(claims(app={"id": APP, "environment": {"type": kind}}), KEY))
     assert [asked for asked, _ in published.asked] == [url]
+
+
+async def test_what_is_asked_of_the_key_set_is_observed() -> None:
+    published = publish(KEY)
+    events: list[Event] = []
+    verify = forge.verifier(forge.keys(published, observe=events.append), APP)
+    for _ in range(2):
+        await verify(sign(claims(), KEY))
+    with pytest.raises(TokenRejected):
+        await verify(sign(claims(), KEY, kid="other"))
+    assert [event[:3] for event in events] == [
+        ("fetched", PRODUCTION, KEY.kid),
+        ("unknown", PRODUCTION, "other"),
+    ]
 
 
 @pytest.mark.parametrize("environment", ["", "development", "PRODUCTION"])

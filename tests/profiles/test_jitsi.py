@@ -16,7 +16,7 @@ from asapfn.profiles import jitsi
 from asapfn.profiles.jitsi import _hashed
 from asapfn.resolvers import keys_by_id
 from asapfn.signing import sign
-from asapfn.types import Document, Token
+from asapfn.types import Document, Event, Token
 
 KEY = key_for("RS256", "jitsi")
 BASE = "https://keys.example/asap"
@@ -76,6 +76,22 @@ async def test_the_next_mirror_is_asked_when_one_is_down() -> None:
     published.down.add(BASE)
     with pytest.raises(Unavailable):
         await verified({}, resolver=jitsi.repository(BASE, published))
+
+
+async def test_what_is_asked_of_the_repository_is_observed() -> None:
+    published = Published()
+    published.put(URL, KEY)
+    events: list[Event] = []
+    resolver = jitsi.repository(f"{BASE}/", published, observe=events.append)
+    for _ in range(2):
+        await verified({}, resolver=resolver)
+    published.down.add(BASE)
+    with pytest.raises(Unavailable):
+        await verifier(resolver=resolver)(sign(claims(), KEY, kid="other"))
+    assert [event[:3] for event in events] == [
+        ("fetched", f"{BASE}/", KEY.kid),
+        ("unavailable", f"{BASE}/", "other"),
+    ]
 
 
 @given(st.text(max_size=20))

@@ -7,9 +7,8 @@ from asapfn import checks
 from asapfn.algorithms import ASAP
 from asapfn.profiles._seconds import require_leeway
 from asapfn.resolvers import only_issuers, owned_by_issuer, pem_repository
-from asapfn.resolvers.compose import under_issuer
 from asapfn.types import Caching, Check, Fetch, FirstUse, Names, Observe, Resolver, Token, as_names
-from asapfn.verification import reader, verify_read
+from asapfn.verification import judge, reader
 
 
 def repository(
@@ -34,7 +33,7 @@ def repository(
     Raises:
         ValueError: If there is no URL, or one is not plain https.
     """
-    return under_issuer(pem_repository(base_urls, fetch, caching=caching, observe=observe))
+    return owned_by_issuer(pem_repository(base_urls, fetch, caching=caching, observe=observe))
 
 
 def verifier(
@@ -85,17 +84,17 @@ def verifier(
         each.append(checks.first_use(replay))
 
     read = reader(ASAP)
+    settle = judge(
+        resolve,
+        each,
+        audience=audiences,
+        required=("iss", "jti"),
+        leeway=leeway,
+        max_lifetime=max_lifetime,
+        now=now,
+    )
 
     async def verify_token(token: str) -> Token:
-        return await verify_read(
-            read(token),
-            resolve,
-            each,
-            audience=audiences,
-            required=("iss", "jti"),
-            leeway=leeway,
-            max_lifetime=max_lifetime,
-            now=now,
-        )
+        return await settle(read(token))
 
     return verify_token

@@ -17,7 +17,7 @@ from asapfn.checks import context_only, request_matches
 from asapfn.errors import TokenRejected
 from asapfn.profiles._seconds import require_leeway
 from asapfn.types import Authenticate, Check, Names, Request, Resolver, Token, as_names
-from asapfn.verification import reader, verify_read
+from asapfn.verification import Judge, judge, reader
 
 # Both at once: the key that the resolver finds decides which of the two holds, since neither takes
 # the other's type of key.
@@ -182,17 +182,14 @@ def _verifier(
 
     read = reader(_ALGORITHMS)
 
+    def for_whom(names: frozenset[str] | None) -> Judge:
+        return judge(resolver, audience=names, required=_REQUIRED, leeway=leeway, now=now)
+
+    # An audience need not be named; one that is must be ours, of which there may be none.
+    unnamed, named = for_whom(None), for_whom(audiences)
+
     def verify_token(token: str, check: Check) -> Awaitable[Token]:
         unverified = read(token)
-        return verify_read(
-            unverified,
-            resolver,
-            [check],
-            # One that is there must be ours, of which there may be none; none need be there.
-            audience=audiences if "aud" in unverified.claims else None,
-            required=_REQUIRED,
-            leeway=leeway,
-            now=now,
-        )
+        return (named if "aud" in unverified.claims else unnamed)(unverified, check)
 
     return verify_token

@@ -19,14 +19,18 @@ from asapfn.profiles.connect.hosts import PRODUCTION_HOSTS, Hosts, find, require
 from asapfn.profiles.connect.incoming import for_request, query_tokens, raw_target
 from asapfn.profiles.connect.installation import Installation, read_installation
 from asapfn.resolvers import first_of, pem_repository
-from asapfn.types import Caching, Fetch, Names, Request, Resolver, Token, as_names
+from asapfn.types import Caching, Fetch, Names, Observe, Request, Resolver, Token, as_names
 from asapfn.verification import verify
 
 _ALGORITHMS: Final = ("RS256",)
 
 
 def install_keys(
-    fetch: Fetch, *, hosts: Hosts = PRODUCTION_HOSTS, caching: Caching = Caching()
+    fetch: Fetch,
+    *,
+    hosts: Hosts = PRODUCTION_HOSTS,
+    caching: Caching = Caching(),
+    observe: Observe | None = None,
 ) -> Callable[[str], Resolver]:
     """Find the keys that installs are signed with, by the product's URL.
 
@@ -37,6 +41,7 @@ def install_keys(
             default: a key of staging must never install into a production app. To trust more, say
             so: `{**PRODUCTION_HOSTS, **FEDRAMP_HOSTS}`.
         caching: How long and how much to remember, and how often to ask.
+        observe: Told of every event but a plain hit, by each of a host's URLs for itself.
 
     Returns:
         A function from a product's base URL to the resolver of its environment, which is made once
@@ -51,12 +56,11 @@ def install_keys(
         pattern: (urls,) if isinstance(urls, str) else tuple(urls)
         for pattern, urls in hosts.items()
     }
-    resolvers = {
-        urls: first_of(
-            *(pem_repository(url, fetch, media_types=None, caching=caching) for url in urls)
-        )
-        for urls in set(table.values())
-    }
+
+    def repository(url: str) -> Resolver:
+        return pem_repository(url, fetch, media_types=None, caching=caching, observe=observe)
+
+    resolvers = {urls: first_of(*map(repository, urls)) for urls in set(table.values())}
 
     def keys_of(product_url: str) -> Resolver:
         urls = find(table, product_url)
@@ -108,11 +112,7 @@ async def verify_install(
     requests".
     """
     require_leeway(leeway)
-    bases = {url.removesuffix("/") for url in as_names(base_urls, "base_urls")}
-    for base in bases:
-        if "://" not in base:
-            raise ValueError("a base URL of the app is whole: https://host, perhaps with a path")
-        qsh("POST", "/", base_url=base)
+    bases = _without_slash(base_urls)
     target = raw_target(request)
     token = credentials(request, "JWT")
     if query_tokens(target):
@@ -130,6 +130,15 @@ async def verify_install(
         now=now,
     )
     return installation
+
+
+def _without_slash(base_urls: Names) -> set[str]:
+    bases = {url.removesuffix("/") for url in as_names(base_urls, "base_urls")}
+    for base in bases:
+        if "://" not in base:
+            raise ValueError("a base URL of the app is whole: https://host, perhaps with a path")
+        qsh("POST", "/", base_url=base)  # which refuses one that is malformed
+    return bases
 
 
 def _made_for(method: str, target: str, bases: Iterable[str]) -> Callable[[Token], None]:
