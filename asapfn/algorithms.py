@@ -90,12 +90,12 @@ def default_algorithm(key: Key) -> str:
     Raises:
         ValueError: If the key's curve has no algorithm here.
     """
-    if isinstance(key, RSAKey):
+    if type(key) is RSAKey:
         usual = "RS256"
-    elif isinstance(key, OctKey):
+    elif type(key) is OctKey:
         usual = "HS256"
-    elif curve_of(key) in _DEFAULTS:
-        usual = _DEFAULTS[curve_of(key)]
+    elif (curve := curve_of(cast("ECKey | OKPKey", key))) in _DEFAULTS:
+        usual = _DEFAULTS[curve]
     else:
         raise ValueError("no algorithm here takes a key of this curve")
     return key.alg or usual

@@ -216,31 +216,27 @@ def parse(
     return header, payload, data[: -len(tail) - 1], signature
 
 
-def signing_input(header: Mapping[str, Any], claims: Mapping[str, Any]) -> bytes:
-    """The bytes to sign: header and claims, encoded and joined by a dot.
+def encode_segment(members: Mapping[str, Any]) -> bytes:
+    """A JSON object as a segment of a token: the header, or the claims.
 
     Args:
-        header: The JOSE header.
-        claims: The claims.
+        members: The object's members.
 
     Returns:
-        The signing input (RFC 7515, section 5.1).
+        Its base64url (RFC 7515, section 7.1).
 
     Raises:
         TypeError: If a value is not JSON's.
         ValueError: If `decode_object` would not take it back: a number that is not finite or too
             long, a lone surrogate, two keys that become one name, too deep nesting.
     """
-    return b".".join(encode_base64url(_encode_object(part)) for part in (header, claims))
-
-
-def _encode_object(members: Mapping[str, Any]) -> bytes:
     try:
-        data = _encode(dict(members)).encode()
+        text = _encode(dict(members))
     except RecursionError:
         raise ValueError("nested too deep") from None
+    data = text.encode()
     # What is flat and has strings for names reads as it was written. All else is read back, or a
     # token would be signed that nobody accepts.
-    if set(map(type, members)) != {str} or data.count(b"{") > 1 or data.count(b"[") >= MAX_DEPTH:
+    if "[" in text or text.count("{") > 1 or set(map(type, members)) != {str}:
         decode_object(data)
-    return data
+    return encode_base64url(data)

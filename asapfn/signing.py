@@ -1,5 +1,6 @@
 """Signing: claims and a key in, a token out; no clock and no chance but the signature's own."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,14 +37,15 @@ def sign(
     """
     algorithm = algorithm or default_algorithm(key)
     kid = kid if kid is not None else key.kid
-    header = (
-        {"alg": algorithm, "typ": typ}
-        if kid is None
-        else {"alg": algorithm, "kid": kid, "typ": typ}
-    )
-    signing_input = compact.signing_input(header, claims)
+    signing_input = _header_segment(algorithm, kid, typ) + b"." + compact.encode_segment(claims)
     signature = make_signature(algorithm, key, signing_input)
     token = signing_input + b"." + compact.encode_base64url(signature)
     if len(token) > compact.MAX_BYTES:
         raise ValueError(f"the token would be longer than {compact.MAX_BYTES} bytes")
     return token.decode("ascii")
+
+
+@functools.lru_cache(maxsize=256)
+def _header_segment(algorithm: str, kid: str | None, typ: str) -> bytes:
+    named = {} if kid is None else {"kid": kid}
+    return compact.encode_segment({"alg": algorithm, **named, "typ": typ})

@@ -6,6 +6,9 @@ import pathlib
 import hypothesis
 import pytest
 
+# What they assert is told in full, as within a test.
+pytest.register_assert_rewrite("redis_stores", "refusals", "verifying")
+
 ROOT = pathlib.Path(__file__).parent.parent
 
 # CI tries the same cases every time, so that a red run is about the change; elsewhere each run

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from keyring import key_for
 
+from asapfn import compact
 from asapfn.keys import export_jwks, export_public_jwk
 
 PKCS8 = serialization.PrivateFormat.PKCS8
@@ -144,3 +145,13 @@ def known_to_others() -> dict[str, bytes]:
     other: Any = ec.generate_private_key(ec.BrainpoolP256R1()).public_key()
     forms["brainpool SPKI DER"] = other.public_bytes(DER, SPKI)
     return forms
+
+
+def number(value: int) -> str:
+    """A number as a JWK has it."""
+    return compact.encode_base64url(value.to_bytes((value.bit_length() + 7) // 8)).decode()
+
+
+def whole(name: str) -> dict[str, Any]:
+    """The private JWK, or the secret, as joserfc writes it."""
+    return dict(key_for(name).as_dict(private=True))

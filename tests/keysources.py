@@ -1,10 +1,11 @@
-"""What tests of resolvers share: a clock to turn, tokens to resolve, a repository in memory."""
+"""What tests of resolvers share: a clock to turn, tokens to resolve, sources in memory."""
 
 import inspect
 from collections.abc import Callable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 from keyring import key_for
 
 from asapfn.errors import Unavailable
@@ -13,13 +14,28 @@ from asapfn.types import Document, Event, Key, Unverified
 
 PEM = "application/x-pem-file"
 KID = "issuer/RS256.pem"
+ILL_FORMED = [
+    "",
+    "/",
+    "a/",
+    "/a",
+    "a//b",
+    "../a",
+    "a/..",
+    "a/./b",
+    "a\n",
+    "a/é",
+    "a%2fb",
+    "a b",
+    "a?b",
+]
 
 
 class Clock:
     """A clock that stands still until it is turned."""
 
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
+    def __init__(self, now: float = 1_000_000.0) -> None:
+        self.now = now
 
     def __call__(self) -> float:
         return self.now
@@ -74,6 +90,31 @@ class Repository:
         """Keep those who ask waiting, until the function that this gives is called."""
         self.closed = anyio.Event()
         return self.closed.set
+
+
+class Source:
+    """A question that takes some turns of the loop, and counts how many ask at a time."""
+
+    def __init__(self, turns: int = 3) -> None:
+        self.turns = turns
+        self.asking = self.most = self.asked = self.answered = 0
+
+    async def __call__(self) -> str:
+        self.asked += 1
+        self.asking += 1
+        self.most = max(self.most, self.asking)
+        try:
+            await settle(self.turns)
+        finally:
+            self.asking -= 1
+        self.answered += 1
+        return f"answer {self.answered}"
+
+
+async def settle(turns: int = 5) -> None:
+    """Let the loop turn, so that the other tasks come to where they wait."""
+    for _ in range(turns):
+        await anyio.lowlevel.checkpoint()
 
 
 class Events(list[Event]):

@@ -156,3 +156,15 @@ def test_links_to_files_lead_somewhere(page):
     assert links
     for link in links:
         assert (README.parent / link).exists(), link
+
+
+def test_the_tests_behind_a_promise_are_in_the_files_it_names():
+    promises = (README.parent / "SECURITY.md").read_text().split("\n\n")
+    named = 0
+    for promise in promises:
+        files = re.findall(r"\]\((tests/[^)]+\.py)\)", promise)
+        tests = set(re.findall(r"`(test_\w+)`", promise))
+        there = "\n".join((README.parent / file).read_text() for file in files)
+        assert tests <= set(re.findall(r"def (test_\w+)", there)), promise
+        named += len(tests)
+    assert named

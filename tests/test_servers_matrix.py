@@ -6,17 +6,15 @@ The servers are their own processes, several workers where they can, over TLS on
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import aiohttp
 import anyio
 import httpx
-import httpx2
 import pytest
-import requests
-from keyring import key_for
+from matrix_cases import BASE, CASES, ENCODED, KEY, Case, bearer_of, token
+from matrix_clients import CLIENTS, by_aiohttp
 from processes import running, trusted
 from protected import SECRET
 from redis_server import RedisServer, redis_server
@@ -24,17 +22,12 @@ from servers import Recorder, asgi_server, trusting
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as open_websocket
 
-from asapfn import TokenRejected, sign
-from asapfn.adapters.aiohttp import client_middleware
+from asapfn import TokenRejected
 from asapfn.adapters.asgi import key_repository
-from asapfn.adapters.httpx import auth, request_hook
 from asapfn.errors import challenge
-from asapfn.keys import generate, import_secret
+from asapfn.keys import import_secret
 from asapfn.profiles import asap, connect
 
-KEY = key_for("RS256")
-OTHER = generate("RS256", kid=KEY.kid)
-BASE = "https://service.example"
 HERE = Path(__file__).parent
 
 ASGI = ["protected:asgi", "--keyfile={certificate}", "--certfile={certificate}"]
@@ -115,104 +108,13 @@ def service(
         yield Service(origin, elsewhere, request.param)
 
 
-Headers = list[tuple[str, str]]
-
-
-def token(
-    key: Any = KEY, kid: str | None = None, times: dict[str, int] | None = None, **changes: Any
-) -> str:
-    """A token that is good but for the changes; None leaves a claim out, times are from now."""
-    now = int(time.time())
-    later = {name: now + seconds for name, seconds in (times or {}).items()}
-    claims = {**asap.claims("issuer", "service"), **later, **changes}
-    return sign({name: claims[name] for name in claims if claims[name] is not None}, key, kid=kid)
-
-
-def bearer_of(*arguments: Any, **changes: Any) -> Callable[[str, str], Headers]:
-    return lambda method, target: [("Authorization", f"Bearer {token(*arguments, **changes)}")]
-
-
-def given(*values: str) -> Callable[[str, str], Headers]:
-    return lambda method, target: [
-        ("Authorization", value.replace("TOKEN", token())) for value in values
-    ]
-
-
-def for_request(method: str, target: str) -> Headers:
-    authorize = connect.authorizer("product", import_secret(SECRET), base_url=BASE)
-    return [("Authorization", authorize(method, target))]
-
-
-class Case(NamedTuple):
-    """What is sent, and what must come of it: an issuer, or the reason for a refusal."""
-
-    headers: Callable[[str, str], Headers]
-    outcome: str
-    target: str = "/invoices?a=b"
-    method: str = "GET"
-    times: int = 1
-
-
-ENCODED = "/mounted/a%2Fb/%C3%A9;c=d?next=%2Fhome&x=a+b&y=a%20b"
-CASES = {
-    "accepted": Case(given("Bearer TOKEN"), "issuer"),
-    "accepted, HEAD": Case(given("Bearer TOKEN"), "issuer", method="HEAD"),
-    "accepted, POST": Case(given("Bearer TOKEN"), "issuer", method="POST"),
-    "accepted, scheme in odd case": Case(given("bEARER TOKEN"), "issuer"),
-    "accepted, more than one space": Case(given("Bearer   TOKEN"), "issuer"),
-    "accepted, again": Case(given("Bearer TOKEN"), "issuer", times=2),
-    "no token": Case(given(), "missing_token"),
-    "no token, HEAD": Case(given(), "missing_token", method="HEAD"),
-    "no token, POST": Case(given(), "missing_token", method="POST"),
-    "scheme alone": Case(given("Bearer"), "missing_token"),
-    "another scheme": Case(given("Basic dXNlcjpwYXNz"), "missing_token"),
-    "two headers": Case(given("Bearer TOKEN", "Bearer TOKEN"), "ambiguous_token"),
-    "two headers, one of another scheme": Case(
-        given("Basic dXNlcjpwYXNz", "Bearer TOKEN"), "ambiguous_token"
-    ),
-    "two tokens": Case(given("Bearer TOKEN TOKEN"), "ambiguous_token"),
-    "two tokens, with a comma": Case(given("Bearer TOKEN, Bearer TOKEN"), "ambiguous_token"),
-    "malformed": Case(given("Bearer TOKEN."), "malformed"),
-    "quoted": Case(given('Bearer "TOKEN"'), "malformed"),
-    "unsupported algorithm": Case(
-        lambda method, target: [("Authorization", f"Bearer {sign({}, import_secret(SECRET))}")],
-        "unsupported_algorithm",
-    ),
-    "missing claim": Case(bearer_of(jti=None), "missing_claim"),
-    "invalid claim": Case(bearer_of(times={"iat": 60, "exp": 60}), "invalid_claim"),
-    "expired": Case(bearer_of(times={"iat": -660, "exp": -600}), "expired"),
-    "not yet valid": Case(bearer_of(times={"iat": 900, "exp": 960}), "not_yet_valid"),
-    "lifetime too long": Case(bearer_of(times={"iat": 0, "exp": 7200}), "lifetime_too_long"),
-    "wrong audience": Case(bearer_of(aud="another"), "wrong_audience"),
-    "unknown key": Case(bearer_of(KEY, "issuer/nobody.pem"), "unknown_key"),
-    "key not owned": Case(bearer_of(KEY, "other/RS256.pem"), "key_not_owned"),
-    "unsuitable key": Case(bearer_of(key_for("ES256"), KEY.kid), "unsuitable_key"),
-    "bad signature": Case(bearer_of(OTHER), "bad_signature"),
-    "subject mismatch": Case(bearer_of(sub="another"), "subject_mismatch"),
-    "issuer not allowed": Case(bearer_of(KEY, "x/1.pem", iss="x"), "issuer_not_allowed"),
-    "first use": Case(given("Bearer TOKEN"), "issuer", target="/once/"),
-    "replayed": Case(given("Bearer TOKEN"), "replayed", target="/once/", times=2),
-    "key server down": Case(bearer_of(KEY, "down/1.pem", iss="down"), "unavailable"),
-    "mounted": Case(for_request, "product", target="/mounted/"),
-    "mounted, percent-encoded": Case(for_request, "product", target=ENCODED),
-    "mounted, percent-encoded, POST": Case(for_request, "product", target=ENCODED, method="POST"),
-    "mounted, another request": Case(
-        lambda method, target: for_request(method, target.replace("%2F", "/", 1)),
-        "request_mismatch",
-        target=ENCODED,
-    ),
-    "mounted, no token": Case(given("Bearer TOKEN"), "missing_token", target="/mounted/a"),
-    "very long path": Case(for_request, "product", target=f"/mounted/{'a/' * 1500}?x={'y' * 500}"),
-}
-
-
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_each_case_has_the_same_outcome_under_each_server(service: Service, case: Case) -> None:
     headers = case.headers(case.method, case.target)
     with httpx.Client(verify=trusting(), timeout=20) as client:
         for _ in range(case.times):
             answer = client.request(case.method, service.origin + case.target, headers=headers)
-    if case.outcome in ("issuer", "product"):
+    if case.outcome == "issuer" or case.outcome == "product":
         assert answer.status_code == 200, answer.text
         assert answer.headers["X-Reached"] == "yes"
         assert answer.text == ("" if case.method == "HEAD" else case.outcome)
@@ -223,7 +125,7 @@ def test_each_case_has_the_same_outcome_under_each_server(service: Service, case
         status, title = 503, "Service Unavailable"
         assert answer.headers["Retry-After"] == "5"
     else:
-        error = TokenRejected(case.outcome)  # type: ignore[arg-type]
+        error = TokenRejected(case.outcome)
         status, title = error.status, "Forbidden" if error.status == 403 else "Unauthorized"
         scheme = "JWT" if case.target.startswith("/mounted") else "Bearer"
         assert answer.headers["WWW-Authenticate"] == challenge(error, scheme)
@@ -311,57 +213,12 @@ def test_a_websocket_opens_for_a_good_token_alone(service: Service) -> None:
         assert websocket.recv() == "issuer"
 
 
-async def _by_httpx(authorize: Any, origin: str, path: str) -> tuple[int, str]:
-    async with httpx.AsyncClient(
-        verify=trusting(), auth=auth(authorize), follow_redirects=True
-    ) as client:
-        answer = await client.get(origin + path)
-        return answer.status_code, answer.text
-
-
-async def _by_httpx2_and_hook(authorize: Any, origin: str, path: str) -> tuple[int, str]:
-    hooks = {"request": [request_hook(authorize, origins=origin)]}
-    async with httpx2.AsyncClient(
-        verify=trusting(), event_hooks=hooks, follow_redirects=True
-    ) as client:
-        answer = await client.get(origin + path)
-        return answer.status_code, answer.text
-
-
-async def _by_aiohttp(authorize: Any, origin: str, path: str) -> tuple[int, str]:
-    middleware = client_middleware(authorize, origins=origin)
-    connector = aiohttp.TCPConnector(ssl=trusting())
-    async with (
-        aiohttp.ClientSession(connector=connector, middlewares=[middleware]) as client,
-        client.get(origin + path) as answer,
-    ):
-        said = answer.status, await answer.text()
-    await anyio.sleep(0.1)  # TLS is closed a little after the session is (aiohttp's documentation)
-    return said
-
-
-async def _by_requests(authorize: Any, origin: str, path: str) -> tuple[int, str]:
-    def authenticate(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = authorize(request.method, request.url)
-        return request
-
-    def ask() -> tuple[int, str]:
-        with requests.Session() as client:
-            answer = client.get(origin + path, auth=authenticate)
-            return answer.status_code, answer.text
-
-    return await anyio.to_thread.run_sync(ask)
-
-
-CLIENTS = [_by_httpx, _by_httpx2_and_hook, _by_aiohttp, _by_requests]
-
-
-@pytest.mark.parametrize("ask", CLIENTS, ids=lambda ask: ask.__name__.removeprefix("_by_"))
+@pytest.mark.parametrize("ask", CLIENTS, ids=lambda ask: ask.__name__.removeprefix("by_"))
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_each_client_is_accepted_and_takes_no_token_elsewhere(
     service: Service, ask: Any, backend: str, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    if ask is _by_aiohttp and backend == "trio":
+    if ask is by_aiohttp and backend == "trio":
         return  # aiohttp is asyncio's
 
     def answer(authorize: Any, path: str) -> tuple[int, str]:

@@ -145,15 +145,15 @@ def _refused(ours: Key, theirs: Key, used: str) -> dict[str, str]:
     """`Authorization` headers that must not be accepted, by what is wrong with them."""
     claims = asap.claims("orders", "billing")
     late = claims | {"iat": claims["iat"] - 3600, "exp": claims["iat"] - 1800}
-    head, _, signature = sign(claims, ours).split(".")
+    head, payload, signature = sign(claims, ours).split(".")
     _, longer, _ = sign(claims | {"exp": claims["exp"] + 1800}, ours).split(".")
-    unsigned = compact.signing_input({"alg": "none", "kid": ours.kid}, claims).decode()
+    nobodys = compact.encode_segment({"alg": "none", "kid": ours.kid}).decode()
     return {
         "expired": f"Bearer {sign(late, ours)}",
         "for another audience": f"Bearer {sign(claims | {'aud': 'shipping'}, ours)}",
         "tampered with": f"Bearer {head}.{longer}.{signature}",
         "signed with mallory's key": f"Bearer {sign(claims, theirs)}",
-        "unsigned": f"Bearer {unsigned}.",
+        "unsigned": f"Bearer {nobodys}.{payload}.",
         "used before": used,
         "no token": "",
     }

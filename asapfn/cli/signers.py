@@ -186,5 +186,5 @@ def _claims(given: list[str]) -> dict[str, Any]:
             claims[name] = json.loads(value)
         except ValueError:
             claims[name] = value
-    compact.signing_input({}, claims)
+    compact.encode_segment(claims)
     return claims

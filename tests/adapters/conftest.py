@@ -1,4 +1,4 @@
-"""Two servers that keep what they are asked, and the clients of both packages."""
+"""Two servers that keep what they are asked, the clients of both packages, and what authorizes."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import httpx2
 import pytest
+from calls import Calls
 from servers import Recorder, asgi_server, trusting
 
 Servers = tuple[tuple[str, Recorder], tuple[str, Recorder]]
@@ -44,3 +45,13 @@ def package(request: pytest.FixtureRequest) -> Any:
 async def client(package: Any) -> AsyncIterator[Any]:
     async with package.AsyncClient(verify=trusting()) as client:
         yield client
+
+
+@pytest.fixture
+def calls() -> Calls:
+    return Calls()
+
+
+@pytest.fixture(params=["plain", "async"])
+def authorize(request: pytest.FixtureRequest, calls: Calls) -> Any:
+    return calls if request.param == "plain" else calls.later

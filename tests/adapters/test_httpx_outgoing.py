@@ -1,33 +1,11 @@
 from collections.abc import Callable
 from typing import Any
 
-import anyio
 import pytest
+from calls import TOKEN, Calls
 from servers import Recorder, asgi_server, trusting
 
 from asapfn.adapters.httpx import auth, request_hook
-
-TOKEN = "Bearer aaaa.bbbb.cccc"
-
-
-class Calls:
-    """An `Authorize` that keeps what it was asked for."""
-
-    def __init__(self) -> None:
-        self.made: list[tuple[str, str]] = []
-
-    def __call__(self, method: str, url: str) -> str:
-        self.made.append((method, url))
-        return TOKEN
-
-    async def later(self, method: str, url: str) -> str:
-        await anyio.sleep(0)
-        return self(method, url)
-
-
-@pytest.fixture
-def calls() -> Calls:
-    return Calls()
 
 
 async def test_auth_serves_an_async_client(
@@ -65,11 +43,6 @@ async def test_auth_does_not_follow_a_redirect_to_another_origin(
     assert app.seen[0].all("authorization") == [TOKEN]
     assert [seen.all("authorization") for seen in elsewhere[1].seen] == [[]]
     assert len(calls.made) == 1
-
-
-@pytest.fixture(params=["plain", "async"])
-def authorize(request: pytest.FixtureRequest, calls: Calls) -> Any:
-    return calls if request.param == "plain" else calls.later
 
 
 Hooked = Callable[..., Any]

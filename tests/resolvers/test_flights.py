@@ -1,41 +1,16 @@
+"""Callers that ask at once share one question, whoever of them is cancelled."""
+
 import asyncio
 import functools
-import gc
-import random
 from collections.abc import Awaitable, Callable
 
 import anyio
 import anyio.lowlevel
 import pytest
-from keysources import closed_over
+from keysources import Source, closed_over, settle
 
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.resolvers.flights import Flights, flights
-
-
-class Source:
-    """A question that takes some turns of the loop, and counts how many ask at a time."""
-
-    def __init__(self, turns: int = 3) -> None:
-        self.turns = turns
-        self.asking = self.most = self.asked = self.answered = 0
-
-    async def __call__(self) -> str:
-        self.asked += 1
-        self.asking += 1
-        self.most = max(self.most, self.asking)
-        try:
-            for _ in range(self.turns):
-                await anyio.lowlevel.checkpoint()
-        finally:
-            self.asking -= 1
-        self.answered += 1
-        return f"answer {self.answered}"
-
-
-async def settle() -> None:
-    for _ in range(5):
-        await anyio.lowlevel.checkpoint()
 
 
 async def gather(
@@ -229,86 +204,6 @@ async def test_when_all_are_cancelled_nothing_is_left_and_the_next_caller_asks()
     assert closed_over(shared.join, "table") == {}
     source.turns = 1
     assert await shared.join("key", source) == "answer 1"
-
-
-async def interleave(seed: int) -> None:
-    """Some callers of two keys come and are cancelled, one by one or all, in any order."""
-    chance = random.Random(seed)
-    shared: Flights[str] = flights("source")
-    sources = {"a": Source(chance.randrange(6)), "b": Source(chance.randrange(6))}
-    cancelled: set[int] = set()
-    ended: dict[int, object] = {}
-
-    async def call(number: int, scope: anyio.CancelScope) -> None:
-        key = chance.choice("ab")
-        source = sources[key]
-
-        async def ask() -> str:
-            if chance.random() < 0.1:
-                await anyio.lowlevel.checkpoint()
-                raise TokenRejected("key_not_owned")
-            return await source()
-
-        with scope:
-            try:
-                ended[number] = await shared.join(key, ask)
-            except TokenRejected as error:
-                ended[number] = error
-
-    with anyio.fail_after(10):
-        async with anyio.create_task_group() as group:
-            scopes: dict[int, anyio.CancelScope] = {}
-            for number in range(chance.randrange(1, 9)):
-                scopes[number] = anyio.CancelScope()
-                group.start_soon(call, number, scopes[number])
-                for _ in range(chance.randrange(3)):
-                    await anyio.lowlevel.checkpoint()
-                for victim in [n for n in scopes if chance.random() < 0.2]:
-                    scopes[victim].cancel()
-                    cancelled.add(victim)
-            if chance.random() < 0.1:
-                group.cancel_scope.cancel()
-                cancelled.update(scopes)
-    assert set(scopes) - cancelled <= set(ended)
-    assert all(source.most <= 1 and source.asking == 0 for source in sources.values())
-    assert closed_over(shared.join, "table") == {}
-
-
-@pytest.mark.parametrize("first", range(0, 3000, 500))
-async def test_no_interleaving_hangs_asks_twice_at_a_time_or_leaves_anything(first: int) -> None:
-    for seed in range(first, first + 500):
-        await interleave(seed)
-    # The loop lets go of the last tasks in its next turns.
-    await settle()
-    gc.collect()
-    assert [held for held in gc.get_objects() if type(held).__name__ == "_Flight"] == []
-
-
-async def interleave_tasks(seed: int) -> None:
-    chance = random.Random(seed)
-    shared: Flights[str] = flights("source")
-    source = Source(chance.randrange(6))
-    tasks: list[asyncio.Task[object]] = []
-    cancelled: set[int] = set()
-    for _ in range(chance.randrange(1, 9)):
-        tasks.append(asyncio.ensure_future(shared.join("key", source)))
-        for _ in range(chance.randrange(3)):
-            await asyncio.sleep(0)
-        for victim, task in enumerate(tasks):
-            if chance.random() < 0.25 and task.cancel():
-                cancelled.add(victim)
-    async with asyncio.timeout(10):
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-    for number, result in enumerate(results):
-        assert isinstance(result, str) or number in cancelled
-    assert source.most <= 1
-    assert closed_over(shared.join, "table") == {}
-
-
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_no_interleaving_of_asyncios_own_cancellation_does_either() -> None:
-    for seed in range(2000):
-        await interleave_tasks(seed)
 
 
 def test_a_loop_that_ends_takes_its_flights_with_it() -> None:

@@ -1,4 +1,5 @@
-import contextlib
+"""WSGI: who called is in the environ, or the application is not called."""
+
 import io
 import subprocess
 import sys
@@ -13,13 +14,18 @@ import httpx
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from keyring import key_for
-from servers import serving, trusting
+from refusals import (
+    OPTIONAL,
+    ask,
+    assert_a_token_is_missing,
+    assert_head_is_refused_without_a_body,
+    assert_nobody_could_tell,
+)
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
-from werkzeug.serving import WSGIRequestHandler as QuietHandler
-from werkzeug.serving import make_server as make_threaded_server
+from wsgi_servers import app, in_a_thread, wsgi_server
 
 from asapfn import Request, Token, TokenRejected, Unavailable, bearer
-from asapfn.adapters.wsgi import protect, request
+from asapfn.adapters.wsgi import protect
 from asapfn.profiles import asap, connect
 from asapfn.resolvers import keys_by_id
 
@@ -35,52 +41,6 @@ def good(issuer: str = "issuer") -> dict[str, str]:
 
 async def unavailable(request: Request) -> Token:
     raise Unavailable("keys")
-
-
-def app(environ: Any, start_response: Any) -> list[bytes]:
-    """Say who called."""
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    token = environ.get("asapfn.token")
-    return [(token.claims["iss"] if token else "nobody").encode()]
-
-
-class Targets:
-    """An application that keeps the requests it was asked."""
-
-    def __init__(self) -> None:
-        self.seen: list[Request] = []
-
-    def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
-        self.seen.append(request(environ))
-        start_response("204 No Content", [])
-        return []
-
-
-class Quiet(QuietHandler):
-    def log(self, *args: Any) -> None:
-        pass
-
-
-@contextlib.contextmanager
-def wsgi_server(app: Any) -> Iterator[str]:
-    """Serve a WSGI application over TLS, each request in a thread of its own."""
-    server = make_threaded_server(
-        "127.0.0.1", 0, app, threaded=True, request_handler=Quiet, ssl_context=serving()
-    )
-    with _running(server):
-        yield f"https://localhost:{server.server_port}"
-
-
-@contextlib.contextmanager
-def _running(server: Any) -> Iterator[None]:
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join(10)
-        server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -111,46 +71,24 @@ async def connect_only(request: Request) -> Token:
     return await connect.context_authenticator(keys_by_id(KEYS))(request)
 
 
-def ask(url: str, headers: Any = None, method: str = "GET", **settings: Any) -> httpx.Response:
-    with httpx.Client(verify=trusting()) as client:
-        return client.request(method, url, headers=headers, **settings)
-
-
 def test_a_good_token_is_in_the_environ(origin: str) -> None:
     answer = ask(f"{origin}/", good())
     assert (answer.status_code, answer.text) == (200, "issuer")
 
 
 def test_a_refusal_is_a_problem_with_its_reason(origin: str) -> None:
-    answer = ask(f"{origin}/")
-    assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.json() == {"title": "Unauthorized", "status": 401, "reason": "missing_token"}
+    assert_a_token_is_missing(ask(f"{origin}/"))
 
 
 def test_an_answer_to_head_has_no_body(origin: str) -> None:
-    answer = ask(f"{origin}/", method="HEAD")
-    assert (answer.status_code, answer.content) == (401, b"")
-    assert answer.headers["Content-Length"] == ask(f"{origin}/").headers["Content-Length"]
+    assert_head_is_refused_without_a_body(f"{origin}/")
 
 
 def test_an_outage_is_503_also_where_a_token_is_optional(origin: str) -> None:
-    answer = ask(f"{origin}/down")
-    assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
-    assert answer.headers["Retry-After"] == "5"
+    assert_nobody_could_tell(ask(f"{origin}/down"))
 
 
-@pytest.mark.parametrize(
-    ("value", "status", "text"),
-    [
-        (None, 200, "nobody"),
-        ("Basic dXNlcjpwYXNz", 200, "nobody"),
-        ("good", 200, "issuer"),
-        ("Bearer bad", 401, "malformed"),
-        ("Bearer one two", 401, "ambiguous_token"),
-    ],
-)
+@OPTIONAL
 def test_optional_excuses_a_missing_token_alone(
     origin: str, value: str | None, status: int, text: str
 ) -> None:
@@ -239,73 +177,6 @@ def test_a_malformed_scheme_is_a_programming_error(portal: BlockingPortal) -> No
         protect(app, AUTHENTICATE, portal=portal, scheme="Bearer realm=x")
 
 
-@pytest.mark.parametrize(
-    "target", ["/", "/?", "/a%2Fb", "/a%2fb/%C3%A9?x=%2F&y=a+b&z=%20", "//a", "/a;b=c?d?e"]
-)
-def test_the_target_is_as_it_was_sent_also_where_the_application_is_mounted(target: str) -> None:
-    targets = Targets()
-    inner = DispatcherMiddleware(app, {"/inner": targets})
-    with wsgi_server(DispatcherMiddleware(app, {"/outer": inner})) as origin:
-        ask(f"{origin}/outer/inner{target}")
-    assert [seen.target for seen in targets.seen] == [f"/outer/inner{target}"]
-
-
-@pytest.mark.parametrize(
-    ("environ", "target"),
-    [
-        ({"REQUEST_URI": "/a%2Fb?c=%2F"}, "/a%2Fb?c=%2F"),
-        ({"RAW_URI": "/a%2Fb?c=%2F"}, "/a%2Fb?c=%2F"),
-        ({"REQUEST_URI": "/a", "RAW_URI": "/a"}, "/a"),
-        ({"RAW_URI": "https://host:1/a%2Fb?c=/d"}, "/a%2Fb?c=/d"),
-        ({"RAW_URI": "https://host"}, ""),
-        ({"RAW_URI": "//host/a"}, "//host/a"),
-        ({"RAW_URI": "/a://b/c"}, "/a://b/c"),
-        ({"RAW_URI": "*"}, "*"),
-        ({"RAW_URI": "/\xc3\xa9"}, "/é"),
-        ({"RAW_URI": "/\xe9"}, "/\udce9"),
-        ({"PATH_INFO": "/a/b"}, None),
-    ],
-)
-def test_the_target_is_what_the_server_was_sent_or_none(
-    environ: dict[str, str], target: str | None
-) -> None:
-    assert request({"REQUEST_METHOD": "GET", **environ}).target == target
-
-
-def test_headers_are_those_of_the_request_alone() -> None:
-    environ = {
-        "REQUEST_METHOD": "POST",
-        "CONTENT_TYPE": "text/plain",
-        "CONTENT_LENGTH": "3",
-        "HTTP_X_FORWARDED_FOR": "::1",
-        "SERVER_NAME": "localhost",
-        "wsgi.url_scheme": "https",
-    }
-    assert request(environ) == Request(
-        "POST",
-        None,
-        (("content-type", "text/plain"), ("content-length", "3"), ("x-forwarded-for", "::1")),
-    )
-
-
-@pytest.mark.parametrize(
-    ("joined", "values"),
-    [
-        ("Bearer a.b.c", ["Bearer a.b.c"]),
-        ("Bearer a.b.c,Bearer d.e.f", ["Bearer a.b.c", "Bearer d.e.f"]),
-        ("Basic abc=, Bearer d.e.f", ["Basic abc=", "Bearer d.e.f"]),
-        (",Bearer a.b.c", ["", "Bearer a.b.c"]),
-        ("Bearer a.b.c,", ["Bearer a.b.c", ""]),
-        ('Digest username="a", realm="b",uri = "/"', ['Digest username="a", realm="b",uri = "/"']),
-    ],
-)
-def test_joined_headers_are_taken_apart_where_other_credentials_begin(
-    joined: str, values: list[str]
-) -> None:
-    seen = request({"REQUEST_METHOD": "GET", "HTTP_AUTHORIZATION": joined})
-    assert seen.headers == tuple(("authorization", value) for value in values)
-
-
 def test_a_computed_qsh_fails_closed_where_the_server_gives_no_raw_target(
     portal: BlockingPortal,
 ) -> None:
@@ -327,7 +198,7 @@ def test_a_computed_qsh_fails_closed_where_the_server_gives_no_raw_target(
             return io.StringIO()
 
     server = make_server("127.0.0.1", 0, watched, handler_class=Handler)
-    with _running(server):
+    with in_a_thread(server):
         answer = httpx.get(
             f"http://127.0.0.1:{server.server_port}/a", headers={"Authorization": "JWT a.b.c"}
         )

@@ -1,0 +1,62 @@
+"""Each client on each event loop that it knows, and a Redis for them."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+from redis_server import RedisServer, redis_server
+
+
+@pytest.fixture(
+    params=[
+        ("asyncio", "redis"),
+        ("asyncio", "valkey"),
+        ("asyncio", "coredis"),
+        ("trio", "coredis"),
+    ],
+    ids="-".join,
+)
+def pair(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """A backend and a client that runs on it."""
+    return request.param
+
+
+@pytest.fixture
+def anyio_backend(pair: tuple[str, str]) -> str:
+    return pair[0]
+
+
+@pytest.fixture
+def package(pair: tuple[str, str]) -> str:
+    return pair[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def older_objects() -> Iterator[None]:
+    """What was there before is not looked through each time that garbage is collected."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def garbage(package: str) -> Iterator[None]:
+    """What coredis leaves is collected in the test that made it: others mind the warning."""
+    yield
+    if package == "coredis":
+        gc.collect()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: RedisServer) -> RedisServer:
+    running.start()
+    with running.admin() as admin:
+        admin.flushall()
+    return running

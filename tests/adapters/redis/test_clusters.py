@@ -1,0 +1,66 @@
+"""Redis as the store of used tokens: clusters, and pools."""
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import coredis
+import pytest
+import redis
+import redis.asyncio
+import redis.asyncio.cluster
+import valkey.asyncio
+import valkey.asyncio.cluster
+from redis_server import RedisServer, free_port, redis_server
+from redis_stores import AMPLE, LEFTOVERS, all_at_once
+
+from asapfn.adapters.redis import first_use
+
+pytestmark = LEFTOVERS
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A cluster of two, each with half of the slots."""
+    # The port of the nodes' talk is else the client's and 10,000 more, which may be none.
+    buses = [free_port(), free_port()]
+    options = [("--cluster-enabled", "yes", "--cluster-port", str(bus)) for bus in buses]
+    with (
+        redis_server(tmp_path_factory.mktemp("one"), *options[0]) as one,
+        redis_server(tmp_path_factory.mktemp("two"), *options[1]) as two,
+    ):
+        with one.admin() as first, two.admin() as second:
+            first.execute_command("CLUSTER ADDSLOTSRANGE", 0, 8191)
+            second.execute_command("CLUSTER ADDSLOTSRANGE", 8192, 16383)
+            first.execute_command("CLUSTER MEET", "127.0.0.1", two.port, buses[1])
+            deadline = time.monotonic() + 20
+            while {each.cluster("INFO")["cluster_state"] for each in (first, second)} != {"ok"}:
+                assert time.monotonic() < deadline, "the cluster did not form"
+                time.sleep(0.05)
+        yield one
+
+
+async def test_in_a_cluster_an_id_is_used_once(package, cluster):
+    where: dict[str, Any] = {"host": "127.0.0.1", "port": cluster.port}
+    client: Any = {
+        "redis": partial(redis.asyncio.cluster.RedisCluster, **where),
+        "valkey": partial(valkey.asyncio.cluster.ValkeyCluster, **where),
+        "coredis": partial(coredis.RedisCluster, **where),
+    }[package]()
+    async with client:
+        store = first_use(client, prefix=f"{time.time()}:", timeout=AMPLE)
+        said = await all_at_once(store, [f"id-{n}" for n in range(20)] * 2)
+    assert said == {(f"id-{n}", first): 1 for n in range(20) for first in (True, False)}
+
+
+@pytest.mark.parametrize("pair", [("asyncio", "redis"), ("asyncio", "valkey")], ids="-".join)
+async def test_a_pool_that_does_not_wait_is_unavailable_when_all_connections_are_taken(
+    pair, package, server
+):
+    plain: Any = redis.asyncio.Redis if package == "redis" else valkey.asyncio.Valkey
+    async with plain(port=server.port, max_connections=4) as client:
+        said = await all_at_once(first_use(client, timeout=AMPLE), ["id"] * 100)
+    assert said["id", True] == 1
+    assert said["id", False] < 99
+    assert sum(said.values()) == 100

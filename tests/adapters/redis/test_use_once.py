@@ -1,0 +1,124 @@
+"""Redis as the store of used tokens: an id is used once, and what is wrong use."""
+
+import math
+import subprocess
+import sys
+from typing import Any
+
+import anyio
+import pytest
+import redis
+import redis.asyncio
+import redis.asyncio.cluster
+import valkey.asyncio
+import valkey.asyncio.cluster
+from redis_stores import AMPLE, LEFTOVERS, all_at_once, assert_unavailable, opened
+
+from asapfn.adapters.redis import first_use
+
+pytestmark = LEFTOVERS
+
+
+@pytest.mark.parametrize("decode_responses", [False, True])
+async def test_an_id_is_used_once(package, server, decode_responses):
+    async with opened(package, server.url, decode_responses=decode_responses) as client:
+        store = first_use(client, timeout=AMPLE)
+        assert [await store("id", 60) for _ in range(3)] == [True, False, False]
+        assert await store("another", 60) is True
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("pair", [("asyncio", "redis"), ("asyncio", "valkey")], ids="-".join)
+async def test_an_id_is_used_once_in_either_protocol(package, server, protocol):
+    async with opened(package, server.url, protocol=protocol) as client:
+        store = first_use(client, timeout=AMPLE)
+        assert [await store("id", 60) for _ in range(2)] == [True, False]
+
+
+async def test_of_many_at_once_one_is_first(package, server):
+    async with opened(package, server.url, connections=10) as client:
+        said = await all_at_once(first_use(client, timeout=AMPLE), ["a", "b"] * 50)
+    assert said == {("a", True): 1, ("a", False): 49, ("b", True): 1, ("b", False): 49}
+
+
+async def test_stores_share_ids_where_they_share_a_prefix(package, server):
+    async with opened(package, server.url) as client, opened(package, server.url) as other:
+        assert await first_use(client, timeout=AMPLE)("id", 60) is True
+        assert await first_use(other, timeout=AMPLE)("id", 60) is False
+        assert await first_use(other, prefix="billing:", timeout=AMPLE)("id", 60) is True
+    with server.admin() as admin:
+        assert set(admin.keys()) == {"asapfn:id", "billing:id"}
+
+
+@pytest.mark.parametrize(
+    ("ttl", "milliseconds"), [(90, 90_000), (90.0001, 90_001), (1e-9, 1), (0, 1), (-5, 1)]
+)
+async def test_it_is_one_command_and_the_id_never_lives_too_short(
+    package, server, ttl, milliseconds
+):
+    async with opened(package, server.url) as client:
+        store = first_use(client, timeout=AMPLE)
+        await store("warm", 60)
+        with server.admin() as admin:
+            admin.ping()
+            with admin.monitor() as monitor:
+                assert await store("id", ttl) is True
+                admin.echo("the end")
+                seen = [monitor.next_command()["command"] for _ in range(2)]
+    # redis-py has the two options the other way round.
+    assert seen in (
+        [f"SET asapfn:id 1 PX {milliseconds} NX", "ECHO the end"],
+        [f"SET asapfn:id 1 NX PX {milliseconds}", "ECHO the end"],
+    )
+
+
+async def test_another_use_does_not_change_how_long_an_id_lives(package, server):
+    async with opened(package, server.url) as client:
+        store = first_use(client, timeout=AMPLE)
+        await store("id", 90)
+        with server.admin() as admin:
+            dies_at = admin.pexpiretime("asapfn:id")
+            assert [await store("id", ttl) for ttl in (1, 900)] == [False, False]
+            assert admin.pexpiretime("asapfn:id") == dies_at
+
+
+async def test_an_id_may_be_used_again_when_its_life_is_over(package, server):
+    async with opened(package, server.url) as client:
+        store = first_use(client, timeout=AMPLE)
+        assert await store("id", 0.05) is True
+        await anyio.sleep(0.1)
+        assert await store("id", 0.05) is True
+
+
+@pytest.mark.parametrize("ttl", [math.nan, math.inf, 1e308, 1e30, 1e17])
+async def test_a_life_that_redis_cannot_keep_is_no_acceptance(package, server, ttl):
+    async with opened(package, server.url) as client:
+        await assert_unavailable(first_use(client, timeout=AMPLE), ttl)
+
+
+@pytest.mark.parametrize("pair", [("asyncio", "redis")], ids="-".join)
+async def test_what_is_not_an_async_client_is_refused(pair):
+    client = redis.asyncio.Redis()
+    unfit: list[Any] = [redis.Redis(), valkey.Valkey(), client.pipeline()]
+    for each in unfit:
+        with pytest.raises(TypeError, match="needs an async client"):
+            first_use(each)
+    await client.aclose()
+
+
+@pytest.mark.parametrize("pair", [("asyncio", "redis")], ids="-".join)
+@pytest.mark.parametrize("timeout", [0, -1, math.nan])
+async def test_a_time_out_is_positive(pair, timeout):
+    async with redis.asyncio.Redis() as client:
+        with pytest.raises(ValueError, match="timeout must be positive"):
+            first_use(client, timeout=timeout)
+
+
+@pytest.mark.parametrize("pair", [("asyncio", "redis")], ids="-".join)
+def test_no_client_is_imported(pair):
+    code = """
+import sys, asapfn.adapters.redis
+print({"redis", "valkey", "coredis"} & {name.partition(".")[0] for name in sys.modules})
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "set()\n"

@@ -1,0 +1,79 @@
+"""The aiohttp server: who called is in the request, or the request is refused."""
+
+from collections.abc import Iterator
+
+import pytest
+from aiohttp_service import AUTHENTICATE, SECRET, aiohttp_server, authorizer
+from refusals import (
+    ask,
+    assert_a_token_is_missing,
+    assert_head_is_refused_without_a_body,
+    assert_nobody_could_tell,
+)
+from servers import trusting
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect as open_websocket
+
+from asapfn.adapters.aiohttp import server_middleware
+from asapfn.keys import import_secret
+from asapfn.profiles import connect
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"  # all that aiohttp knows
+
+
+def good() -> dict[str, str]:
+    return {"Authorization": authorizer()("GET", "/")}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with aiohttp_server() as origin:
+        yield origin
+
+
+def test_a_good_token_is_in_the_request(server: str) -> None:
+    answer = ask(f"{server}/asap/", good())
+    assert (answer.status_code, answer.text) == (200, "issuer")
+
+
+def test_a_refusal_is_a_problem_with_its_reason(server: str) -> None:
+    assert_a_token_is_missing(ask(f"{server}/asap/"))
+    assert ask(f"{server}/connect/").headers["WWW-Authenticate"] == "JWT"
+
+
+def test_an_answer_to_head_has_no_body(server: str) -> None:
+    assert_head_is_refused_without_a_body(f"{server}/asap/")
+
+
+def test_an_outage_is_503(server: str) -> None:
+    assert_nobody_could_tell(ask(f"{server}/down/", good()))
+
+
+def test_a_websocket_is_refused_before_it_opens(server: str) -> None:
+    url = f"{server.replace('https', 'wss')}/ws"
+    with open_websocket(url, ssl=trusting(), additional_headers=good(), proxy=None) as websocket:
+        assert websocket.recv() == "issuer"
+    with pytest.raises(InvalidStatus) as refused:
+        open_websocket(url, ssl=trusting(), proxy=None)
+    assert refused.value.response.status_code == 401
+
+
+@pytest.mark.parametrize(
+    "target", ["/", "/a%2Fb", "/a%2fb/%C3%A9?x=%2F&y=a+b&z=%20", "//a", "/a;b=c?d?e"]
+)
+def test_the_target_is_as_it_was_sent_also_in_a_sub_application(server: str, target: str) -> None:
+    sent = f"/connect{target}"
+    header = connect.authorizer("product", import_secret(SECRET), base_url="https://app.example")(
+        "GET", sent
+    )
+    assert ask(f"{server}{sent}", {"Authorization": header}).text == "product"
+    other = ask(f"{server}{sent}", {"Authorization": header}, method="POST")
+    assert other.json()["reason"] == "request_mismatch"
+
+
+def test_a_malformed_scheme_is_a_programming_error() -> None:
+    with pytest.raises(ValueError, match="one word"):
+        server_middleware(AUTHENTICATE, scheme="Bearer realm=x")
