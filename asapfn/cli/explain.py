@@ -19,14 +19,14 @@ from asapfn.cli.cases import PROFILES, Case, judge
 from asapfn.cli.cases.case import Clock
 from asapfn.cli.inputs import authorization, read_bytes, read_text
 from asapfn.cli.mend import mend
-from asapfn.cli.parsing import Commands, add_command, add_group
+from asapfn.cli.parsing import Commands
 from asapfn.cli.sources import network
 from asapfn.cli.steps import Step, Trail, follow
 from asapfn.cli.style import Paint, painter
 from asapfn.cli.text import as_json, claim_line, date, safe, shown
 from asapfn.cli.variants import Variant, find_variant
 from asapfn.cli.verify import (
-    add_token_argument,
+    add_for_profiles,
     exit_code,
     verdict_as_members,
     verdict_in_words,
@@ -63,31 +63,24 @@ def add_to(commands: Commands) -> None:
     Args:
         commands: What it is added to.
     """
-    examples = [f"asapfn explain {name} {each.example}" for name, each in PROFILES.items()]
-    profiles = add_group(
+    parsers = add_for_profiles(
         commands,
         "explain",
         "show why a token is refused, and how to mend it",
         "Go through every rule in order, with what it saw, and say which one failed and how to"
         " mend it. The exit code is that of verify.",
-        examples,
+        run,
     )
-    for (name, profile), example in zip(PROFILES.items(), examples, strict=True):
-        parser = add_command(
-            profiles, name, profile.title, f"Explain {profile.title}.", (example,), run
-        )
-        add_token_argument(parser)
+    for parser in parsers.values():
         parser.add_argument(
             "--at",
             metavar="TIME",
             help="judge it as of then: seconds since the epoch, a date such as"
             " 2026-11-24T14:46:03Z, or iat, when it was signed",
         )
-        profile.add_arguments(parser)
-        if name == "connect":
-            parser.add_argument(
-                "--form-from", metavar="WHERE", help="the form body that the request had, if any"
-            )
+    parsers["connect"].add_argument(
+        "--form-from", metavar="WHERE", help="the form body that the request had, if any"
+    )
 
 
 async def run(options: argparse.Namespace) -> int:

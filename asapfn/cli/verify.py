@@ -8,7 +8,7 @@ from typing import Any
 
 from asapfn.cli.cases import PROFILES, judge
 from asapfn.cli.inputs import read_text
-from asapfn.cli.parsing import Commands, add_command, add_group
+from asapfn.cli.parsing import Commands, Run, add_command, add_group
 from asapfn.cli.sources import network
 from asapfn.cli.style import painter
 from asapfn.cli.text import as_json, date, members_as_lines, safe
@@ -22,20 +22,39 @@ def add_to(commands: Commands) -> None:
     Args:
         commands: What it is added to.
     """
-    examples = [f"asapfn verify {name} {each.example}" for name, each in PROFILES.items()]
-    profiles = add_group(
+    add_for_profiles(
         commands,
         "verify",
         "verify a token",
         "Verify a token as a service would. The exit code says whether it is good.",
-        examples,
+        run,
     )
-    for (name, profile), example in zip(PROFILES.items(), examples, strict=True):
-        parser = add_command(
-            profiles, name, profile.title, f"Verify {profile.title}.", (example,), run
-        )
-        add_token_argument(parser)
-        profile.add_arguments(parser)
+
+
+def add_for_profiles(
+    commands: Commands, name: str, summary: str, description: str, run: Run
+) -> dict[str, argparse.ArgumentParser]:
+    """Add a command that judges a token of any profile.
+
+    Args:
+        commands: What it is added to.
+        name: Its name, the verb that it is.
+        summary: A few words for the list of commands.
+        description: What it does.
+        run: Runs it and gives the exit code.
+
+    Returns:
+        The parser of each profile.
+    """
+    examples = {each: f"asapfn {name} {each} {PROFILES[each].example}" for each in PROFILES}
+    group = add_group(commands, name, summary, description, list(examples.values()))
+    parsers = {}
+    for each, profile in PROFILES.items():
+        what = f"{name.capitalize()} {profile.title}."
+        parsers[each] = add_command(group, each, profile.title, what, [examples[each]], run)
+        add_token_argument(parsers[each])
+        profile.add_arguments(parsers[each])
+    return parsers
 
 
 def add_token_argument(parser: argparse.ArgumentParser) -> None:

@@ -8,11 +8,9 @@ from contextlib import suppress
 from asapfn.algorithms import ASAP
 from asapfn.authentication import bearer
 from asapfn.checks import first_use, subject_is_issuer
-from asapfn.cli import rules
+from asapfn.cli import rules, sources
 from asapfn.cli.cases.case import Case, Clock, request_of
 from asapfn.cli.inputs import read_bytes
-from asapfn.cli.sources import add_arguments as add_key_arguments
-from asapfn.cli.sources import source
 from asapfn.errors import TokenRejected
 from asapfn.profiles import asap
 from asapfn.replay import in_memory
@@ -26,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: The command.
     """
-    add_key_arguments(parser)
+    sources.add_arguments(parser)
     group = parser.add_argument_group("what the token must be")
     group.add_argument(
         "--audience",
@@ -76,7 +74,7 @@ async def case(options: argparse.Namespace, text: str | None, fetch: Fetch, now:
         raise ValueError("say whom the token is for: --audience, or ASAP_SERVER_AUDIENCE")
     leeway = _leeway() if options.leeway is None else options.leeway
     request = request_of(text, "Bearer")
-    keys = source(options, fetch, "asap")
+    keys = sources.source(options, fetch, "asap")
     # One store for the verdict, and one for the rules, which look at the token again.
     stores = await _used_before(options.used)
     verify = asap.verifier(

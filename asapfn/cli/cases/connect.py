@@ -3,10 +3,8 @@
 import argparse
 
 from asapfn.checks import context_only
-from asapfn.cli import rules
+from asapfn.cli import rules, sources
 from asapfn.cli.cases.case import Case, Clock, request_of
-from asapfn.cli.sources import add_arguments as add_key_arguments
-from asapfn.cli.sources import source
 from asapfn.profiles import connect
 from asapfn.profiles.connect.incoming import for_request
 from asapfn.types import Fetch
@@ -18,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: The command.
     """
-    add_key_arguments(parser, secret=True)
+    sources.add_arguments(parser, secret=True)
     group = parser.add_argument_group("what the token must be")
     group.add_argument("--method", metavar="METHOD", default="GET", help="default GET")
     group.add_argument(
@@ -51,7 +49,7 @@ async def case(options: argparse.Namespace, text: str | None, fetch: Fetch, now:
     if url is None and not options.context:
         raise ValueError("say which request the token is for, by --method and --url; or --context")
     request = request_of(text, "JWT", options.method, url)
-    keys = source(options, fetch, "connect")
+    keys = sources.source(options, fetch, "connect")
     if options.context:
         check, wants = context_only(), "context-qsh"
         authenticate = connect.context_authenticator(

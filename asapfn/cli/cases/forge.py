@@ -5,10 +5,8 @@ import argparse
 from asapfn import compact
 from asapfn.authentication import bearer
 from asapfn.checks import claim_equals
-from asapfn.cli import rules
+from asapfn.cli import rules, sources
 from asapfn.cli.cases.case import Case, Clock, request_of
-from asapfn.cli.sources import add_arguments as add_key_arguments
-from asapfn.cli.sources import source
 from asapfn.errors import TokenRejected
 from asapfn.profiles import forge
 from asapfn.types import Fetch, Unverified
@@ -20,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: The command.
     """
-    add_key_arguments(parser)
+    sources.add_arguments(parser)
     group = parser.add_argument_group("what the token must be")
     group.add_argument(
         "--app-id", metavar="ARI", required=True, help="ari:cloud:ecosystem::app/<uuid>"
@@ -48,7 +46,7 @@ async def case(options: argparse.Namespace, text: str | None, fetch: Fetch, now:
     """
     app_id, leeway = options.app_id, options.leeway
     request = request_of(text, "Bearer")
-    keys = source(options, fetch, "forge")
+    keys = sources.source(options, fetch, "forge")
     verify = forge.verifier(keys.resolve, app_id, leeway=leeway, now=now)
     alone = forge.verifier(rules.nobody, app_id, now=now)
 

@@ -5,10 +5,8 @@ from typing import Any
 
 from asapfn.algorithms import ASYMMETRIC
 from asapfn.authentication import bearer
-from asapfn.cli import rules
+from asapfn.cli import rules, sources
 from asapfn.cli.cases.case import Case, Clock, request_of
-from asapfn.cli.sources import add_arguments as add_key_arguments
-from asapfn.cli.sources import source
 from asapfn.errors import TokenRejected
 from asapfn.profiles import jitsi
 from asapfn.types import Fetch, Token
@@ -20,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: The command.
     """
-    add_key_arguments(parser)
+    sources.add_arguments(parser)
     group = parser.add_argument_group("what the token must be")
     group.add_argument(
         "--issuer", metavar="NAME", action="append", required=True, help="allowed; * for any"
@@ -45,7 +43,7 @@ async def case(options: argparse.Namespace, text: str | None, fetch: Fetch, now:
         ValueError: If something is missing or cannot be used.
     """
     request = request_of(text, "Bearer")
-    keys = source(options, fetch, "jitsi")
+    keys = sources.source(options, fetch, "jitsi")
     verify = jitsi.verifier(
         keys.resolve,
         issuers=options.issuer,
