@@ -112,16 +112,17 @@ def owned_by_issuer(resolver: Resolver, *, direct: bool = False) -> Resolver:
         `invalid_claim` for an ill-formed key id, and `key_not_owned` for a key id that does not
         begin with the issuer and a slash (ASAP specification, "Key identifier").
     """
-    owned: set[tuple[str | None, str | None]] = set()
+    owners: dict[str | None, str] = {}
 
     def resolve(unverified: Unverified) -> Awaitable[Key | None]:
-        pair = unverified.claims.get("iss"), unverified.header.get("kid")
-        if pair not in owned:
+        header, claims, _, _ = unverified
+        issuer = claims.get("iss")
+        if issuer is None or owners.get(header.get("kid")) != issuer:
             issuer, kid = require_owner(unverified, direct=direct)
             if len(issuer) + len(kid) <= _LONGEST_REMEMBERED:
-                if len(owned) >= _MOST_REMEMBERED:
-                    owned.clear()
-                owned.add(pair)
+                if len(owners) >= _MOST_REMEMBERED:
+                    owners.clear()
+                owners[kid] = issuer
         return resolver(unverified)
 
     return resolve
