@@ -104,9 +104,8 @@ def signer(
     """
     if not 0 <= reuse_fraction < 1:
         raise ValueError("reuse_fraction is at least 0 and less than 1")
+    current = _own(issuer, key)
     more = None if additional is None else dict(additional)
-    signed: OrderedDict[object, tuple[str, Key, float, float]] = OrderedDict()
-    lock = threading.Lock()
 
     def make(audience: Names, signing_key: Key, moment: float) -> str:
         made = claims(
@@ -120,17 +119,42 @@ def signer(
         )
         return sign(made, signing_key)
 
+    # What is wrong is told at once, without using up a moment or an id of the caller's.
+    trial = claims(issuer, "any", subject=subject, lifetime=lifetime, additional=more)
+    if not callable(key):
+        sign(trial, current())
+    if reuse_fraction == 0:
+        return lambda audience: make(audience, current(), now())
+    return _reusing(make, current, now, lifetime * reuse_fraction)
+
+
+def _own(issuer: str, key: Key | Callable[[], Key]) -> Callable[[], Key]:
+    """The key of the moment, which is looked at when it is another than before."""
     vetted: Key | None = None
 
-    def sign_for(audience: Names) -> str:
+    def current() -> Key:
         nonlocal vetted
         signing_key = key() if callable(key) else key
         if signing_key is not vetted:
             _require_own(issuer, signing_key)
             vetted = signing_key
-        moment = now()
-        if reuse_fraction == 0:
-            return make(audience, signing_key, moment)
+        return signing_key
+
+    return current
+
+
+def _reusing(
+    make: Callable[[Names, Key, float], str],
+    current: Callable[[], Key],
+    now: Callable[[], float],
+    seconds: float,
+) -> Callable[[Names], str]:
+    """Give out an audience's token again for some seconds, while its key is the key in use."""
+    signed: OrderedDict[object, tuple[str, Key, float, float]] = OrderedDict()
+    lock = threading.Lock()
+
+    def sign_for(audience: Names) -> str:
+        signing_key, moment = current(), now()
         about = audience if isinstance(audience, str) else frozenset(audience)
         with lock:
             token, used, since, until = signed.get(about, ("", signing_key, 0.0, 0.0))
@@ -140,17 +164,12 @@ def signer(
         token = make(audience, signing_key, moment)
         with lock:
             since = int(moment)
-            signed[about] = (token, signing_key, since, since + lifetime * reuse_fraction)
+            signed[about] = (token, signing_key, since, since + seconds)
             signed.move_to_end(about)
             if len(signed) > _MAX_REUSED:
                 signed.popitem(last=False)
         return token
 
-    # What is wrong is told at once, without using up a moment or an id of the caller's.
-    trial = claims(issuer, "any", subject=subject, lifetime=lifetime, additional=more)
-    if not callable(key):
-        _require_own(issuer, key)
-        sign(trial, key)
     return sign_for
 
 
