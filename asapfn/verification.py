@@ -148,7 +148,8 @@ async def verify(
         Unavailable: If the resolver or a check could not tell.
         TypeError: On wrong use: a token that is no str or bytes, a bare str for `algorithms` or
             `required`, a resolver that returns no key, a check that returns a value.
-        ValueError: If there is nothing in `audience`, or an algorithm is not known.
+        ValueError: If there is nothing in `audience`, an algorithm is not known, or the leeway is
+            negative or not finite.
     """
     if isinstance(required, str):
         raise TypeError("required takes a collection of names, not one str")
@@ -193,6 +194,9 @@ def judge(
     Returns:
         An async function of what the reader gave, unchanged, and of checks for this token alone,
         that come last. It gives the verified token, and raises what `verify` does.
+
+    Raises:
+        ValueError: If the leeway is negative or not finite.
     """
     screen = screener(audience, required, leeway, max_lifetime)
 
@@ -237,8 +241,13 @@ def screener(
 
     Returns:
         A function of the claims and the time, which gives the time until when the token lives.
-        Times are compared by what must hold, which nothing does with NaN for a clock or a leeway.
+        Times are compared by what must hold, which nothing does with NaN for a clock.
+
+    Raises:
+        ValueError: If the leeway is negative or not finite.
     """
+    if not 0 <= leeway < math.inf:
+        raise ValueError("leeway is a finite number of seconds, from 0")
     if max_lifetime is not None:
         required = (*required, "exp", "iat")
 

@@ -10,7 +10,6 @@ from typing import Final
 
 from asapfn.checks import claim_equals
 from asapfn.errors import TokenRejected
-from asapfn.profiles._seconds import require_leeway
 from asapfn.resolvers import jwks
 from asapfn.types import Caching, Fetch, Observe, Resolver, Token
 from asapfn.verification import judge, reader
@@ -77,7 +76,6 @@ def verifier(
     """
     if not app_id.startswith(_ARI) or app_id == _ARI:
         raise ValueError(f"app_id is the app's ARI, {_ARI}<uuid>, as the manifest has it")
-    require_leeway(leeway)
     read = reader(["RS256"])
     settle = judge(
         resolver,

@@ -11,7 +11,6 @@ from typing import Final
 
 from asapfn.algorithms import ASYMMETRIC
 from asapfn.errors import TokenRejected
-from asapfn.profiles._seconds import require_leeway
 from asapfn.resolvers import only_issuers, pem_repository
 from asapfn.types import Caching, Fetch, Names, Observe, Resolver, Token, as_names
 from asapfn.verification import Judge, judge, reader
@@ -77,7 +76,6 @@ def verifier(
         TypeError: If a name is not a str.
         ValueError: If there is no issuer or no audience, or the leeway is negative or not finite.
     """
-    require_leeway(leeway)
     accepted, wanted = as_names(issuers, "issuers"), as_names(audiences, "audiences")
     resolve = resolver if _ANY in accepted else only_issuers(resolver, accepted)
 

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from asapfn import checks
 from asapfn.algorithms import ASAP
-from asapfn.profiles._seconds import require_leeway
 from asapfn.resolvers import only_issuers, owned_by_issuer, pem_repository
 from asapfn.types import Caching, Check, Fetch, FirstUse, Names, Observe, Resolver, Token, as_names
 from asapfn.verification import judge, reader
@@ -74,7 +73,6 @@ def verifier(
     """
     if not 0 < max_lifetime <= 3600:
         raise ValueError("max_lifetime is at most the 3600 seconds of the specification")
-    require_leeway(leeway)
     audiences = as_names(audience, "audience")
     resolve = owned_by_issuer(resolver)
     if issuers is not None:

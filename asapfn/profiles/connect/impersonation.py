@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from asapfn.keys import import_secret
-from asapfn.profiles._seconds import require_lifetime
 from asapfn.profiles.connect.hosts import find
 from asapfn.profiles.connect.installation import Installation
+from asapfn.profiles.connect.outgoing import require_lifetime
 from asapfn.signing import sign
 
 _SERVER: Final = "https://oauth-2-authorization-server"

@@ -15,7 +15,6 @@ from asapfn.authentication import credentials
 from asapfn.canonical import qsh
 from asapfn.checks import context_only, request_matches
 from asapfn.errors import TokenRejected
-from asapfn.profiles._seconds import require_leeway
 from asapfn.types import Authenticate, Check, Names, Request, Resolver, Token, as_names
 from asapfn.verification import Judge, judge, reader
 
@@ -177,7 +176,6 @@ def _token(request: Request, target: str) -> str:
 def _verifier(
     resolver: Resolver, audience: Names, leeway: float, now: Callable[[], float]
 ) -> Callable[[str, Check], Awaitable[Token]]:
-    require_leeway(leeway)
     audiences = as_names(audience, "audience") if audience else frozenset[str]()
 
     read = reader(_ALGORITHMS)

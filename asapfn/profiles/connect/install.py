@@ -14,7 +14,6 @@ from asapfn.authentication import credentials
 from asapfn.canonical import qsh
 from asapfn.checks import claim_equals
 from asapfn.errors import TokenRejected
-from asapfn.profiles._seconds import require_leeway
 from asapfn.profiles.connect.hosts import PRODUCTION_HOSTS, Hosts, find, require_patterns
 from asapfn.profiles.connect.incoming import for_request, query_tokens, raw_target
 from asapfn.profiles.connect.installation import Installation, read_installation
@@ -111,7 +110,6 @@ async def verify_install(
     Source: Atlassian Connect, "Security for Connect apps", "Validating installation lifecycle
     requests".
     """
-    require_leeway(leeway)
     bases = _without_slash(base_urls)
     target = raw_target(request)
     token = credentials(request, "JWT")

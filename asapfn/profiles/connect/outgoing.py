@@ -1,12 +1,12 @@
 """Connect, the sending side: claims with the computed `qsh`, and the `Authorization` header."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from asapfn.algorithms import default_algorithm
 from asapfn.canonical import qsh
-from asapfn.profiles._seconds import require_lifetime
 from asapfn.signing import sign
 from asapfn.types import Authorize, Key, Names, as_names
 
@@ -123,3 +123,16 @@ def authorizer(
 
     make("GET", "/", time.time)  # what is wrong is told at once
     return authorize
+
+
+def require_lifetime(lifetime: float) -> None:
+    """Refuse a lifetime that is not positive, infinite or no number.
+
+    Args:
+        lifetime: Seconds until a token expires.
+
+    Raises:
+        ValueError: If it is one.
+    """
+    if not 0 < lifetime < math.inf:
+        raise ValueError("lifetime is a finite number of seconds that is more than 0")
