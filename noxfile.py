@@ -31,7 +31,7 @@ nox.needs_version = ">=2025.11"
 nox.options.default_venv_backend = "uv"
 nox.options.download_python = "never"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "types", "tests", "lowest", "examples", "bench-short"]
+nox.options.sessions = ["lint", "types", "tests", "lowest", "examples", "bench-short", "audit"]
 
 
 def install(session: nox.Session, *groups: str, bounds: str = LOCKED) -> None:
@@ -118,6 +118,20 @@ def keep_npm(session: nox.Session) -> None:
 
 
 @nox.session
+def audit(session: nox.Session) -> None:
+    """Look for known vulnerabilities: at the lower bounds an error, in the tools a warning."""
+    session.install("--group=audit", f"--constraint={LOCKED}")
+    session.run("python", ".ci/audit.py")
+
+
+@nox.session(python=PYTHONS[0])
+def fuzz(session: nox.Session) -> None:
+    """Every target for 300 seconds; `-- 60 verify` one for 60; `-- --again FILE` what was kept."""
+    install(session, "fuzz")
+    session.run("python", "tests/fuzz/run.py", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """The API reference, from the docstrings, into a folder that is not kept; no warning passes."""
     install(session, "docs")
@@ -142,7 +156,8 @@ def build(session: nox.Session) -> None:
 @nox.session
 def lock(session: nox.Session) -> None:
     """Write the newest versions of all that development needs."""
-    compile_(session, "--upgrade", "--universal", "--group=dev", f"--output-file={LOCKED}")
+    groups = ["--group=dev", "--group=fuzz"]
+    compile_(session, "--upgrade", "--universal", *groups, f"--output-file={LOCKED}")
 
 
 def compile_(session: nox.Session, *options: str) -> None:
