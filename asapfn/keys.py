@@ -12,7 +12,7 @@ import secrets
 import urllib.parse
 from typing import Any, Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
@@ -100,7 +100,7 @@ def import_pem(
     except TypeError as error:
         needed = "is not encrypted: give no" if secret else "needs a"
         raise ValueError(f"the key {needed} password") from error
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, InternalError) as error:
         raise ValueError("the PEM holds no key that can be read with this password") from error
     return wrap_native(native, kid, algorithm)
 
@@ -127,7 +127,7 @@ def import_data_uri(uri: str) -> Key:
         raise ValueError("the data URI's key id is not well formed")
     try:
         native = serialization.load_der_private_key(base64.b64decode(match[2]), None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError) as error:
         raise ValueError("the data URI holds no PKCS#8 key that can be read") from error
     return wrap_native(native, kid, None)
 

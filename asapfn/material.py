@@ -5,7 +5,7 @@ import re
 from typing import Any, Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from joserfc.jwk import ECKey, KeyParameters, OctKey, OKPKey, RSAKey
@@ -141,7 +141,7 @@ def _is_key(data: bytes) -> bool:
             load(data)
         except ValueError:
             continue
-        except (TypeError, UnsupportedAlgorithm, Warning):
+        except (TypeError, UnsupportedAlgorithm, InternalError, Warning):
             return True  # one that is encrypted, of a kind that is not known, or odd
         return True
     return False

@@ -144,6 +144,8 @@ _ODD_TOKENS: Final = [
     _parted(b'{"alg":"HS256","alg":"HS256"}'),
     _parted().replace(b'"sub"', b'"iss"'),
 ]
+# An Ed448 key of Ed25519's size, which cryptography answers with an InternalError.
+_ODD_KEY: Final = PRIVATE["EdDSA"].replace(b"\x2b\x65\x70", b"\x2b\x65\x71")
 REFUSED: Final[Mapping[str, list[bytes]]] = {
     "peek": _ODD_TOKENS,
     "verify": [
@@ -165,7 +167,10 @@ REFUSED: Final[Mapping[str, list[bytes]]] = {
             "RS256": {"d": "AQAB"},
         }.items()
     ],
+    "import_pem": [b"PRIVATE KEY\0" + _ODD_KEY],
+    "import_data_uri": [b"issuer\0" + _ODD_KEY],
     "import_secret": [
+        _ODD_KEY,
         *PRIVATE.values(),
         *PUBLIC.values(),
         *(base64.b64encode(der) for der in PUBLIC.values()),
