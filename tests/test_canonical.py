@@ -2,21 +2,36 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import pathlib
 import random
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from string import ascii_letters, digits, hexdigits
 from urllib.parse import parse_qsl, quote, quote_plus
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from asapfn import canonical
 from asapfn.canonical import canonical_query, canonical_request, qsh
 
+# What is told of a query that could not have been sent.
+MALFORMED_QUERY = (
+    "^the query or form is malformed: it must hold no control character and no lone surrogate,"
+    " and every % must be followed by two hexadecimal digits$"
+)
 UNRESERVED = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+
+
+PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+
+
+def without(characters: str, some: str) -> str:
+    return "".join(character for character in characters if character not in some)
 
 
 def by_the_book(query: str) -> str:
@@ -53,6 +68,8 @@ def test_every_golden_vector_has_its_canonical_request_and_hash(vectors: pathlib
 def test_the_hash_is_the_lower_case_hexadecimal_sha256_of_the_canonical_request() -> None:
     # The documentation's own example of an empty request.
     assert qsh("GET", "") == "c88caad15a1c1a900b8ac08aa9686f4e8184539bea1deda36e2f649430df3239"
+    assert qsh("POST", "/a") == hashlib.sha256(b"POST&/a&").hexdigest()
+    assert qsh("POST", "/a", form="b=1") == hashlib.sha256(b"POST&/a&b=1").hexdigest()
 
 
 # The method
@@ -69,7 +86,8 @@ def test_the_method_is_put_in_upper_case(method: str, canonical: str) -> None:
     "method", ["", " ", "GET ", "GET&", "G/T", "-", "get\n", "straße", "\uff27ET", "G1"]
 )
 def test_a_method_of_anything_but_letters_and_hyphens_is_refused(method: str) -> None:
-    with pytest.raises(ValueError, match="must be an HTTP method, such as GET"):
+    told = "^method must be an HTTP method, such as GET: letters and hyphens only$"
+    with pytest.raises(ValueError, match=told):
         canonical_request(method, "/")
 
 
@@ -81,6 +99,7 @@ def test_a_method_of_anything_but_letters_and_hyphens_is_refused(method: str) ->
     [
         ("https://example.com:8443/a/b?c=d#e", "/a/b"),
         ("HTTP://user:secret@[::1]:80/a?b", "/a"),
+        ("https://@example.com/a", "/a"),
         ("https://bücher.example/a", "/a"),
         ("https://example.com", "/"),
         ("https://example.com?a=b", "/"),
@@ -89,10 +108,35 @@ def test_a_method_of_anything_but_letters_and_hyphens_is_refused(method: str) ->
         ("coap+tcp://h/a", "/a"),
         ("/a#?b=c", "/a"),
         ("/a?#b", "/a"),
+        ("#a://b", "/"),
     ],
 )
 def test_scheme_host_fragment_and_query_are_no_part_of_the_uri(url: str, uri: str) -> None:
     assert canonical_request("GET", url).split("&")[1] == uri
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "taken"),
+    [
+        ("", "://h/a", ascii_letters),
+        ("x", "://h/a", ascii_letters + digits + "+.-"),
+        ("x://u", "@h/a", without(PRINTABLE, "/?#\\@[]")),
+        ("x://h", "h/a", without(PRINTABLE, "/?#\\[]:")),
+        ("x://[:", ":]/a", hexdigits + ":."),
+        ("x://h:8", "0/a", digits + "@"),
+    ],
+    ids=["scheme's first", "scheme", "user", "host", "address", "port"],
+)
+def test_each_character_before_the_path_is_one_that_may_stand_there(
+    start: str, end: str, taken: str
+) -> None:
+    """RFC 3986, section 3. An `@` makes what is before it the user, wherever the host may stand."""
+    found = ""
+    for character in map(chr, range(128)):
+        with contextlib.suppress(ValueError):
+            if canonical_request("GET", f"{start}{character}{end}") == "GET&/a&":
+                found += character
+    assert sorted(found) == sorted(taken)
 
 
 @pytest.mark.parametrize(
@@ -206,10 +250,23 @@ def test_an_ampersand_in_the_base_path_matches_itself() -> None:
 
 @pytest.mark.parametrize(
     "base_url",
-    ["example.com", "example.com/jira", "jira", "https://h/jira?a=b", "/jira#a", "?", "#", "x/://"],
+    [
+        "example.com",
+        "example.com/jira",
+        "jira",
+        "https://h/jira?a=b",
+        "/jira#a",
+        "?",
+        "#",
+        "x/://",
+        "x//a",
+        "?x://h/a",
+        "#x://h/a",
+    ],
 )
 def test_a_base_url_that_is_no_place_is_refused(base_url: str) -> None:
-    with pytest.raises(ValueError, match="base_url must be scheme://host/path or /path"):
+    told = "^base_url must be scheme://host/path or /path, without query or fragment$"
+    with pytest.raises(ValueError, match=told):
         canonical_request("GET", "/a", base_url=base_url)
 
 
@@ -241,6 +298,8 @@ def test_a_base_url_that_is_no_place_is_refused(base_url: str) -> None:
         ("a=%F0%9F%8E%89", "a=%F0%9F%8E%89"),
         ("a=!*'(),/:@$", "a=%21%2A%27%28%29%2C%2F%3A%40%24"),
         ("a\u00a0=\u3000\u0085", "a%C2%A0=%E3%80%80%C2%85"),
+        ("\x80=\ud7ff", "%C2%80=%ED%9F%BF"),
+        ("\ue000=\U0010ffff", "%EE%80%80=%F4%8F%BF%BF"),
     ],
 )
 def test_a_query_is_form_decoded_and_encoded_again(query: str, canonical: str) -> None:
@@ -257,6 +316,20 @@ def test_all_but_unreserved_characters_are_encoded_in_upper_case() -> None:
         if character >= " " and character not in "%&+\x7f":
             expected = "%20" if character == " " else expected
             assert canonical_query(f"k=a{character}") == f"k=a{expected}"
+
+
+def test_what_is_encoded_as_it_should_be_is_recognized_and_not_encoded_again() -> None:
+    """A shortcut for most queries: without it the result is the same, and takes longer."""
+    for code in range(256):
+        as_it_is = chr(code) in UNRESERVED
+        escape = f"%{code:02X}"
+        shortcut = bool(canonical._ENCODED_QUERY.fullmatch(f"a={chr(code)}"))
+        assert shortcut == (as_it_is or chr(code) in "&=")
+        shortcut = bool(canonical._ENCODED_QUERY.fullmatch(f"{escape}{escape}=b"))
+        assert shortcut == (0x20 <= code < 0x7F and not as_it_is)
+        if escape.lower() != escape:
+            assert not canonical._ENCODED_QUERY.fullmatch(escape.lower())
+    assert canonical._ENCODED_QUERY.fullmatch("")
 
 
 def test_parameters_sort_by_their_encoded_names() -> None:
@@ -328,7 +401,8 @@ def test_no_parameter_is_one_too_many() -> None:
 )
 def test_escapes_that_are_not_utf8_are_refused(query: str) -> None:
     """Both peers hash U+FFFD in their place, so that any one of such values fits for any other."""
-    with pytest.raises(ValueError, match="what it encodes is not UTF-8") as caught:
+    told = "^the query or form is malformed: what it encodes is not UTF-8$"
+    with pytest.raises(ValueError, match=told) as caught:
         canonical_query(query)
     assert caught.value.__context__ is None
     with pytest.raises(ValueError, match="not UTF-8"):
@@ -341,15 +415,35 @@ def test_incomplete_escapes_are_refused(query: str) -> None:
 
     RFC 3986, section 2.1: a `%` starts an escape, and so must itself be sent as `%25`.
     """
-    with pytest.raises(ValueError, match="every % must be followed by two hexadecimal digits"):
+    with pytest.raises(ValueError, match=MALFORMED_QUERY):
         canonical_query(query)
+
+
+@pytest.mark.parametrize("start", ["/", "/?a="])
+def test_two_hexadecimal_digits_and_no_other_two_characters_make_an_escape(start: str) -> None:
+    # What ends the path or the query, and what becomes an escape itself, is another matter.
+    others = without("".join(map(chr, range(128))), "?#&+")
+    for pair in itertools.product(others, repeat=2):
+        told = ""
+        try:
+            canonical_request("GET", f"{start}%{''.join(pair)}")
+        except ValueError as error:
+            told = str(error)
+        incomplete = "every % " in told
+        assert incomplete != set(hexdigits).issuperset(pair), pair
 
 
 @pytest.mark.parametrize("query", ["a=\n", "a=\t", "\x00=a", "a=\x7f", "a=\ud83c", "\udc80"])
 def test_control_characters_and_lone_surrogates_are_refused(query: str) -> None:
     """Python's and browsers' URL parsers drop line breaks and tabs: what is sent is unknown."""
-    with pytest.raises(ValueError, match="no control character and no lone surrogate"):
+    with pytest.raises(ValueError, match=MALFORMED_QUERY):
         canonical_query(query)
+
+
+def test_the_first_and_the_last_half_of_a_surrogate_pair_are_refused_too() -> None:
+    for code in (0xD800, 0xDFFF):
+        with pytest.raises(ValueError, match=MALFORMED_QUERY):
+            canonical_query(f"a={chr(code)}")
 
 
 # A form instead of the query
@@ -367,7 +461,7 @@ def test_a_form_counts_for_post_and_put_alone(method: str) -> None:
     assert canonical_request(method, "/f", form="a=%zz") == f"{method}&/f&"
 
 
-@pytest.mark.parametrize("query", ["b=1", "jwt=x", "="])
+@pytest.mark.parametrize("query", ["b=1", "jwt=x", "=", "X"])
 def test_a_form_does_not_count_beside_a_query(query: str) -> None:
     expected = canonical_request("POST", f"/f?{query}")
     assert canonical_request("POST", f"/f?{query}", form="a=2") == expected
@@ -395,6 +489,7 @@ def test_a_form_that_is_not_utf8_is_refused() -> None:
         "1http://host/a",
         "http://[::1/a",
         "http://[x]/a",
+        "http://[]/a",
         "http://[::1]a/",
         "http://a]/",
         "http://h:port/a",
@@ -409,9 +504,13 @@ def test_a_form_that_is_not_utf8_is_refused() -> None:
     ],
 )
 def test_what_is_neither_a_whole_url_nor_a_path_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match=r"^url must be scheme://host/path or /path"):
+    with pytest.raises(
+        ValueError, match=r"^url must be scheme://host/path or /path, and is neither$"
+    ):
         canonical_request("GET", url)
-    with pytest.raises(ValueError, match=r"^base_url must be scheme://host/path or /path"):
+    with pytest.raises(
+        ValueError, match=r"^base_url must be scheme://host/path or /path, and is n"
+    ):
         canonical_request("GET", "/", base_url=url)
 
 
@@ -421,9 +520,13 @@ def test_what_is_neither_a_whole_url_nor_a_path_is_refused(url: str) -> None:
 )
 def test_a_path_that_cannot_be_sent_is_refused(path: str) -> None:
     """It would be encoded on its way, and what is sent would not be what was hashed."""
-    with pytest.raises(ValueError, match=r"^the path of url must be as it is sent"):
+    told = (
+        " must be as it is sent: ASCII without spaces and control characters, every % followed by"
+        " two hexadecimal digits$"
+    )
+    with pytest.raises(ValueError, match=f"^the path of url{told}"):
         canonical_request("GET", path)
-    with pytest.raises(ValueError, match=r"^the path of base_url must be as it is sent"):
+    with pytest.raises(ValueError, match=f"^the path of base_url{told}"):
         canonical_request("GET", "/", base_url=f"https://host{path}")
 
 
@@ -441,7 +544,7 @@ def test_an_argument_of_another_type_is_a_type_error(
     arguments: dict[str, object], message: str
 ) -> None:
     call: Callable[..., str] = canonical_request
-    with pytest.raises(TypeError, match=message):
+    with pytest.raises(TypeError, match=f"^{message}$"):
         call(**{"method": "POST", "url": "/", **arguments})
 
 

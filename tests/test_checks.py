@@ -1,5 +1,6 @@
 """What a verified token must also satisfy."""
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -72,6 +73,32 @@ async def test_a_value_of_another_type_is_another(value: Any, given_value: Any) 
     assert await told(check, token(mine=given_value)) == ("invalid_claim", "mine")
 
 
+@pytest.mark.parametrize(
+    ("check", "claims", "told_of_it"),
+    [
+        (checks.subject_is_issuer(), {"sub": "s3cret"}, "subject_mismatch"),
+        (checks.claim_equals("mine", "a"), {}, "missing_claim: mine"),
+        (checks.claim_equals("mine", "a"), {"mine": "s3cret"}, "invalid_claim: mine is another"),
+        (checks.context_only(), {}, "missing_claim: qsh"),
+        (checks.context_only(), {"qsh": "s3cret"}, "request_mismatch"),
+        (checks.first_use(in_memory()), {"iss": "s3cret", "exp": NOW}, "missing_claim: jti"),
+        (
+            checks.first_use(recording(False)[0]),
+            {"iss": "s3cret", "jti": "1", "exp": NOW},
+            "replayed",
+        ),
+    ],
+)
+async def test_a_refusal_names_the_claim_and_repeats_no_value(
+    check: Check, claims: dict[str, Any], told_of_it: str
+) -> None:
+    with pytest.raises(TokenRejected) as refused:
+        later = check(token(**claims))
+        if later is not None:
+            await later
+    assert str(refused.value) == told_of_it
+
+
 async def test_a_token_made_for_the_request_matches_and_no_other_does() -> None:
     url = "https://app.example/base/issues?b=2&a=1"
     check = checks.request_matches("GET", url, base_url="https://app.example/base")
@@ -126,6 +153,8 @@ async def test_two_tokens_never_share_an_identity(pairs: list[tuple[str, str]]) 
         (("ab", "c"), ("a", "bc")),
         (("1:a", "b"), ("1", ":ab")),
         (("", "1:ab"), ("a", "b")),
+        (("x:x", "j"), ("x", ":x:xj")),
+        (("a" * 11, "b"), ("1", "a" * 11 + "b")),
         (("a", ""), ("", "a")),
         (("\u00e9", "x"), ("e\u0301", "x")),
     ],
@@ -143,6 +172,13 @@ async def test_an_identity_is_short_and_plain_whatever_the_token_holds() -> None
     await told(checks.first_use(store), token(iss="i" * 9000, jti="\x00\n\U0001f511", exp=1))
     assert len(asked[0][0]) == 64
     assert asked[0][0].isalnum()
+
+
+async def test_an_identity_is_the_same_in_every_release() -> None:
+    """Processes of two releases may share a store, while one takes the other's place."""
+    store, asked = recording()
+    await told(checks.first_use(store), token(iss="issuer", jti="id-1", exp=1))
+    assert asked[0][0] == hashlib.sha256(b"6:issuerid-1").hexdigest()
 
 
 @pytest.mark.parametrize("name", ["iss", "jti", "exp"])

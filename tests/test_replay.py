@@ -61,7 +61,7 @@ async def test_a_full_store_refuses_the_new_and_still_knows_the_live() -> None:
     assert await store("a", 10)
     assert await store("b", 20)
     for _ in range(3):
-        with pytest.raises(Unavailable, match="full of 2 live ids") as raised:
+        with pytest.raises(Unavailable, match=r"^replay store: full of 2 live ids$") as raised:
             await store("c", 60)
         assert raised.value.source == "replay store"
         assert not await store("a", 10)
@@ -79,9 +79,17 @@ async def test_a_store_may_be_for_one() -> None:
         await store("b", 60)
 
 
+async def test_a_store_is_for_a_hundred_thousand_unless_it_is_told_otherwise() -> None:
+    store = in_memory()
+    for number in range(100_000):
+        assert await store(str(number), 60)
+    with pytest.raises(Unavailable, match="full of 100000 live ids"):
+        await store("a", 60)
+
+
 @pytest.mark.parametrize("max_entries", [0, -1])
 def test_a_store_for_nothing_is_a_programming_error(max_entries: int) -> None:
-    with pytest.raises(ValueError, match="max_entries"):
+    with pytest.raises(ValueError, match=r"^max_entries must be at least 1$"):
         in_memory(max_entries=max_entries)
 
 
