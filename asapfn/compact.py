@@ -29,7 +29,7 @@ _LAST: Final = ((), (), b"AQgw", b"AEIMQUYcgkosw048")
 
 def encode_base64url(data: bytes) -> bytes:
     """Unpadded base64url (RFC 7515, section 2)."""
-    return binascii.b2a_base64(data, newline=False).rstrip(b"=\n").translate(_TO_URL)
+    return binascii.b2a_base64(data).rstrip(b"=\n").translate(_TO_URL)
 
 
 def decode_base64url(text: bytes) -> bytes:

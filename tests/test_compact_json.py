@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import sys
+import types
 from typing import Any
 
 import pytest
@@ -142,6 +143,20 @@ def test_a_pair_of_surrogates_is_one_character() -> None:
     assert compact.decode_object(rb'{"a":"\ud83d\ude00"}') == {"a": "\U0001f600"}
 
 
+@pytest.mark.parametrize("space", [b" ", b"\t\r\n", b" \n \t"])
+def test_white_space_around_an_object_is_taken_and_no_other(space: bytes) -> None:
+    for text in (space + b"{}", b"{}" + space, space + b"{}" + space):
+        assert compact.decode_object(text) == {}
+    for odd in ("\u00a0", "\u2003", "\x0b", "\x0c", "\x1f", "\x85"):
+        for text in (f"{odd}{{}}", f"{{}}{odd}"):
+            with pytest.raises(ValueError, match="JSON"):
+                compact.decode_object(text.encode())
+
+
+def test_a_backslash_that_begins_no_surrogate_is_taken() -> None:
+    assert compact.decode_object(rb'{"a\\":"\n\u00e9"}') == {"a\\": "\né"}
+
+
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"b":', b"}")])
 def test_nesting_of_32_is_taken_and_of_33_is_refused(opening: bytes, closing: bytes) -> None:
     assert compact.decode_object(nested(32, opening, closing))
@@ -195,6 +210,34 @@ def deep(depth: int) -> Any:
 
 
 @pytest.mark.parametrize(
+    ("claims", "read_back"),
+    [
+        ({"a": "b", "c": 1, "d": 1.5, "e": True, "f": None}, False),
+        ({"a": "}"}, False),
+        ({"a": {}}, True),
+        ({"a": []}, True),
+        ({"a": "{"}, True),  # for all that it can tell
+        ({"a": "["}, True),
+        ({1: "a"}, True),
+        ({"a": 1, None: 2}, True),
+    ],
+)
+def test_what_may_not_be_taken_back_is_read_back(
+    claims: dict[Any, Any], read_back: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[bytes] = []
+    really = compact.decode_object
+    monkeypatch.setattr(compact, "decode_object", lambda data: read.append(data) or really(data))
+    segment = compact.encode_segment(claims)
+    assert read == [compact.decode_base64url(segment)] * read_back
+
+
+def test_a_mapping_that_is_no_dict_is_encoded() -> None:
+    claims = types.MappingProxyType({"a": "é"})
+    assert compact.decode_base64url(compact.encode_segment(claims)) == '{"a":"é"}'.encode()
+
+
+@pytest.mark.parametrize(
     "claims",
     [
         {"a": math.nan},
@@ -211,6 +254,12 @@ def deep(depth: int) -> Any:
 def test_what_nobody_would_accept_is_not_encoded_for_signing(claims: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"JSON|surrogate|twice|digits|deep"):
         compact.encode_segment(claims)
+
+
+def test_endless_nesting_is_told_in_words() -> None:
+    with pytest.raises(ValueError, match=r"^nested too deep$") as raised:
+        compact.encode_segment({"a": deep(100_000)})
+    assert raised.value.__suppress_context__
 
 
 def test_what_is_not_json_is_not_encoded_for_signing() -> None:
