@@ -36,6 +36,7 @@ class Judge(Protocol):
 
     def __call__(self, unverified: Unverified, /, *more: Check) -> Awaitable[Token]:
         """Verify the token, and put it to the checks after all others."""
+        ...
 
 
 def peek(token: str | bytes) -> Unverified:
