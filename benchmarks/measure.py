@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import applications
 import connect_requests
 import costs
+import parts
 import repositories
 from contenders import (
     AUDIENCE,
@@ -113,6 +114,14 @@ async def rows(effort: Effort, folder: pathlib.Path) -> AsyncIterator[Row]:
         "atlassian-jwt-auth": calls(their_signer("RS256")),
     }
     yield await ask("sign RS256 again, the token reused", "asapfn", again)
+    for name in ("RS256", "ES256"):
+        text = token(name)
+        laps = {BARE: calls(bare_verifier(name, text))} | await _laps(parts.verifying(name), text)
+        yield await ask(f"verify {name}, part by part", BARE, laps, 3)
+        laps = {BARE: calls(bare_signer(name))}
+        laps |= {who: calls(sign) for who, sign in parts.signing(name).items()}
+        yield await ask(f"sign {name}, part by part", BARE, laps, 3)
+    text = token("RS256")
     with connect_requests.hashers(folder) as hashers:
         for count in (0, 1, 5, 20, 100, 1000):
             hashed = hashers(connect_requests.url(count))

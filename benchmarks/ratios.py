@@ -32,9 +32,10 @@ awaited many times within one running loop, since starting a loop costs as much 
 Everyone has what can be prepared beforehand: keys parsed, options made, caches warm; everyone
 verifies signature, expiry and audience. `asapfn` in a row of `verify` is the whole of ASAP through
 the cache of a repository with a mirror; `(verify)` and `(sign)` are those functions alone.
-cryptography verifies or signs bytes that lie ready, and does nothing else. Servers run in a process
-of their own. Times and memory are this machine's; ratios are what to compare. An import is measured
-by the processor's time in a new interpreter, memory by tracemalloc.
+cryptography verifies or signs bytes that lie ready, and does nothing else. In a row `part by part`
+each does what the one before it does, and one thing more: the last is the whole. Servers run in a
+process of their own. Times and memory are this machine's; ratios are what to compare. An import is
+measured by the processor's time in a new interpreter, memory by tracemalloc.
 """
 
 

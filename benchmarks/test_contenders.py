@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import jwt
+import parts
 import pytest
 from authlib.common.errors import AuthlibBaseError
 from contenders import AUDIENCE, NAMES, Verify, signers, token, verifiers
@@ -55,3 +56,16 @@ def test_each_refuses_what_is_expired_or_for_another_or_not_signed(
 def test_each_signs_a_token_that_asapfn_takes(algorithm: str, who: str) -> None:
     text: Any = signers(algorithm)[who]()
     assert verified(verifiers(algorithm)["asapfn (verify)"], text)
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
+def test_the_parts_make_the_whole(algorithm: str) -> None:
+    each = [*parts.verifying(algorithm).values()]
+    for verify in each:
+        assert verified(verify, token(algorithm))
+    # The first two only take the time.
+    for verify in each[2:]:
+        with pytest.raises(TokenRejected, match="bad_signature"):
+            verified(verify, other_signature(algorithm))
+    *_, whole = parts.signing(algorithm).values()
+    assert verified(each[-1], whole())

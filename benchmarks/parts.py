@@ -1,0 +1,71 @@
+"""Where the time goes: each of these does what the one before it does, and one thing more."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from contenders import (
+    AUDIENCE,
+    ISSUER,
+    Verify,
+    claims,
+    composition,
+    private_key,
+    public_key,
+    public_pem,
+    reusing_signer,
+    token,
+)
+
+import asapfn
+from asapfn.algorithms import ALGORITHMS, ASAP
+from asapfn.profiles import asap
+from asapfn.types import Key, Token, Unverified
+from asapfn.verification import judge, reader
+
+
+def verifying(algorithm: str) -> dict[str, Verify]:
+    """From the signature alone to the whole of ASAP."""
+    key, model = public_key(algorithm), ALGORITHMS[algorithm].model
+    ready = asapfn.peek(token(algorithm))
+    read = reader(ASAP)
+
+    async def in_hand(unverified: Unverified) -> Key:
+        return key
+
+    settle = judge(
+        in_hand,
+        audience=frozenset([AUDIENCE]),
+        required=("iss", "jti"),
+        leeway=10.0,
+        max_lifetime=3600.0,
+        now=time.time,
+    )
+
+    def read_and_verify(text: str) -> bool:
+        unverified = read(text)
+        return model.verify(unverified.signing_input, unverified.signature, key)
+
+    async def read_and_judge(text: str) -> Token:
+        return await settle(read(text))
+
+    return {
+        "joserfc (the signature)": lambda _: model.verify(
+            ready.signing_input, ready.signature, key
+        ),
+        "asapfn (and reading)": read_and_verify,
+        "asapfn (and judging)": read_and_judge,
+        "asapfn (and ASAP's rules)": asap.verifier(in_hand, AUDIENCE, issuers=[ISSUER, "another"]),
+        "asapfn (and the cache)": composition(public_pem(algorithm)),
+    }
+
+
+def signing(algorithm: str) -> dict[str, Callable[[], Any]]:
+    """From the signature alone to ASAP's signer."""
+    key, model = private_key(algorithm), ALGORITHMS[algorithm].model
+    data, ready = asapfn.peek(token(algorithm)).signing_input, claims()
+    return {
+        "joserfc (the signature)": lambda: model.sign(data, key),
+        "asapfn (and the token)": lambda: asapfn.sign(ready, key, algorithm=algorithm),
+        "asapfn (and the claims)": reusing_signer(algorithm, 0.0),
+    }
