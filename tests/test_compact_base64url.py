@@ -1,6 +1,7 @@
 """base64url in a token: one spelling of every value, unpadded and strict (RFC 4648, section 5)."""
 
 import contextlib
+import string
 
 import pytest
 from hypothesis import assume, example, given
@@ -33,6 +34,22 @@ def test_no_other_last_character_decodes_to_the_same(data: bytes, draw: st.DataO
     assume(other != spelling)
     with contextlib.suppress(ValueError):
         assert compact.decode_base64url(other) != data
+
+
+def test_the_bits_left_over_are_zero() -> None:
+    for spelling, zero in (("A", "AQgw"), ("AA", "AEIMQUYcgkosw048")):
+        taken = set()
+        for last in string.ascii_letters + string.digits + "-_":
+            with contextlib.suppress(ValueError):
+                compact.decode_base64url(f"{spelling}{last}".encode())
+                taken.add(last)
+        assert taken == set(zero)
+
+
+def test_a_refusal_does_not_carry_what_raised_it() -> None:
+    with pytest.raises(ValueError, match=r"^not base64url$") as raised:
+        compact.decode_base64url(b"A!BC")
+    assert raised.value.__suppress_context__
 
 
 @pytest.mark.parametrize(

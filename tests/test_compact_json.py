@@ -164,6 +164,23 @@ def test_nesting_of_32_is_taken_and_of_33_is_refused(opening: bytes, closing: by
         compact.decode_object(nested(33, opening, closing))
 
 
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"b":', b"}")])
+def test_it_is_the_depth_that_counts_and_not_the_brackets(opening: bytes, closing: bytes) -> None:
+    for beside in (b"[]", b"{}", b'[{"c":[]}]'):
+        deepest = nested(32, opening, closing)
+        assert compact.decode_object(deepest[:-1] + b',"d":' + beside + b"}")
+        assert compact.decode_object(b'{"d":' + beside + b"," + deepest[1:])
+        deeper = nested(33, opening, closing)
+        with pytest.raises(ValueError, match=r"^nested too deep$"):
+            compact.decode_object(deeper[:-1] + b',"d":' + beside + b"}")
+
+
+def test_a_refusal_does_not_carry_the_text() -> None:
+    with pytest.raises(ValueError, match=r"^not UTF-8 JSON \(JSONDecodeError\)$") as raised:
+        compact.decode_object(b'{"secret"')
+    assert raised.value.__suppress_context__
+
+
 def test_many_brackets_that_do_not_nest_are_taken() -> None:
     members = {"a": [[] for _ in range(100)], "b": {"c": [{}]}}
     assert compact.decode_object(json.dumps(members).encode()) == members
