@@ -6,7 +6,7 @@ are two types on purpose, so that a type checker tells what is trusted from what
 that hold a token or a secret print without it.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
@@ -160,9 +160,12 @@ def as_names(names: Names, what: str) -> frozenset[str]:
         TypeError: If a name is not a str.
         ValueError: If there is no name.
     """
+    wrong = TypeError(f"{what} must be a str or a collection of str")
+    if not isinstance(names, Iterable):
+        raise wrong
     each = frozenset([names] if isinstance(names, str) else names)
     if not all(isinstance(name, str) for name in each):
-        raise TypeError(f"{what} must be a str or a collection of str")
+        raise wrong
     if not each:
         raise ValueError(f"{what} is empty: nothing would be accepted")
     return each

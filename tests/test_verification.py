@@ -223,29 +223,6 @@ async def test_a_key_in_the_header_is_never_read() -> None:
 # Misuse
 
 
-@pytest.mark.parametrize("what", ["algorithms", "required"])
-async def test_a_bare_str_is_no_collection_of_names(what: str) -> None:
-    options: Any = {what: "ES256"}
-    with pytest.raises(TypeError, match=f"{what} takes a collection of names"):
-        await verify("", nobody_asks, **options)
-
-
-@pytest.mark.parametrize(
-    ("options", "error"),
-    [
-        ({"audience": []}, ValueError),
-        ({"audience": [1]}, TypeError),
-        ({"audience": b"service"}, TypeError),
-        ({"audience": 7}, TypeError),
-        ({"algorithms": ["none"]}, ValueError),
-        ({"algorithms": ["ES256", "es256"]}, ValueError),
-    ],
-)
-async def test_wrong_use_is_told_before_the_token_is_looked_at(options: Any, error: Any) -> None:
-    with pytest.raises(error):
-        await verify("", nobody_asks, **options)
-
-
 @pytest.mark.parametrize("token", [None, 7, bytearray(b"a.b.c"), ["a.b.c"]])
 async def test_a_token_is_str_or_bytes(token: Any) -> None:
     with pytest.raises(TypeError, match="a token is a str or bytes"):
@@ -258,8 +235,10 @@ async def test_a_token_is_str_or_bytes(token: Any) -> None:
     "garbage", [False, True, 0, "a key", b"key", {"kty": "EC"}, object(), [KEY]]
 )
 async def test_a_resolver_that_returns_no_key_is_a_programming_error(garbage: Any) -> None:
-    with pytest.raises(TypeError, match="the resolver returned"):
+    with pytest.raises(TypeError) as raised:
         await reason_of(sign(CLAIMS, KEY), answer(garbage))
+    named = type(garbage).__name__
+    assert str(raised.value) == f"the resolver returned {named}, not a key or None"
 
 
 async def test_a_resolver_that_is_not_async_is_a_programming_error() -> None:
@@ -278,8 +257,9 @@ async def test_a_check_that_returns_a_value_is_a_programming_error(value: Any) -
     async def later(token: Token) -> Any:
         return value
 
+    told = "^a check returns None or an awaitable of None, and raises to reject$"
     for check in (predicate, later):
-        with pytest.raises(TypeError, match="a check returns None"):
+        with pytest.raises(TypeError, match=told):
             await verify(sign(CLAIMS, KEY), answer(KEY), check, audience="service", now=clock)
 
 

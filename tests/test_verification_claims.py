@@ -76,6 +76,17 @@ async def test_times_may_have_fractions() -> None:
     assert await reason_of(token, now=lambda: NOW + 0.5) == ("expired", "exp")
 
 
+@pytest.mark.parametrize(
+    ("most", "least"), [(2**63 - 1, 1 - 2**63), (2.0**63 - 1024, 1024 - 2.0**63)]
+)
+async def test_the_farthest_times_that_can_be_compared_are_taken(most: float, least: float) -> None:
+    for name in ("iat", "nbf"):
+        assert await reason_of(forge(CLAIMS | {"exp": most, name: least}, KEY)) is None
+        token = forge({"aud": "service", name: most}, KEY)
+        assert await reason_of(token, required=()) == ("not_yet_valid", name)
+    assert await reason_of(forge({"aud": "service", "exp": least}, KEY)) == ("expired", "exp")
+
+
 # Time
 
 
@@ -135,6 +146,32 @@ async def test_without_exp_the_other_times_still_count() -> None:
         assert await reason_of(token, nobody_asks, required=()) == ("not_yet_valid", name)
 
 
+@pytest.mark.parametrize(
+    ("claims", "options", "told"),
+    [
+        ({"exp": 0}, {}, None),
+        ({"exp": 0}, {"now": lambda: 0}, ("expired", "exp")),
+        ({"exp": 0}, {"now": lambda: 0, "leeway": 0.5}, None),
+        ({"exp": 1, "iat": 0}, {}, ("not_yet_valid", "iat")),
+        ({"exp": 1, "nbf": 0}, {}, ("not_yet_valid", "nbf")),
+        ({"exp": 1, "iat": 0, "nbf": 0}, {"now": lambda: 0}, None),
+        ({"exp": 0, "iat": 0}, {}, ("invalid_claim", "exp")),
+        ({"exp": -1, "iat": 0}, {}, ("invalid_claim", "exp")),
+        ({"exp": 0, "nbf": 0}, {}, ("invalid_claim", "nbf")),
+        ({"exp": -1, "nbf": 0}, {}, ("invalid_claim", "nbf")),
+        ({"exp": 0, "iat": -9}, {"max_lifetime": 8}, ("lifetime_too_long", "exp")),
+        ({"exp": 0, "iat": -9}, {"max_lifetime": 0}, ("lifetime_too_long", "exp")),
+        ({"exp": 0}, {"max_lifetime": 0}, ("missing_claim", "iat")),
+    ],
+)
+async def test_the_epoch_and_no_life_at_all_are_times_like_others(
+    claims: dict[str, int], options: dict[str, Any], told: Any
+) -> None:
+    token = forge(claims | {"aud": "service"}, KEY)
+    asked: dict[str, Any] = {"now": lambda: -2, "leeway": 0} | options
+    assert await reason_of(token, **asked) == told
+
+
 async def test_a_clock_that_is_no_number_lets_nothing_pass() -> None:
     def now() -> float:
         return math.nan
@@ -155,6 +192,12 @@ async def test_a_leeway_that_is_no_time_between_clocks_is_refused(leeway: float)
 async def test_a_longest_life_that_is_no_number_lets_nothing_pass() -> None:
     told = await reason_of(forge(CLAIMS, KEY), nobody_asks, max_lifetime=math.nan)
     assert told == ("lifetime_too_long", "exp")
+
+
+async def test_exp_is_required_unless_it_is_said_what_is() -> None:
+    token = forge({"aud": "service"}, KEY)
+    assert await reason_of(token, nobody_asks) == ("missing_claim", "exp")
+    assert await reason_of(token, required=()) is None
 
 
 @pytest.mark.parametrize("name", ["exp", "iss", "mine"])
