@@ -6,7 +6,7 @@ size. A key that does not fit is refused before joserfc sees it, since joserfc's
 whatever comes first or nothing at all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, Protocol, cast
 
 from joserfc.errors import JoseError
@@ -67,6 +67,7 @@ SYMMETRIC: Final = frozenset(n for n, a in ALGORITHMS.items() if a.key_type is O
 ASYMMETRIC: Final = frozenset(ALGORITHMS) - SYMMETRIC
 ASAP: Final = ASYMMETRIC - {"EdDSA", "Ed25519"}
 
+_MOST_REMEMBERED: Final = 256
 _DEFAULTS: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}
 
 
@@ -171,9 +172,29 @@ def verify_signature(algorithm: str, key: Key, signing_input: bytes, signature: 
     Raises:
         TokenRejected: `unsuitable_key`: the key does not fit the algorithm.
     """
-    if wrong := misfit(algorithm, key):
-        raise TokenRejected("unsuitable_key", wrong)
-    try:
-        return ALGORITHMS[algorithm].model.verify(signing_input, signature, key)
-    except JoseError as error:
-        raise TokenRejected("unsuitable_key", "its `key_ops` forbids verifying") from error
+    return signature_verifier()(algorithm, key, signing_input, signature)
+
+
+def signature_verifier() -> Callable[[str, Key, bytes, bytes], bool]:
+    """Make a `verify_signature` that remembers, within bounds, which keys fit.
+
+    Returns:
+        The function.
+    """
+    fitting: dict[int, tuple[Key, str]] = {}
+
+    def verify(algorithm: str, key: Key, signing_input: bytes, signature: bytes) -> bool:
+        # By its identity, which is no other's as long as the key is held here.
+        known = fitting.get(id(key))
+        if known is None or known[1] != algorithm:
+            if wrong := misfit(algorithm, key):
+                raise TokenRejected("unsuitable_key", wrong)
+            if len(fitting) >= _MOST_REMEMBERED:
+                fitting.clear()
+            fitting[id(key)] = key, algorithm
+        try:
+            return ALGORITHMS[algorithm].model.verify(signing_input, signature, key)
+        except JoseError as error:
+            raise TokenRejected("unsuitable_key", "its `key_ops` forbids verifying") from error
+
+    return verify

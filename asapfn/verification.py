@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final, Protocol, get_args
 
 from asapfn import compact
-from asapfn.algorithms import ALGORITHMS, ASYMMETRIC, verify_signature
+from asapfn.algorithms import ALGORITHMS, ASYMMETRIC, signature_verifier
 from asapfn.errors import TokenRejected
 from asapfn.types import (
     Check,
@@ -28,7 +28,7 @@ from asapfn.types import (
 _STRINGS: Final = frozenset(["iss", "sub", "jti"])
 _TIMES: Final = frozenset(["exp", "iat", "nbf"])
 _KEY_TYPES: Final = get_args(Key)
-_LATEST: Final = 2.0**63
+_LATEST: Final = 2**63
 
 
 class Judge(Protocol):
@@ -200,6 +200,7 @@ def judge(
         ValueError: If the leeway is negative or not finite.
     """
     screen = screener(audience, required, leeway, max_lifetime)
+    signature_holds = signature_verifier()
 
     async def settle(unverified: Unverified, *more: Check) -> Token:
         header, claims, signing_input, signature = unverified
@@ -211,7 +212,7 @@ def judge(
             raise TokenRejected("unknown_key")
         if type(key) not in _KEY_TYPES:
             raise TypeError(f"the resolver returned {type(key).__name__}, not a key or None")
-        if not verify_signature(header["alg"], key, signing_input, signature):
+        if not signature_holds(header["alg"], key, signing_input, signature):
             raise TokenRejected("bad_signature")
         moment = now()  # the key may have been long in coming, and a store forgets what has expired
         if not moment < usable_until:

@@ -1,16 +1,16 @@
 """Who is faster, and by what factor, on a machine that is never quiet.
 
 Contenders take turns: each runs a lap of a few milliseconds, then the next one does, for many
-rounds, and each round begins with another of them. What counts is a contender's best lap. So a busy
-moment costs one lap and not one contender, and the ratio of two best laps holds where their times
-do not. Once before each lap is not counted, or who follows somebody like himself would find the
-processor's caches warm, and who follows a stranger cold. What is awaited is awaited many times
+rounds, each in another order, since who follows somebody like himself finds the processor's caches
+warm. What counts is a contender's best lap. So a busy moment costs one lap and not one contender,
+and the ratio of two best laps holds where their times do not. What is awaited is awaited many times
 within one running loop, since starting a loop costs as much as verifying a token.
 """
 
 import asyncio
 import inspect
 import itertools
+import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -26,8 +26,6 @@ def calls(function: Callable[[], object]) -> Lap:
     """A lap of calls."""
 
     async def lap(times: int) -> float:
-        if times > 1:
-            function()
         start = time.perf_counter()
         for _ in itertools.repeat(None, times):
             function()
@@ -40,8 +38,6 @@ def awaits(function: Callable[[], Awaitable[object]]) -> Lap:
     """A lap of calls that are awaited, one after the other, in the loop that is running."""
 
     async def lap(times: int) -> float:
-        if times > 1:
-            await function()
         start = time.perf_counter()
         for _ in itertools.repeat(None, times):
             await function()
@@ -82,9 +78,10 @@ async def contest(
             once = min([await lap(1) for _ in range(3)])
             times[name] = max(1, round(lap_seconds / once))
     best = dict.fromkeys(names, float("inf"))
-    for turn in range(rounds):
-        first = turn % len(names)
-        for name in names[first:] + names[:first]:
+    order = random.Random(1)
+    for _ in range(rounds):
+        order.shuffle(names)
+        for name in names:
             best[name] = min(best[name], await laps[name](times[name]))
         await asyncio.sleep(0)
     return best

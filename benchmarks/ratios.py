@@ -25,17 +25,16 @@ PACKAGES: Final = (
     "anyio", "httpx", "requests", "aiohttp", "uvicorn",
 )  # fmt: skip
 METHOD: Final = """\
-Contenders of a row take turns in laps of about 2 ms, each round beginning with another, and the
-best lap of each is compared: so a ratio holds on a machine that is busy. Before each lap the thing
-is done once that is not counted, so that it does not matter whom one follows. What is awaited is
-awaited many times within one running loop, since starting a loop costs as much as a verification.
-Everyone has what can be prepared beforehand: keys parsed, options made, caches warm; everyone
-verifies signature, expiry and audience. `asapfn` in a row of `verify` is the whole of ASAP through
-the cache of a repository with a mirror; `(verify)` and `(sign)` are those functions alone.
-cryptography verifies or signs bytes that lie ready, and does nothing else. In a row `part by part`
-each does what the one before it does, and one thing more: the last is the whole. Servers run in a
-process of their own. Times and memory are this machine's; ratios are what to compare. An import is
-measured by the processor's time in a new interpreter, memory by tracemalloc.
+Contenders of a row take turns in laps of about 2 ms, each round in another order, and the best lap
+of each is compared: so a ratio holds on a machine that is busy. What is awaited is awaited many
+times within one running loop, since starting a loop costs as much as a verification. Everyone has
+what can be prepared beforehand: keys parsed, options made, caches warm; everyone verifies
+signature, expiry and audience. `asapfn` in a row of `verify` is the whole of ASAP through the cache
+of a repository with a mirror; `(verify)` and `(sign)` are those functions alone. cryptography
+verifies or signs bytes that lie ready, and does nothing else. In a row `part by part` each does
+what the one before it does, and one thing more: the last is the whole. Servers run in a process of
+their own. Times and memory are this machine's; ratios are what to compare. An import is measured by
+the processor's time in a new interpreter, memory by tracemalloc.
 """
 
 
