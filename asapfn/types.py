@@ -160,12 +160,14 @@ def as_names(names: Names, what: str) -> frozenset[str]:
         TypeError: If a name is not a str.
         ValueError: If there is no name.
     """
-    wrong = TypeError(f"{what} must be a str or a collection of str")
+    if isinstance(names, str):
+        return frozenset([names])
+    wrong = f"{what} must be a str or a collection of str"
     if not isinstance(names, Iterable):
-        raise wrong
-    each = frozenset([names] if isinstance(names, str) else names)
+        raise TypeError(wrong)
+    each = frozenset(names)
     if not all(isinstance(name, str) for name in each):
-        raise wrong
+        raise TypeError(wrong)
     if not each:
         raise ValueError(f"{what} is empty: nothing would be accepted")
     return each
