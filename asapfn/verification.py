@@ -15,15 +15,7 @@ from typing import Any, Final, Protocol, get_args
 from asapfn import compact
 from asapfn.algorithms import ALGORITHMS, ASYMMETRIC, signature_verifier
 from asapfn.errors import TokenRejected
-from asapfn.types import (
-    Check,
-    Key,
-    Names,
-    Resolver,
-    Token,
-    Unverified,
-    as_names,
-)
+from asapfn.types import Check, Key, Names, Resolver, Token, Unverified, as_names
 
 _STRINGS: Final = frozenset(["iss", "sub", "jti"])
 _TIMES: Final = frozenset(["exp", "iat", "nbf"])

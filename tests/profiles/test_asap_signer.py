@@ -141,6 +141,18 @@ def test_threads_share_a_signer() -> None:
     assert [sign_for(str(n)) for n in range(40)] == [sign_for(str(n)) for n in range(40)]
 
 
+@pytest.mark.parametrize("reuse_fraction", [0.0, 0.9])
+def test_each_new_key_must_be_the_issuers_to_sign_with(reuse_fraction: float) -> None:
+    current = KEY
+    sign_for = asap.signer("issuer", lambda: current, reuse_fraction=reuse_fraction)
+    assert sign_for("service")
+    current = key_for("EdDSA")
+    with pytest.raises(ValueError, match="ASAP signs with"):
+        sign_for("service")
+    current = KEY
+    assert sign_for("service")
+
+
 def test_a_new_key_is_used_at_once_even_where_tokens_are_reused() -> None:
     keys = [named("issuer/1"), named("issuer/2", "RS256")]
     current = keys[0]
