@@ -29,6 +29,8 @@ Reason = Literal[
     "issuer_not_allowed",
 ]
 
+_LONGEST_CAUSE: Final = 200
+
 DESCRIPTIONS: Final[Mapping[Reason, str]] = {
     "malformed": "The token is not well formed",
     "unsupported_algorithm": "The token's algorithm is not accepted",
@@ -88,19 +90,48 @@ class Unavailable(Exception):
     Args:
         source: What did not answer: a URL, or a name such as "replay store".
         detail: What happened, for the log.
+        retry_after: Seconds after which the source wants to be asked again, if it said so.
 
     Attributes:
         source: As given.
+        detail: As given.
+        retry_after: As given.
         status: The HTTP status to answer: 503.
     """
 
-    def __init__(self, source: str, detail: str = "") -> None:
+    def __init__(self, source: str, detail: str = "", *, retry_after: float | None = None) -> None:
         super().__init__(source, detail)
         self.source = source
+        self.detail = detail
+        self.retry_after = retry_after
         self.status = 503
 
     def __str__(self) -> str:
         return ": ".join(filter(None, self.args))
+
+
+def cause(error: BaseException) -> str:
+    """What an error was caused by, in the words of the deepest one in its chain that has any.
+
+    Args:
+        error: The error. Its causes, its contexts unless it hides them behind words of its own,
+            and the first of each group are followed.
+
+    Returns:
+        The message, without the source of an `Unavailable`, or the error's type where no message
+        is in the chain; escaped to printable ASCII, and cut to 200 characters.
+    """
+    words, seen, link = "", list[BaseException](), error
+    while link not in seen:
+        seen.append(link)
+        own = link.detail if isinstance(link, Unavailable) else str(link)
+        words = own or words
+        # An error without words, as httpcore has them, is explained by its context only.
+        context = None if own and link.__suppress_context__ else link.__context__
+        within = link.exceptions[0] if isinstance(link, BaseExceptionGroup) else None
+        link = within or link.__cause__ or context or link
+    words = words or type(error).__name__
+    return words[:_LONGEST_CAUSE].encode("unicode_escape").decode()[:_LONGEST_CAUSE]
 
 
 def challenge(error: TokenRejected, scheme: str = "Bearer") -> str:

@@ -13,7 +13,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 Key = RSAKey | ECKey | OKPKey | OctKey
 Names = str | Collection[str]
-Kind = Literal["fetched", "refreshed", "stale", "unknown", "budget_spent", "unavailable"]
+Kind = Literal["fetched", "refreshed", "stale", "unknown", "rate_limited", "unavailable"]
 
 
 class Unverified(NamedTuple):
@@ -83,6 +83,10 @@ class Document(NamedTuple):
             0 for `no-store`.
         stale_while_revalidate: Seconds it may be used while it is being refreshed (RFC 5861).
         stale_if_error: Seconds it may be used when it cannot be refreshed (RFC 5861).
+        must_revalidate: Whether it must not be used once it is no longer fresh, as `no-store` and
+            `must-revalidate` say.
+        retry_after: Seconds after which to ask again, as the header of that name says; None when
+            not said.
     """
 
     status: int
@@ -91,6 +95,8 @@ class Document(NamedTuple):
     max_age: float | None = None
     stale_while_revalidate: float | None = None
     stale_if_error: float | None = None
+    must_revalidate: bool = False
+    retry_after: float | None = None
 
 
 class Caching(NamedTuple):
@@ -98,17 +104,21 @@ class Caching(NamedTuple):
 
     Attributes:
         default_age: Freshness of a key whose source says nothing.
-        min_age: The least freshness, whatever the source says; also the pause after a refresh
-            that failed.
+        min_age: The least freshness, whatever the source says; also the longest pause after a
+            fetch that failed, unless the source asks for a longer one.
         max_age: The most freshness, whatever the source says.
         stale_if_error: How long a key outlives its freshness when its source is down; a source
             may ask for less, never for more.
-        unknown_for: How long it is remembered that there is no such key.
-        max_keys: Keys kept; the least recently used goes first. Unknown key ids and issuers'
-            budgets are kept in tables of their own, each of this size.
-        issuer_misses: Look-ups of keys not at hand, for each issuer: a second, and at once. To
-            ask again for a key that is at hand costs nothing.
+        unknown_for: How long it is remembered that there is no such key, or none that can be used.
+        max_keys: The size of each table: keys that have verified a token, keys that have not yet,
+            unknown keys, failures, issuers' budgets. A key that has verified is never pushed out by
+            one that has not.
+        issuer_misses: Look-ups of keys not in the cache that find none, for each issuer: a second,
+            and at once. To refresh a key that is in the cache costs nothing.
         total_misses: The same for all issuers together.
+        longest_wait: How long a look-up over budget waits for its turn.
+        spread: By how much of its freshness a key is refreshed earlier, at most; each key by a
+            random part of it, so that keys fetched together are not refreshed together.
     """
 
     default_age: float = 600.0
@@ -117,8 +127,10 @@ class Caching(NamedTuple):
     stale_if_error: float = 3600.0
     unknown_for: float = 20.0
     max_keys: int = 1024
-    issuer_misses: tuple[float, int] = (5.0, 50)
+    issuer_misses: tuple[float, int] = (20.0, 200)
     total_misses: tuple[float, int] = (200.0, 5_000)
+    longest_wait: float = 2.0
+    spread: float = 0.05
 
 
 class Event(NamedTuple):
@@ -127,17 +139,20 @@ class Event(NamedTuple):
     Attributes:
         kind: `fetched`: a key was found; `refreshed`: a known key was found again; `stale`: a
             key past its freshness was served, since its source is down or just being asked;
-            `unknown`: there is no such key; `budget_spent`: not asked, too many misses;
+            `unknown`: there is no such key; `rate_limited`: not asked, too many misses;
             `unavailable`: the source did not answer.
         source: Which source.
         key_id: Which key, or the empty string. It may come from a token not verified.
         seconds: What it took; for `stale`, how long the key is past its freshness.
+        detail: What the cause was, for `unavailable`, and for `stale` when the source is down:
+            printable ASCII of at most 200 characters.
     """
 
     kind: Kind
     source: str
     key_id: str
     seconds: float
+    detail: str = ""
 
 
 Resolver = Callable[[Unverified], Awaitable[Key | None]]

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from asapfn.errors import DESCRIPTIONS, Reason, TokenRejected, Unavailable, challenge
+from asapfn.errors import DESCRIPTIONS, Reason, TokenRejected, Unavailable, cause, challenge
 
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
@@ -77,3 +77,50 @@ def test_a_challenge_is_for_bearer_unless_another_scheme_is_named() -> None:
 def test_a_description_is_of_the_characters_that_rfc_6750_lets_one_have(text: str) -> None:
     """RFC 6750, section 3: %x20-21 / %x23-5B / %x5D-7E."""
     assert all(" " <= character <= "~" and character not in '"\\' for character in text)
+
+
+def chained(error: BaseException, *causes: BaseException) -> BaseException:
+    for link, next_link in zip((error, *causes), causes, strict=False):
+        link.__cause__ = next_link
+    return error
+
+
+def in_context(error: BaseException, context: BaseException, *, suppressed: bool) -> BaseException:
+    error.__context__, error.__suppress_context__ = context, suppressed
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (Unavailable("https://keys.example/", "status 503"), "status 503"),
+        (Unavailable("source"), "Unavailable"),
+        (TimeoutError(), "TimeoutError"),
+        (chained(Unavailable("s", "ConnectError"), OSError("verify failed")), "verify failed"),
+        (chained(Unavailable("s", "ReadTimeout"), TimeoutError()), "ReadTimeout"),
+        (chained(Unavailable("a", "b"), ValueError("c"), OSError("d")), "d"),
+        (chained(Unavailable("s", "d"), ExceptionGroup("g", [OSError("e"), OSError("f")])), "e"),
+        (in_context(OSError("a"), OSError("b"), suppressed=False), "b"),
+        (in_context(OSError("a"), OSError("b"), suppressed=True), "a"),
+        (in_context(OSError(), OSError("b"), suppressed=True), "b"),
+        (OSError("a\nb \x1b[31m \u202e é"), r"a\nb \x1b[31m \u202e \xe9"),
+        (OSError("x" * 500), "x" * 200),
+        (OSError("é" * 500), r"\xe9" * 50),
+    ],
+)
+def test_the_cause_is_said_in_the_words_of_the_deepest_error(
+    error: BaseException, expected: str
+) -> None:
+    assert cause(error) == expected
+
+
+def test_a_chain_that_bites_its_tail_has_an_end() -> None:
+    one, other = OSError("one"), OSError("other")
+    one.__cause__, other.__cause__ = other, one
+    assert cause(one) == "other"
+
+
+def test_an_outage_carries_when_to_ask_again() -> None:
+    error = Unavailable("source", "busy", retry_after=3.0)
+    assert (error.source, error.detail, error.retry_after) == ("source", "busy", 3.0)
+    assert Unavailable("source").retry_after is None

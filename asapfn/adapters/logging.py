@@ -12,7 +12,7 @@ from asapfn.types import Event, Kind, Observe
 
 __all__ = ["observer"]
 
-_MESSAGE: Final = "asapfn: %s: key %s of %s (%.3f s)"
+_MESSAGE: Final = "asapfn: %s: key %s of %s (%.3f s)%s"
 _LONGEST: Final = 200
 
 # A warning is what an operator should look into.
@@ -21,7 +21,7 @@ _LEVELS: Final[Mapping[Kind, int]] = {
     "refreshed": logging.DEBUG,
     "stale": logging.INFO,
     "unknown": logging.INFO,
-    "budget_spent": logging.WARNING,
+    "rate_limited": logging.WARNING,
     "unavailable": logging.WARNING,
 }
 
@@ -30,16 +30,17 @@ def observer(logger: logging.Logger) -> Observe:
     """Write a key source's events to a logger.
 
     Args:
-        logger: The logger. `unavailable` and `budget_spent` are warnings, `refreshed` is for
+        logger: The logger. `unavailable` and `rate_limited` are warnings, `refreshed` is for
             debugging, the others are informational.
 
     Returns:
         A function for `observe=`. Each record has the event's members as `asapfn_kind`,
-        `asapfn_source`, `asapfn_key_id` and `asapfn_seconds`, for a formatter that writes JSON.
+        `asapfn_source`, `asapfn_key_id`, `asapfn_seconds` and `asapfn_detail`, for a formatter
+        that writes JSON.
     """
 
     def observe(event: Event) -> None:
-        kind, source, key_id, seconds = event
+        kind, source, key_id, seconds, detail = event
         level = _LEVELS[kind]
         if not logger.isEnabledFor(level):
             return
@@ -49,7 +50,9 @@ def observer(logger: logging.Logger) -> Observe:
             "asapfn_source": source,
             "asapfn_key_id": key_id,
             "asapfn_seconds": seconds,
+            "asapfn_detail": detail,
         }
-        logger.log(level, _MESSAGE, kind, key_id, source, seconds, extra=extra)
+        because = f": {detail}" if detail else ""
+        logger.log(level, _MESSAGE, kind, key_id, source, seconds, because, extra=extra)
 
     return observe

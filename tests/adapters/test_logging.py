@@ -20,7 +20,7 @@ SOURCE = "https://keys.example/"
         ("refreshed", logging.DEBUG),
         ("stale", logging.INFO),
         ("unknown", logging.INFO),
-        ("budget_spent", logging.WARNING),
+        ("rate_limited", logging.WARNING),
         ("unavailable", logging.WARNING),
     ],
 )
@@ -37,7 +37,16 @@ def test_each_kind_of_event_has_its_level_and_its_members(
         "asapfn_source": SOURCE,
         "asapfn_key_id": f"'{KID}'",
         "asapfn_seconds": 0.0125,
+        "asapfn_detail": "",
     }
+
+
+def test_the_cause_of_an_outage_is_written(caplog: pytest.LogCaptureFixture) -> None:
+    observer(LOGGER)(Event("unavailable", SOURCE, KID, 0.0125, "certificate verify failed"))
+    (record,) = caplog.records
+    said = f"asapfn: unavailable: key '{KID}' of {SOURCE} (0.013 s): certificate verify failed"
+    assert record.getMessage() == said
+    assert vars(record)["asapfn_detail"] == "certificate verify failed"
 
 
 def test_what_is_below_the_loggers_level_is_not_written(caplog: pytest.LogCaptureFixture) -> None:
