@@ -16,6 +16,7 @@ from asapfn import compact
 from asapfn.algorithms import ALGORITHMS, ASYMMETRIC, signature_verifier
 from asapfn.errors import TokenRejected
 from asapfn.types import Check, Key, Names, Resolver, Token, Unverified, as_names
+from asapfn.verified_keys import mark_verified
 
 _STRINGS: Final = frozenset(["iss", "sub", "jti"])
 _TIMES: Final = frozenset(["exp", "iat", "nbf"])
@@ -206,6 +207,7 @@ def judge(
             raise TypeError(f"the resolver returned {type(key).__name__}, not a key or None")
         if not signature_holds(header["alg"], key, signing_input, signature):
             raise TokenRejected("bad_signature")
+        mark_verified(key)
         moment = now()  # the key may have been long in coming, and a store forgets what has expired
         if not moment < usable_until:
             raise TokenRejected("expired", claim="exp")

@@ -1,0 +1,24 @@
+"""Which key objects have verified a signature.
+
+Anyone can send a token that names an existing key; only the key's owner can make it verify. So a
+cache prefers to keep the keys that have. The mark is on the key object and says nothing about any
+other token: it is read by caches alone.
+"""
+
+from typing import Final
+
+from asapfn.types import Key
+
+_MARK: Final = "_asapfn_verified"
+
+
+def mark_verified(key: Key) -> None:
+    """Note that a token's signature held with this key."""
+    marks = vars(key)
+    if _MARK not in marks:
+        marks[_MARK] = True
+
+
+def has_verified(key: Key) -> bool:
+    """Whether a token's signature has held with this key."""
+    return _MARK in vars(key)
