@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keyring import key_for
-from keysources import KID, Clock, Events, Repository, asking, good, published
+from keysources import KID, Clock, Events, Repository, asking, cache_of, good, published
 
 from asapfn.errors import Unavailable
 from asapfn.keys import export_public_jwk
@@ -26,6 +26,8 @@ class House:
             clock=self.clock,
             observe=self.events,
         )
+        self.cache = cache_of(self.resolve)
+        self.cache.chance = lambda: 0.0
 
     @property
     def requests(self) -> int:

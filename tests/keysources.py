@@ -1,6 +1,5 @@
 """What tests of resolvers share: a clock to turn, tokens to resolve, sources in memory."""
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,8 @@ from keyring import key_for
 
 from asapfn.errors import Unavailable
 from asapfn.keys import export_public_pem
+from asapfn.resolvers._single_flight import Flights
+from asapfn.resolvers.cache import Cache, _caches
 from asapfn.types import Document, Event, Key, Unverified
 
 PEM = "application/x-pem-file"
@@ -130,8 +131,12 @@ class Events(list[Event]):
         return kinds
 
 
-def closed_over(function: Any, *names: str) -> Any:
-    """What a closure holds under a name, there what that holds under the next, and so on."""
-    for name in names:
-        function = inspect.getclosurevars(function).nonlocals[name]
-    return function
+def cache_of(resolver: Any) -> Cache[Any]:
+    """The state of the cache that a resolver is made of."""
+    (cache,) = _caches(resolver)
+    return cache
+
+
+def flights_of(resolver: Any) -> Flights[Any]:
+    """The calls that a resolver's cache has in progress."""
+    return cache_of(resolver).flights

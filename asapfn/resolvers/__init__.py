@@ -1,10 +1,10 @@
 """Resolvers: from a token not yet verified to the key that must have signed it.
 
 A resolver is an async function, so that any other can be put before, behind or around it. Sources
-find keys, `compose` puts policy and alternatives around them, `caching` remembers.
+find keys, `compose` puts policy and alternatives around them, `cache` keeps them.
 """
 
-from asapfn.resolvers.caching import cached, issuer_kid_algorithm
+from asapfn.resolvers.cache import Activity, activity, cached, is_prefetch, issuer_kid_algorithm
 from asapfn.resolvers.compose import (
     by_issuer,
     first_of,
@@ -18,10 +18,13 @@ from asapfn.resolvers.warming import keep_warm, prefetch
 from asapfn.types import Caching
 
 __all__ = [
+    "Activity",
     "Caching",
+    "activity",
     "by_issuer",
     "cached",
     "first_of",
+    "is_prefetch",
     "issuer_kid_algorithm",
     "jwks",
     "keep_warm",

@@ -4,7 +4,8 @@ Policy costs nothing and asks nobody, so it stands outside of caches: what it re
 looked up, and what it lets pass is not kept from it by an older answer.
 """
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import anyio
@@ -35,21 +36,22 @@ def first_of(*resolvers: Resolver) -> Resolver:
     if not resolvers:
         raise ValueError("first_of takes at least one resolver")
 
-    async def resolve(unverified: Unverified) -> Key | None:
-        outage: Unavailable | None = None
-        for resolver in resolvers:
-            try:
-                key = await resolver(unverified)
-            except Unavailable as error:
-                outage = outage or error
-            else:
-                if key is not None:
-                    return key
-        if outage is not None:
-            raise outage
-        return None
+    return partial(_first_of, resolvers)
 
-    return resolve
+
+async def _first_of(resolvers: Sequence[Resolver], unverified: Unverified) -> Key | None:
+    outage: Unavailable | None = None
+    for resolver in resolvers:
+        try:
+            key = await resolver(unverified)
+        except Unavailable as error:
+            outage = outage or error
+        else:
+            if key is not None:
+                return key
+    if outage is not None:
+        raise outage
+    return None
 
 
 def by_issuer(table: Mapping[str, Resolver]) -> Resolver:
@@ -62,14 +64,14 @@ def by_issuer(table: Mapping[str, Resolver]) -> Resolver:
         A resolver that raises TokenRejected `missing_claim` without an `iss`, and
         `issuer_not_allowed` for an issuer that is not in the table.
     """
+    return partial(_by_issuer, table)
 
-    def resolve(unverified: Unverified) -> Awaitable[Key | None]:
-        resolver = table.get(issuer_of(unverified))
-        if resolver is None:
-            raise TokenRejected("issuer_not_allowed", claim="iss")
-        return resolver(unverified)
 
-    return resolve
+def _by_issuer(table: Mapping[str, Resolver], unverified: Unverified) -> Awaitable[Key | None]:
+    resolver = table.get(issuer_of(unverified))
+    if resolver is None:
+        raise TokenRejected("issuer_not_allowed", claim="iss")
+    return resolver(unverified)
 
 
 def only_issuers(resolver: Resolver, issuers: Names) -> Resolver:
@@ -87,15 +89,16 @@ def only_issuers(resolver: Resolver, issuers: Names) -> Resolver:
         TypeError: If an issuer is not a str.
         ValueError: If there is no issuer.
     """
-    allowed = as_names(issuers, "issuers")
+    return partial(_only_issuers, resolver, as_names(issuers, "issuers"))
 
-    def resolve(unverified: Unverified) -> Awaitable[Key | None]:
-        if unverified.claims.get("iss") in allowed:
-            return resolver(unverified)
-        issuer_of(unverified)
-        raise TokenRejected("issuer_not_allowed", claim="iss")
 
-    return resolve
+def _only_issuers(
+    resolver: Resolver, allowed: frozenset[str], unverified: Unverified
+) -> Awaitable[Key | None]:
+    if unverified.claims.get("iss") in allowed:
+        return resolver(unverified)
+    issuer_of(unverified)
+    raise TokenRejected("issuer_not_allowed", claim="iss")
 
 
 def owned_by_issuer(resolver: Resolver, *, direct: bool = False) -> Resolver:
@@ -112,20 +115,21 @@ def owned_by_issuer(resolver: Resolver, *, direct: bool = False) -> Resolver:
         `invalid_claim` for an ill-formed key id, and `key_not_owned` for a key id that does not
         begin with the issuer and a slash (ASAP specification, "Key identifier").
     """
-    owners: dict[str | None, str] = {}
+    return partial(_owned, resolver, direct, {})
 
-    def resolve(unverified: Unverified) -> Awaitable[Key | None]:
-        header, claims, _, _ = unverified
-        issuer = claims.get("iss")
-        if issuer is None or owners.get(header.get("kid")) != issuer:
-            issuer, kid = require_owner(unverified, direct=direct)
-            if len(issuer) + len(kid) <= _LONGEST_REMEMBERED:
-                if len(owners) >= _MOST_REMEMBERED:
-                    owners.clear()
-                owners[kid] = issuer
-        return resolver(unverified)
 
-    return resolve
+def _owned(
+    resolver: Resolver, direct: bool, owners: dict[str | None, str], unverified: Unverified
+) -> Awaitable[Key | None]:
+    header, claims, _, _ = unverified
+    issuer = claims.get("iss")
+    if issuer is None or owners.get(header.get("kid")) != issuer:
+        issuer, kid = require_owner(unverified, direct=direct)
+        if len(issuer) + len(kid) <= _LONGEST_REMEMBERED:
+            if len(owners) >= _MOST_REMEMBERED:
+                owners.clear()
+            owners[kid] = issuer
+    return resolver(unverified)
 
 
 def require_owner(unverified: Unverified, *, direct: bool = False) -> tuple[str, str]:
@@ -166,12 +170,13 @@ def with_deadline(resolver: Resolver, seconds: float) -> Resolver:
     if not seconds > 0:
         raise ValueError("seconds must be positive")
 
-    async def resolve(unverified: Unverified) -> Key | None:
-        with anyio.move_on_after(seconds):
-            return await resolver(unverified)
-        raise Unavailable("resolver", f"no answer within {seconds:g} s")
+    return partial(_with_deadline, resolver, seconds)
 
-    return resolve
+
+async def _with_deadline(resolver: Resolver, seconds: float, unverified: Unverified) -> Key | None:
+    with anyio.move_on_after(seconds):
+        return await resolver(unverified)
+    raise Unavailable("resolver", f"no answer within {seconds:g} s")
 
 
 def issuer_of(unverified: Unverified) -> str:

@@ -1,17 +1,19 @@
 """Keys from a JSON Web Key Set that is published at a URL (RFC 7517, section 5)."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from asapfn import compact
 from asapfn.algorithms import misfit
 from asapfn.errors import Unavailable
 from asapfn.keys import import_jwk
-from asapfn.resolvers.answers import Answer
-from asapfn.resolvers.caching import NOTHING, memo
+from asapfn.resolvers.cache import Answer, Cache, look_up
 from asapfn.resolvers.sources import require_https
 from asapfn.types import Caching, Event, Fetch, Key, Observe, Resolver, Unverified
+from asapfn.verified_keys import has_verified
 
 _ACCEPT: Final = "application/jwk-set+json, application/json"
 _PRIVATE: Final = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"))
@@ -41,7 +43,7 @@ def jwks(
             them it makes the set be fetched again.
         caching: How long to remember the set, and how often to ask for it.
         clock: A clock in seconds, that never goes back.
-        observe: Told of every event but a plain hit.
+        observe: Called with every event but a plain hit.
 
     Returns:
         A resolver, safe to share between threads and event loops. It gives the one key that has
@@ -51,35 +53,50 @@ def jwks(
         symmetric or private key, or repeats a member's name.
 
     Raises:
-        ValueError: If the URL is not plain https.
+        ValueError: If the URL is not plain https, or the cooldown or a bound in `caching` is
+            negative, infinite or not a number.
     """
     require_https(url)
+    if not 0 <= cooldown < math.inf:
+        raise ValueError(f"cooldown must be finite and not negative, not {cooldown!r}")
+    cache: Cache[_KeySet] = Cache(
+        partial(_load, url, fetch, clock), url, caching, clock, observe, is_proven=_is_proven
+    )
+    return partial(_find, cache, cooldown)
 
-    async def load(unverified: Unverified) -> Answer[_KeySet]:
-        document = await fetch(url, _ACCEPT)
-        if document.status != 200:
-            raise Unavailable(url, f"status {document.status}")
-        keys = _public_keys(document.body, url)
-        by_id: dict[str | None, list[Key]] = {}
-        for key in keys:
-            by_id.setdefault(key.kid, []).append(key)
-        _, _, _, *ages = document
-        return Answer(_KeySet(keys, by_id, clock()), *ages)
 
-    look_up = memo(load, url, caching, clock, observe)
-
-    async def resolve(unverified: Unverified) -> Key | None:
-        key_set = await look_up(url, unverified, NOTHING)
+async def _find(cache: Cache[_KeySet], cooldown: float, unverified: Unverified) -> Key | None:
+    """The only key in the set that fits the token; past the cooldown in a newer set, if need be."""
+    key_set = await look_up(cache, cache.source, unverified)
+    fits = _fitting(key_set, unverified)
+    if not fits and key_set is not None and cache.clock() >= key_set.completed + cooldown:
+        key_set = await look_up(cache, cache.source, unverified, key_set)
         fits = _fitting(key_set, unverified)
-        if not fits and key_set is not None and clock() >= key_set.completed + cooldown:
-            fits = _fitting(await look_up(url, unverified, key_set), unverified)
-        if len(fits) == 1:
-            return fits[0]
-        if observe is not None:
-            observe(Event("unknown", url, unverified.header.get("kid", ""), 0.0))
-        return None
+    if len(fits) == 1:
+        return fits[0]
+    if cache.observe is not None:
+        cache.observe(Event("unknown", cache.source, unverified.header.get("kid", ""), 0.0))
+    return None
 
-    return resolve
+
+async def _load(
+    url: str, fetch: Fetch, clock: Callable[[], float], unverified: Unverified
+) -> Answer[_KeySet]:
+    document = await fetch(url, _ACCEPT)
+    if document.status != 200:
+        raise Unavailable(url, f"status {document.status}", retry_after=document.retry_after)
+    try:
+        keys = _public_keys(document.body, url)
+    except Unavailable as error:
+        return Answer(None, unusable=error)
+    by_id: dict[str | None, list[Key]] = {}
+    for key in keys:
+        by_id.setdefault(key.kid, []).append(key)
+    return Answer(_KeySet(keys, by_id, clock()), *document[3:7])
+
+
+def _is_proven(key_set: _KeySet) -> bool:
+    return any(map(has_verified, key_set.keys))
 
 
 def _fitting(key_set: _KeySet | None, unverified: Unverified) -> list[Key]:

@@ -1,26 +1,35 @@
 """Where keys come from: memory, the tenants' secrets, a directory, a key repository.
 
 A source answers None when there is no such key and raises `Unavailable` when it could not find out.
-Only `pem_repository` remembers; put `cached` around the others where asking is slow.
+`pem_repository` caches, and `shared_secrets` where it is asked to; put `cached` around the others
+where asking is slow.
 """
 
 import errno
+import os
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.to_thread
 from joserfc.jwk import OctKey
 
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import import_pem, import_secret
-from asapfn.resolvers.answers import Answer
-from asapfn.resolvers.caching import NOTHING, memo
+from asapfn.resolvers.cache import Answer, Cache, cached, look_up
 from asapfn.resolvers.compose import issuer_of, key_id_of
 from asapfn.types import Caching, Document, Fetch, Key, Observe, Resolver, Unverified
 
 PEM_MEDIA_TYPE = "application/x-pem-file"
+
+_MOST_READS: Final = 16
+_LOOK_AGAIN: Final = 0.01
 
 
 def keys_by_id(keys: Iterable[Key] | Mapping[str, Key]) -> Resolver:
@@ -45,33 +54,51 @@ def keys_by_id(keys: Iterable[Key] | Mapping[str, Key]) -> Resolver:
     if len({isinstance(key, OctKey) for key in table.values()}) > 1:
         raise ValueError("secrets and public keys do not go into one set")
 
-    async def resolve(unverified: Unverified) -> Key | None:
-        return table.get(unverified.header.get("kid"))
-
-    return resolve
+    return partial(_by_id, table)
 
 
-def shared_secrets(lookup: Callable[[str], Awaitable[str | bytes | None]]) -> Resolver:
+async def _by_id(table: Mapping[Any, Key], unverified: Unverified) -> Key | None:
+    return table.get(unverified.header.get("kid"))
+
+
+def shared_secrets(
+    lookup: Callable[[str], Awaitable[str | bytes | None]],
+    *,
+    caching: Caching | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    observe: Observe | None = None,
+) -> Resolver:
     """Find the secret that is shared with the token's issuer, as Connect's tenants have one.
 
     Args:
-        lookup: An async function from the issuer to its secret, or None for a stranger.
+        lookup: An async function from the issuer to its secret, or None for an unknown issuer.
+        caching: How long and how much to cache, by issuer alone; None looks up for each token.
+        clock: For the cache, a monotonic clock in seconds.
+        observe: Called with the cache's events.
 
     Returns:
         A resolver that raises TokenRejected `missing_claim` without an `iss`, and
         `unsuitable_key` for a secret that is too short or is really a key.
+
+    Raises:
+        ValueError: If a bound in `caching` is negative, infinite or not a number.
     """
+    resolve = partial(_secret, lookup)
+    if caching is None:
+        return resolve
+    return cached(resolve, key=issuer_of, caching=caching, clock=clock, observe=observe)
 
-    async def resolve(unverified: Unverified) -> Key | None:
-        secret = await lookup(issuer_of(unverified))
-        if secret is None:
-            return None
-        try:
-            return import_secret(secret)
-        except ValueError as error:
-            raise TokenRejected("unsuitable_key", str(error)) from None
 
-    return resolve
+async def _secret(
+    lookup: Callable[[str], Awaitable[str | bytes | None]], unverified: Unverified
+) -> Key | None:
+    secret = await lookup(issuer_of(unverified))
+    if secret is None:
+        return None
+    try:
+        return import_secret(secret)
+    except ValueError as error:
+        raise TokenRejected("unsuitable_key", str(error)) from None
 
 
 def pem_directory(path: str | Path) -> Resolver:
@@ -82,25 +109,72 @@ def pem_directory(path: str | Path) -> Resolver:
 
     Returns:
         A resolver. It reads the file at every look-up; put `cached` around it where that is too
-        often. It raises TokenRejected `missing_claim` or `invalid_claim` for a `kid` that is
-        missing or ill-formed, and `Unavailable` for a file that cannot be read or is no public
-        key.
+        often, and `with_deadline` where the file system may hang: a read that hangs keeps its
+        thread, of which a directory has 16. It raises TokenRejected `missing_claim` or
+        `invalid_claim` for a `kid` that is missing or ill-formed, and `Unavailable` for a file
+        that cannot be read or is no public key. A key id must match the names in the directory in
+        each letter, also where the file system finds files by other spellings.
     """
-    root = anyio.Path(path)
+    return partial(_from_directory, _Directory(Path(path)))
 
-    async def resolve(unverified: Unverified) -> Key | None:
-        kid = key_id_of(unverified)
+
+@dataclass(slots=True, eq=False)
+class _Directory:
+    """A directory of keys, and the reads that threads are busy with, abandoned ones included."""
+
+    root: Path
+    reads: set[object] = field(default_factory=set)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+async def _from_directory(directory: _Directory, unverified: Unverified) -> Key | None:
+    kid, source = key_id_of(unverified), str(directory.root)
+    try:
+        data = await _in_thread(directory, partial(_read, directory.root, kid))
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except OSError as error:
+        raise Unavailable(source, type(error).__name__) from error
+    return _public_key(data, kid, source)
+
+
+async def _in_thread(directory: _Directory, read: Callable[[], bytes]) -> bytes:
+    """Read in a thread, which is left to itself on cancellation: nothing can end a read."""
+    place, begun = object(), False
+    while True:
+        with directory.lock:
+            if len(directory.reads) < _MOST_READS:
+                directory.reads.add(place)
+                break
+        await anyio.sleep(_LOOK_AGAIN)
+
+    def run() -> bytes:
+        nonlocal begun
+        with directory.lock:
+            begun = place in directory.reads
         try:
-            data = await (root / kid).read_bytes()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return None
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                return None
-            raise Unavailable(str(root), type(error).__name__) from error
-        return _public_key(data, kid, str(root))
+            return read() if begun else b""
+        finally:
+            directory.reads.discard(place)
 
-    return resolve
+    try:
+        # The limiter is this read's own: anyio's counts for all the threads of a process.
+        limiter = anyio.CapacityLimiter(1)
+        return await anyio.to_thread.run_sync(run, abandon_on_cancel=True, limiter=limiter)
+    finally:
+        with directory.lock:
+            if not begun:  # cancelled before the thread came to it
+                directory.reads.discard(place)
+
+
+def _read(root: Path, kid: str) -> bytes:
+    folder = root
+    for name in kid.split("/"):
+        with os.scandir(folder) as entries:
+            if not any(entry.name == name for entry in entries):
+                raise FileNotFoundError(errno.ENOENT, "no file of exactly this name")
+        folder /= name
+    return folder.read_bytes()
 
 
 def pem_repository(
@@ -119,13 +193,14 @@ def pem_repository(
 
     Args:
         base_urls: The repository's https URL, or several mirrors, also as `url1 | url2`. The next
-            mirror is asked only when one is unavailable: it may hold what the first has revoked.
+            mirror is asked only when one is unavailable: it may hold what the first has revoked. If
+            that one says "no such key", this is an outage still: the first may have the key.
         fetch: The way to the network, such as `adapters.httpx.fetcher(client)`.
         locate: From a key id to its path under the base.
         media_types: The media types that are taken; None takes any.
         caching: How long and how much to remember, and how often to ask.
         clock: A clock in seconds, that never goes back.
-        observe: Told of every event but a plain hit.
+        observe: Called with every event but a plain hit.
 
     Returns:
         A resolver, safe to share between threads and event loops. 200 is a key; 204, 403 and 404
@@ -134,31 +209,57 @@ def pem_repository(
         ill-formed.
 
     Raises:
-        ValueError: If there is no URL, or one is not plain https.
+        ValueError: If there is no URL, one is not plain https, or a bound in `caching` is negative,
+            infinite or not a number.
     """
     bases = mirrors(base_urls)
+    load = partial(_from_mirrors, tuple(bases), fetch, locate, media_types)
+    cache: Cache[Key] = Cache(
+        load, " | ".join(bases), caching, clock, observe, admit=key_id_of, one_source=True
+    )
+    return partial(_from_repository, cache)
+
+
+def _from_repository(cache: Cache[Key], unverified: Unverified) -> Awaitable[Key | None]:
+    # What is cached was well formed when it was asked for: to look again would only cost.
+    return look_up(cache, unverified.header.get("kid"), unverified)
+
+
+async def _from_mirrors(
+    bases: Sequence[str],
+    fetch: Fetch,
+    locate: Callable[[str], str],
+    media_types: Sequence[str] | None,
+    unverified: Unverified,
+) -> Answer[Key]:
+    """The answer of the first mirror that has one; "no such key" only if none before was down."""
+    kid = unverified.header["kid"]
     accept = "*/*" if media_types is None else ", ".join(media_types)
-
-    async def load(unverified: Unverified) -> Answer[Key]:
-        kid = unverified.header["kid"]
-        outages = []
-        for base in bases:
-            try:
-                document = await fetch(base + locate(kid), accept)
-                return _answer(document, kid, base, media_types)
-            except Unavailable as error:
-                outages.append(error)
-        if len(outages) == 1:
-            raise outages[0]
-        raise Unavailable(" | ".join(bases), "every mirror is unavailable") from outages[-1]
-
-    look_up = memo(load, " | ".join(bases), caching, clock, observe, admit=key_id_of)
-
-    def resolve(unverified: Unverified) -> Awaitable[Key | None]:
-        # What is at hand was well formed when it was asked for: looking again would only cost.
-        return look_up(unverified.header.get("kid"), unverified, NOTHING)
-
-    return resolve
+    outages: list[Unavailable] = []
+    unusable: list[Unavailable] = []
+    for base in bases:
+        try:
+            answer = _answer(await fetch(base + locate(kid), accept), kid, base, media_types)
+        except Unavailable as error:
+            outages.append(error)
+            continue
+        if answer.unusable is not None:
+            unusable.append(answer.unusable)
+        elif answer.value is not None or not (outages or unusable):
+            return answer
+        else:
+            break
+    failures = outages + unusable
+    if len(failures) > 1:
+        waits = [failure.retry_after for failure in failures]
+        wait = min((each for each in waits if each is not None), default=None)
+        source, detail = " | ".join(bases), "every mirror is unavailable"
+        failure = Unavailable(source, detail, retry_after=None if None in waits else wait)
+        failure.__cause__ = failures[-1]
+        failures = [failure]
+    if outages:
+        raise failures[0]
+    return Answer(None, unusable=failures[0])
 
 
 def mirrors(base_urls: str | Sequence[str]) -> list[str]:
@@ -207,13 +308,15 @@ def _answer(
 ) -> Answer[Key]:
     key = None
     if document.status == 200:
-        if media_types is not None and document.media_type not in media_types:
-            raise Unavailable(base, "the answer is of another media type")
-        key = _public_key(document.body, kid, base)
+        try:
+            if media_types is not None and document.media_type not in media_types:
+                raise Unavailable(base, "the answer is of another media type")
+            key = _public_key(document.body, kid, base)
+        except Unavailable as error:
+            return Answer(None, unusable=error)
     elif document.status not in (204, 403, 404):
-        raise Unavailable(base, f"status {document.status}")
-    _, _, _, *ages = document
-    return Answer(key, *ages)
+        raise Unavailable(base, f"status {document.status}", retry_after=document.retry_after)
+    return Answer(key, *document[3:7])
 
 
 def _public_key(data: bytes, kid: str, source: str) -> Key:

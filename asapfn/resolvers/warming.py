@@ -1,7 +1,8 @@
 """Keys before they are asked for: plain coroutines, to run where the caller likes.
 
-They look up keys for no token: by its empty signing input a memo tells, and asks its source again
-when half of a key's freshness is over. So tokens, which use all of it, find the key fresh.
+They look up keys for no token, which a cache sees by `is_prefetch`: for them it asks its source
+again when half of a key's freshness is over, so that tokens, which use all of it, find the key
+fresh. They are not limited by the budget of misses.
 """
 
 import contextlib

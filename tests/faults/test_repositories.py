@@ -22,7 +22,7 @@ from servers import Behaviour, answers, asgi_server, hangs, raw_server, resets, 
 from asapfn.adapters.asgi import key_repository
 from asapfn.adapters.httpx import fetcher
 from asapfn.errors import TokenRejected
-from asapfn.keys import generate
+from asapfn.keys import export_public_pem, generate
 from asapfn.profiles import asap
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ async def test_a_repository_that_is_down_leaves_good_keys_and_comes_back(
     mirror.behave = pem(OTHER)
     assert await service.sees(OTHER) == "accepted"
     mirror.behave = GOOD
-    service.clock.turn(5.0)
+    service.clock.turn(20.0)  # what is no key is remembered for so long
     assert await service.sees() == "accepted"
 
 
@@ -101,7 +101,7 @@ async def test_a_repository_that_dies_leaves_good_keys(client: httpx.AsyncClient
     assert await service.sees() == "unavailable"
 
 
-async def test_of_a_repository_that_hangs_only_who_asks_it_waits_once_that_is_known(
+async def test_nobody_waits_for_a_repository_that_is_known_to_hang(
     client: httpx.AsyncClient, mirror: Mirror
 ) -> None:
     service = Service(client, mirror.url)
@@ -121,8 +121,9 @@ async def test_of_a_repository_that_hangs_only_who_asks_it_waits_once_that_is_kn
         return seen
 
     assert await together(50, timed) == ["accepted"] * 50
-    assert sum(seconds >= TIMEOUT for seconds in waited) == 1
-    assert mirror.requests == 3
+    assert max(waited) < TIMEOUT
+    while mirror.requests < 3:
+        await anyio.sleep(0.01)
 
 
 async def test_a_repository_that_flaps_is_not_noticed(
@@ -256,12 +257,19 @@ async def test_ten_thousand_verifications_on_a_cold_cache_make_one_request(
     assert asked == ["/issuer/RS256.pem"]
 
 
-async def test_a_leader_cancelled_within_the_body_hands_over_to_exactly_one(
+async def test_a_caller_cancelled_within_the_body_takes_nothing_from_the_others(
     client: httpx.AsyncClient, mirror: Mirror
 ) -> None:
     service = Service(client, mirror.url)
-    half = response("200 OK", b"-----BEGIN", f"Content-Type: {PEM}", length=999)
-    mirror.behave = hangs(half)
+    body, go_on = export_public_pem(KEY).encode(), threading.Event()
+
+    def in_two_parts(peer: socket.socket, request: bytes, stopping: threading.Event) -> None:
+        whole = response("200 OK", body, f"Content-Type: {PEM}")
+        peer.sendall(whole[:-20])
+        go_on.wait(TIMEOUT)
+        peer.sendall(whole[-20:])
+
+    mirror.behave = in_two_parts
     seen: list[str] = []
 
     async def call() -> None:
@@ -280,7 +288,8 @@ async def test_a_leader_cancelled_within_the_body_hands_over_to_exactly_one(
         for _ in range(100):
             group.start_soon(call)
         await anyio.sleep(0.05)
-        mirror.behave = GOOD
         leading.cancel()
+        await anyio.sleep(0.01)
+        go_on.set()
     assert seen == ["accepted"] * 100
-    assert mirror.requests == 2
+    assert mirror.requests == 1

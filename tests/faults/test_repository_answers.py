@@ -9,6 +9,7 @@ import httpx
 import pytest
 import trustme
 from keyring import key_for
+from keysources import Events
 from servers import (
     Behaviour,
     answers,
@@ -169,11 +170,18 @@ async def test_a_repository_with_a_bad_certificate_is_unavailable(
     context: Callable[[], Any],
 ) -> None:
     paths: list[bytes] = []
+    events = Events()
     with raw_server(counted(key(), paths), context=context()) as base:
-        async with resolver_of(base) as resolver:
+        async with httpx.AsyncClient(verify=trusting()) as client:
+            resolver = pem_repository(base, fetcher(client), observe=events)
             with pytest.raises(Unavailable):
                 await resolve(resolver)
+            with pytest.raises(Unavailable, match="certificate verify failed"):
+                await resolve(resolver)  # in the pause after the first
     assert paths == []
+    (event,) = events
+    assert event.kind == "unavailable"
+    assert "certificate verify failed" in event.detail
 
 
 async def test_a_repository_that_is_not_there_is_unavailable() -> None:

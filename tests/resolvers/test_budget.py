@@ -1,10 +1,19 @@
 import threading
 import tracemalloc
+from collections.abc import Callable
 
-from keysources import Clock
+import anyio
+import pytest
+from keysources import Clock, settle
 
-from asapfn.resolvers.budget import misses
+from asapfn.resolvers._budget import Budget, bucket_of, refund, spend, take_turn
 from asapfn.types import Caching
+
+
+def misses(caching: Caching, clock: Clock) -> Callable[[str], bool]:
+    """What takes a miss of an issuer's from a new budget."""
+    budget = Budget(caching, clock)
+    return lambda issuer: spend(budget, bucket_of(budget, issuer))
 
 
 def test_an_issuer_has_its_burst_and_then_its_rate() -> None:
@@ -62,7 +71,7 @@ def test_the_issuer_not_heard_of_for_the_longest_is_forgotten_first() -> None:
 
 
 def test_long_names_cost_no_memory() -> None:
-    spend = misses(Caching(total_misses=(0.0, 2000)), Clock())
+    spend = misses(Caching(total_misses=(0.0, 2000), max_keys=1024), Clock())
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
@@ -87,3 +96,83 @@ def test_many_threads_together_spend_no_more_than_there_is() -> None:
         thread.join()
     assert len(spent) == 1500
     assert max(spent.count("a"), spent.count("b")) <= 1000
+
+
+async def test_a_look_up_that_found_a_key_is_put_back_within_the_burst() -> None:
+    budget = Budget(Caching(issuer_misses=(0.0, 2), total_misses=(0.0, 3)), Clock())
+    for _ in range(20):
+        assert await take_turn(budget, "a")
+        refund(budget, "a")
+    refund(budget, "a")
+    refund(budget, "b")
+    assert budget.total.left == 3
+    assert {bucket.left for bucket in budget.issuers.values()} == {2}
+
+
+async def test_over_budget_a_look_up_waits_for_its_turn() -> None:
+    clock = Clock()
+    budget = Budget(Caching(issuer_misses=(1.0, 1), longest_wait=10.0), clock)
+    turns: list[int] = []
+
+    async def call(number: int) -> None:
+        assert await take_turn(budget, "a")
+        turns.append(number)
+
+    async with anyio.create_task_group() as group:
+        for number in range(4):
+            group.start_soon(call, number)
+            await settle()
+        assert turns == [0]
+        assert budget.waiting == 3
+        # Who comes last is not first, though there is one left.
+        clock.turn(1.0)
+        assert not spend(budget, bucket_of(budget, "a"))
+        for served in (2, 3, 4):
+            while len(turns) < served:
+                await anyio.sleep(0.01)
+            clock.turn(1.0)
+    assert turns == [0, 1, 2, 3]
+    assert budget.waiting == 0
+
+
+async def test_a_turn_comes_early_when_another_look_up_finds_its_key() -> None:
+    budget = Budget(Caching(issuer_misses=(0.0, 1), longest_wait=10.0), Clock())
+    assert await take_turn(budget, "a")
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(take_turn, budget, "a")
+            await settle()
+            refund(budget, "a")
+
+
+async def test_a_turn_that_does_not_come_is_given_up_after_the_longest_wait() -> None:
+    budget = Budget(Caching(issuer_misses=(0.0, 0), longest_wait=0.1), Clock())
+    started = anyio.current_time()
+    assert not await take_turn(budget, "a")
+    assert 0.1 <= anyio.current_time() - started < 2
+    assert budget.waiting == 0
+
+
+async def test_a_caller_that_is_cancelled_leaves_its_place() -> None:
+    budget = Budget(Caching(issuer_misses=(0.0, 0), longest_wait=10.0), Clock())
+    with anyio.move_on_after(0.01):
+        await take_turn(budget, "a")
+    assert budget.waiting == 0
+    assert not bucket_of(budget, "a").waiting
+
+
+@pytest.mark.parametrize(("issuer", "places"), [("a", 100), ("a{}", 300)], ids=["one", "many"])
+async def test_so_many_wait_and_no_more(issuer: str, places: int) -> None:
+    budget = Budget(Caching(issuer_misses=(0.0, 0), longest_wait=10.0), Clock())
+    refused: list[bool] = []
+
+    async def call(number: int) -> None:
+        refused.append(await take_turn(budget, issuer.format(number)))
+
+    async with anyio.create_task_group() as group:
+        for number in range(350):
+            group.start_soon(call, number)
+        await settle()
+        assert budget.waiting == places
+        assert refused == [False] * (350 - places)
+        group.cancel_scope.cancel()

@@ -7,7 +7,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from keyhouse import URL, House
-from keysources import Clock, asking, closed_over, down, good, missing
+from keysources import Clock, asking, down, flights_of, good, missing
 
 from asapfn.errors import Unavailable
 from asapfn.resolvers import pem_repository
@@ -130,4 +130,4 @@ def test_four_loops_stand_a_source_that_comes_and_goes() -> None:
     for thread in threads:
         thread.join(60)
     assert failures == []
-    assert closed_over(closed_over(resolve, "look_up", "shared").join, "table") == {}
+    assert flights_of(resolve) == {}

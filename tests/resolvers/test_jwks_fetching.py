@@ -149,12 +149,14 @@ async def test_a_flood_of_unknown_key_ids_costs_a_fetch_a_cooldown_and_no_budget
     assert house.requests == 10
 
 
-async def test_a_set_that_was_never_had_is_asked_for_within_the_budget() -> None:
-    house = House(b"", caching=Caching(issuer_misses=(0.0, 3)))
+async def test_a_set_that_was_never_had_is_asked_for_with_pauses_and_within_the_budget() -> None:
+    house = House(b"", caching=Caching(issuer_misses=(0.0, 3), longest_wait=0.0))
     house.source.answer = down
     for _ in range(10):
-        with pytest.raises(Unavailable):
-            await house.resolve(asking("issuer/key"))
+        for _ in range(10):
+            with pytest.raises(Unavailable):
+                await house.resolve(asking("issuer/key"))
+        house.clock.turn(1.0)
     assert house.requests == 3
 
 
@@ -166,3 +168,9 @@ async def test_a_set_can_be_fetched_ahead() -> None:
     }
     assert same(await house.resolve(asking(RSA.kid)), RSA)
     assert house.requests == 1
+
+
+@pytest.mark.parametrize("cooldown", [-1.0, float("nan"), float("inf")])
+def test_a_cooldown_is_finite_and_not_negative(cooldown: float) -> None:
+    with pytest.raises(ValueError, match=r"^cooldown must be finite and not negative"):
+        jwks(URL, Repository(), cooldown=cooldown)

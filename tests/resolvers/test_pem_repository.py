@@ -16,6 +16,7 @@ from keysources import (
     good,
     missing,
     published,
+    settle,
 )
 
 from asapfn.errors import TokenRejected, Unavailable
@@ -121,23 +122,65 @@ async def test_when_every_mirror_is_down_all_are_told_of() -> None:
     assert "two.example" in str(raised.value.__cause__.__cause__)
 
 
-async def test_a_mirror_that_says_no_such_key_is_believed_and_the_old_key_is_gone() -> None:
-    clock = Clock()
-    repository = Repository(good)
+async def test_the_first_mirror_that_says_no_such_key_is_believed_and_the_old_key_is_gone() -> None:
+    clock, repository = Clock(), Repository(good)
+    resolve = pem_repository([ONE, TWO], repository, clock=clock)
+    assert await resolve(asking()) is not None
+    clock.turn(300.0)
+    repository.answer = lambda url: (missing if url.startswith(ONE) else good)(url)
+    assert await resolve(asking()) is None
+
+
+async def test_no_such_key_of_a_mirror_is_an_outage_while_the_first_is_down() -> None:
+    clock, repository = Clock(), Repository(good)
     resolve = pem_repository([ONE, TWO], repository, clock=clock)
     assert await resolve(asking()) is not None
     clock.turn(300.0)
     repository.answer = lambda url: (down if url.startswith(ONE) else missing)(url)
-    assert await resolve(asking()) is None
-    repository.answer = lambda url: (missing if url.startswith(ONE) else good)(url)
-    clock.turn(20.0)
-    assert await resolve(asking()) is None
+    assert same(await resolve(asking()), key_for("RS256"))
+    with pytest.raises(Unavailable, match="no connection"):
+        await resolve(asking("issuer/other"))
+    clock.turn(4000.0)
+    with pytest.raises(Unavailable, match="no connection"):
+        await resolve(asking())
+
+
+async def test_no_mirror_is_asked_for_a_key_that_one_of_them_does_not_have() -> None:
+    three = "https://three.example/"
+    answers = {ONE: down, TWO: missing, three: good}
+    repository = Repository(lambda url: answers[url.removesuffix(KID)](url))
+    with pytest.raises(Unavailable, match="no connection"):
+        await pem_repository([ONE, TWO, three], repository)(asking())
+    assert repository.asked == [f"{ONE}{KID}", f"{TWO}{KID}"]
+
+
+@pytest.mark.parametrize(
+    ("waits", "expected"), [((30.0, 10.0), 10.0), ((30.0, None), 0.0), ((None, None), 0.0)]
+)
+async def test_mirrors_are_left_alone_until_the_first_wants_to_be_asked_again(
+    waits: tuple[float | None, float | None], expected: float
+) -> None:
+    clock, repository = Clock(), Repository()
+    first, second = (Document(503, "", b"", retry_after=wait) for wait in waits)
+    repository.answer = lambda url: first if url.startswith(ONE) else second
+    resolve = pem_repository([ONE, TWO], repository, clock=clock)
+    with pytest.raises(Unavailable, match="every mirror is unavailable"):
+        await resolve(asking())
+    repository.answer = good
+    if expected:
+        clock.turn(expected - 0.1)
+        with pytest.raises(Unavailable, match=r"not asked again for 0\.1 s"):
+            await resolve(asking("issuer/other"))
+        clock.turn(0.1)
+    assert await resolve(asking("issuer/other")) is not None
 
 
 async def test_what_a_mirror_says_of_caching_counts() -> None:
     clock, events = Clock(), Events()
     repository = Repository(lambda url: published(key_for("RS256"), 100.0, 50.0, 25.0))
-    resolve = pem_repository(ONE, repository, caching=Caching(), clock=clock, observe=events)
+    resolve = pem_repository(
+        ONE, repository, caching=Caching(spread=0.0), clock=clock, observe=events
+    )
     await resolve(asking())
     clock.turn(99.0)
     await resolve(asking())
@@ -145,11 +188,12 @@ async def test_what_a_mirror_says_of_caching_counts() -> None:
     repository.answer = down
     clock.turn(50.9)
     assert await resolve(asking()) is not None
+    await settle()
     clock.turn(5.1)
     with pytest.raises(Unavailable):
         await resolve(asking())
     assert [(event.kind, event.source, event.key_id) for event in events] == [
-        (kind, ONE, KID) for kind in ("fetched", "unavailable", "stale", "unavailable")
+        (kind, ONE, KID) for kind in ("fetched", "stale", "unavailable", "unavailable")
     ]
 
 

@@ -7,16 +7,16 @@ import random
 import anyio
 import anyio.lowlevel
 import pytest
-from keysources import Source, closed_over, settle
+from keysources import Source, settle
 
 from asapfn.errors import TokenRejected
-from asapfn.resolvers.flights import Flights, flights
+from asapfn.resolvers._single_flight import Flights, join
 
 
 async def interleave(seed: int) -> None:
     """Some callers of two keys come and are cancelled, one by one or all, in any order."""
     chance = random.Random(seed)
-    shared: Flights[str] = flights("source")
+    flights: Flights[str] = {}
     sources = {"a": Source(chance.randrange(6)), "b": Source(chance.randrange(6))}
     cancelled: set[int] = set()
     ended: dict[int, object] = {}
@@ -33,7 +33,7 @@ async def interleave(seed: int) -> None:
 
         with scope:
             try:
-                ended[number] = await shared.join(key, ask)
+                ended[number] = await join(flights, key, ask, "source")
             except TokenRejected as error:
                 ended[number] = error
 
@@ -52,8 +52,9 @@ async def interleave(seed: int) -> None:
                 group.cancel_scope.cancel()
                 cancelled.update(scopes)
     assert set(scopes) - cancelled <= set(ended)
+    await settle(20)  # the calls end by themselves
     assert all(source.most <= 1 and source.asking == 0 for source in sources.values())
-    assert closed_over(shared.join, "table") == {}
+    assert flights == {}
 
 
 @pytest.mark.parametrize("first", range(0, 3000, 500))
@@ -63,17 +64,17 @@ async def test_no_interleaving_hangs_asks_twice_at_a_time_or_leaves_anything(fir
     # The loop lets go of the last tasks in its next turns.
     await settle()
     gc.collect()
-    assert [held for held in gc.get_objects() if type(held).__name__ == "_Flight"] == []
+    assert [held for held in gc.get_objects() if type(held).__name__ == "Flight"] == []
 
 
 async def interleave_tasks(seed: int) -> None:
     chance = random.Random(seed)
-    shared: Flights[str] = flights("source")
+    flights: Flights[str] = {}
     source = Source(chance.randrange(6))
     tasks: list[asyncio.Task[object]] = []
     cancelled: set[int] = set()
     for _ in range(chance.randrange(1, 9)):
-        tasks.append(asyncio.ensure_future(shared.join("key", source)))
+        tasks.append(asyncio.ensure_future(join(flights, "key", source, "source")))
         for _ in range(chance.randrange(3)):
             await asyncio.sleep(0)
         for victim, task in enumerate(tasks):
@@ -83,8 +84,9 @@ async def interleave_tasks(seed: int) -> None:
         results = await asyncio.gather(*tasks, return_exceptions=True)
     for number, result in enumerate(results):
         assert isinstance(result, str) or number in cancelled
+    while flights:
+        await asyncio.sleep(0)
     assert source.most <= 1
-    assert closed_over(shared.join, "table") == {}
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])

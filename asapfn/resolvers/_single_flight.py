@@ -1,0 +1,158 @@
+"""Callers that want the same thing at the same time share one call, which has a task of its own.
+
+The task belongs to its event loop, not to a caller: callers wait for its outcome and may be
+cancelled at any time, and the call goes on. It ends by itself, `FINISH_WITHIN` seconds after the
+caller that began it has gone, or with the event loop. The task raises nothing: whatever the call
+raises is its outcome. A call serves the callers of one event loop, since an event cannot wake a
+task of another.
+"""
+
+import asyncio
+import contextvars
+import math
+import sys
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
+
+import anyio
+from anyio.lowlevel import current_token
+
+from asapfn.errors import TokenRejected, Unavailable
+
+T = TypeVar("T")
+
+# More than a fetch takes at most by default, so that the fetch's own deadline comes first.
+FINISH_WITHIN: Final = 10.0
+
+
+@dataclass(slots=True, eq=False)
+class Flight(Generic[T]):
+    """A call in progress, how many callers wait for it, and its outcome once it is done.
+
+    Until then `error` is what it would be for a task that asyncio cancels before its first step.
+    """
+
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    done: anyio.Event = field(default_factory=anyio.Event)
+    waiting: int = 0
+    task: object = None
+    result: T | None = None
+    error: BaseException | None = field(default_factory=asyncio.CancelledError)
+
+
+# By event loop, then by key.
+Flights = dict[object, dict[Hashable, Flight[T]]]
+
+
+def in_progress(flights: Flights[T], key: Hashable) -> Flight[T] | None:
+    """The call for this key in this event loop, unless it is about to be cancelled."""
+    flight = flights.get(current_token().native_token, {}).get(key)
+    return None if flight is None or flight.scope.cancel_called else flight
+
+
+def begin(flights: Flights[T], key: Hashable, make: Callable[[], Awaitable[T]]) -> Flight[T]:
+    """Begin a call that no caller waits for. There must be none in progress for this key."""
+    loop = current_token().native_token
+    if loop not in flights:
+        _drop_closed_loops(flights)
+    flight: Flight[T] = Flight()
+    flight.scope.deadline = anyio.current_time() + FINISH_WITHIN
+    flights.setdefault(loop, {})[key] = flight
+    place = flights, loop, key, flight
+    if isinstance(loop, asyncio.AbstractEventLoop):
+        # The reference keeps the task: asyncio itself holds only a weak one.
+        flight.task = task = loop.create_task(_run(*place, make))
+        task.add_done_callback(partial(_end, *place))
+    else:
+        start: Any = sys.modules["trio"].lowlevel.spawn_system_task
+        flight.task = start(_run, *place, make, context=contextvars.copy_context())
+    return flight
+
+
+async def join(
+    flights: Flights[T], key: Hashable, make: Callable[[], Awaitable[T]], source: str
+) -> T:
+    """The outcome of the call for this key: the one in progress, or else one that begins now.
+
+    What `make` returns is for all callers. What it raises is for the caller that began the call,
+    or `Unavailable` where that one has gone; after `TokenRejected`, and after a call that was given
+    up, each of the others tries again, after anything else they get `Unavailable`.
+    """
+    while True:
+        flight = in_progress(flights, key)
+        leads = flight is None
+        if flight is None:
+            flight = begin(flights, key, make)
+            flight.scope.deadline = math.inf
+        await _wait(flight, leads)
+        error = flight.error
+        if error is None and not flight.scope.cancelled_caught:
+            return flight.result  # type: ignore[return-value]
+        if error is None or (isinstance(error, TokenRejected) and not leads):
+            continue
+        if _is_cancellation(error):
+            raise Unavailable(source, "the event loop ended the call") from error
+        if leads:
+            raise error
+        raise Unavailable(source, f"asking failed: {type(error).__name__}") from error
+
+
+def count(flights: Flights[T]) -> tuple[int, int]:
+    """How many callers wait, and how many calls are in progress, in all event loops."""
+    calls = [flight for of_loop in list(flights.values()) for flight in list(of_loop.values())]
+    return sum(flight.waiting for flight in calls), len(calls)
+
+
+async def _wait(flight: Flight[T], leads: bool) -> None:
+    """Wait until the call is done. When its first caller goes before that, its time is limited."""
+    flight.waiting += 1
+    try:
+        await flight.done.wait()
+    finally:
+        flight.waiting -= 1
+        if leads and not flight.done.is_set():
+            flight.scope.deadline = anyio.current_time() + FINISH_WITHIN
+
+
+async def _run(
+    flights: Flights[T],
+    loop: object,
+    key: Hashable,
+    flight: Flight[T],
+    make: Callable[[], Awaitable[T]],
+) -> None:
+    try:
+        with flight.scope:
+            flight.result = await make()
+        flight.error = None
+    except BaseException as error:  # a task that nobody awaits must not end its event loop
+        flight.error = error
+    _end(flights, loop, key, flight)
+
+
+def _end(
+    flights: Flights[T], loop: object, key: Hashable, flight: Flight[T], task: object = None
+) -> None:
+    """Take a call that is done from the table and wake its callers; the second time, nothing."""
+    of_loop = flights.get(loop, {})
+    if of_loop.get(key) is flight:  # a call that was given up may have a successor
+        del of_loop[key]
+        if not of_loop:
+            del flights[loop]
+    flight.done.set()
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    cancelled = anyio.get_cancelled_exc_class()
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(cancelled) is not None
+    return isinstance(error, cancelled)
+
+
+def _drop_closed_loops(flights: Flights[T]) -> None:
+    """Let go of the calls of event loops that were closed without cancelling their tasks."""
+    for loop in list(flights):
+        if isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed():
+            flights.pop(loop, None)

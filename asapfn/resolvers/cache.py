@@ -1,0 +1,531 @@
+"""One cache under every key source: fetch once, keep within bounds, outlive outages.
+
+An entry's life, from the time it is fetched:
+
+    fresh                   served at once
+    stale-while-revalidate  served at once; a refresh runs beside
+    stale-if-error          callers wait for a refresh, and get the old value if the source is down;
+                            while it is known to be down the old value is served at once
+    expired                 callers wait for a refresh, or get `Unavailable`
+
+"No such key" is kept too, for `unknown_for` seconds, and so is a failure, for the time until the
+source may be asked again. Each kind has a table of its own, of `max_keys` entries: keys that have
+verified a token, keys that have not yet, unknown keys, failures. So neither unknown keys nor keys
+that an unverified token named push out a key in use.
+
+Values are shared between event loops, under a lock that is never held across an await. All of the
+state is in `Cache`.
+"""
+
+import itertools
+import math
+import random
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+from asapfn.errors import TokenRejected, Unavailable, cause
+from asapfn.resolvers._budget import Budget, refund, take_turn
+from asapfn.resolvers._single_flight import Flights, begin, count, in_progress, join
+from asapfn.types import Caching, Event, Key, Kind, Observe, Resolver, Unverified
+from asapfn.verified_keys import has_verified
+
+T = TypeVar("T")
+
+NOTHING: Final = object()
+
+# The pause after a failure doubles from the first to the longest, each cut by up to a half. A
+# source that is down altogether is asked by `_TRIES` look-ups, then by one a pause.
+_FIRST_PAUSE: Final = 0.25
+_LONGEST_PAUSE: Final = 1.0
+_LONGEST_RETRY_AFTER: Final = 60.0
+_TRIES: Final = 5
+
+
+class Answer(NamedTuple, Generic[T]):
+    """What a source said: a value, or None for "no such key"; and for how long, in seconds.
+
+    `unusable` is set where there is something under the key's name that cannot be used. It concerns
+    this key alone, and is kept as long as "no such key", but does not replace an older value.
+    """
+
+    value: T | None
+    max_age: float | None = None
+    stale_while_revalidate: float | None = None
+    stale_if_error: float | None = None
+    must_revalidate: bool = False
+    unusable: Unavailable | None = None
+
+
+class Entry(NamedTuple, Generic[T]):
+    """A cached answer, and until when it serves, in seconds on the cache's clock.
+
+    `marked` says that the value had verified tokens before it came here, so that this proves
+    nothing about the entry.
+    """
+
+    value: T | None
+    serial: int
+    issuer: int
+    warm_until: float
+    fresh_until: float
+    revalidate_until: float
+    error_until: float
+    marked: bool
+
+
+class Failure(NamedTuple):
+    """Why the last question failed, how many have in a row, and when the next may be asked."""
+
+    source: str
+    detail: str
+    tries: int
+    retry_at: float
+
+
+class RateLimited(NamedTuple):
+    """The outcome of a call that was not made: its issuer's budget of misses is spent."""
+
+    issuer: str
+
+
+@dataclass(slots=True, eq=False)
+class Cache(Generic[T]):
+    """A cache's state; the functions below work on it.
+
+    Attributes:
+        load: Asks the source. It raises `Unavailable` when the source is down, and `TokenRejected`
+            when this token must not ask, which is neither cached nor shared.
+        source: The source's name, for events and errors.
+        caching: The bounds.
+        clock: A monotonic clock in seconds.
+        observe: Called with every event but a plain hit.
+        admit: Raises `TokenRejected` for a token that must not ask, before it costs a miss.
+        is_proven: Whether a value has verified a token.
+        one_source: Whether an outage for one key is an outage for all keys.
+        chance: Random numbers from 0 to 1, by which refreshes and retries are spread.
+        proven: Entries whose value has verified a token; the least recently used goes first.
+        unproven: Entries whose value has not; the oldest of the issuer with the most goes first.
+        unknown: Entries of keys that do not exist.
+        failures: Failures by key. A look-up that succeeds ends its own.
+        outage: The failures of the whole source. Any look-up that succeeds ends them.
+        flights: The calls in progress.
+        budget: The misses that are left.
+        serials: Numbers for questions: an answer never replaces one to a later question.
+    """
+
+    load: Callable[[Unverified], Awaitable[Answer[T]]]
+    source: str
+    caching: Caching
+    clock: Callable[[], float]
+    observe: Observe | None
+    admit: Callable[[Unverified], object] = bool
+    is_proven: Callable[[T], bool] = has_verified  # type: ignore[assignment]
+    one_source: bool = False
+    chance: Callable[[], float] = random.random
+    proven: OrderedDict[Hashable, Entry[T]] = field(default_factory=OrderedDict)
+    unproven: OrderedDict[Hashable, Entry[T]] = field(default_factory=OrderedDict)
+    unknown: OrderedDict[Hashable, Entry[T]] = field(default_factory=OrderedDict)
+    failures: OrderedDict[Hashable, Failure] = field(default_factory=OrderedDict)
+    outage: Failure | None = None
+    flights: Flights[Entry[T] | Unavailable | RateLimited] = field(default_factory=dict)
+    budget: Budget = field(init=False)
+    serials: "itertools.count[int]" = field(default_factory=itertools.count)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        require_bounds(self.caching)
+        self.budget = Budget(self.caching, self.clock)
+
+
+class Activity(NamedTuple):
+    """What goes on in a resolver's caches.
+
+    Attributes:
+        waiting: Callers that wait for a fetch.
+        fetching: Fetches in progress.
+        cached: Keys in the cache; a key set counts as one.
+        failing: Keys whose last fetch failed.
+    """
+
+    waiting: int
+    fetching: int
+    cached: int
+    failing: int
+
+
+def issuer_kid_algorithm(unverified: Unverified) -> Hashable:
+    """What `cached` caches by: all of a token that a resolver usually reads."""
+    header, claims = unverified.header, unverified.claims
+    return claims.get("iss"), header.get("kid"), header["alg"]
+
+
+def cached(
+    resolver: Resolver,
+    *,
+    key: Callable[[Unverified], Hashable] = issuer_kid_algorithm,
+    caching: Caching = Caching(),
+    clock: Callable[[], float] = time.monotonic,
+    observe: Observe | None = None,
+) -> Resolver:
+    """Cache what a resolver answers; callers that miss the same key at once share one call.
+
+    Args:
+        resolver: Any resolver; one that looks into a database, say.
+        key: From a token to what its answer is cached by. It must cover all that `resolver` reads,
+            or one issuer's key answers for another's; by default issuer, key id and algorithm.
+        caching: The bounds. An answer is fresh for `default_age`.
+        clock: A monotonic clock in seconds.
+        observe: Called with every event but a plain hit.
+
+    Returns:
+        A resolver, safe to share between threads and event loops. It raises what `resolver` does,
+        and `Unavailable` when the budget of misses is spent, the call it waited for failed, or one
+        failed a short time ago.
+
+    Raises:
+        ValueError: If a bound in `caching` is negative, infinite or not a number.
+    """
+    cache: Cache[Key] = Cache(partial(_load, resolver), "cached", caching, clock, observe)
+    return partial(_resolve, cache, key)
+
+
+def activity(resolver: Resolver) -> Activity:
+    """Count what goes on in a resolver's caches, for a readiness check or a metric.
+
+    Args:
+        resolver: A resolver of this library, such as `asap.repository(...)` makes it. Caches under
+            a function of your own are not seen: ask about the resolver that function calls.
+
+    Returns:
+        The counts, of all threads and event loops together.
+    """
+    found = {id(cache): cache for cache in _caches(resolver)}.values()
+    counts = [count(cache.flights) for cache in found]
+    return Activity(
+        sum(waiting for waiting, _ in counts),
+        sum(fetching for _, fetching in counts),
+        sum(len(cache.proven) + len(cache.unproven) for cache in found),
+        sum(len(cache.failures) for cache in found),
+    )
+
+
+def is_prefetch(unverified: Unverified) -> bool:
+    """Whether a look-up is for no token, but made by `prefetch`: it has no signing input."""
+    return not unverified.signing_input
+
+
+def require_bounds(caching: Caching) -> None:
+    """Raise ValueError for a bound that is negative, infinite, or not a number."""
+    for name, value in caching._asdict().items():
+        for number in value if isinstance(value, tuple) else (value,):
+            if not 0 <= number < math.inf:
+                raise ValueError(f"{name} must be finite and not negative, not {value!r}")
+    if caching.max_keys < 1 or caching.spread > 1:
+        raise ValueError("max_keys is at least 1, and spread at most 1")
+
+
+async def look_up(
+    cache: Cache[T], key: Hashable, unverified: Unverified, other_than: object = NOTHING
+) -> T | None:
+    """The value for a key, from the cache or from its source.
+
+    Args:
+        cache: The cache.
+        key: Covers everything that `cache.load` reads.
+        unverified: The token. For `prefetch` an entry is fresh for half of its time only, so that
+            tokens find it fresh for all of it.
+        other_than: A value that will not do, so that the source is asked for another.
+    """
+    now, proven = cache.clock(), cache.proven
+    with cache.lock:
+        entry = proven.get(key)
+        if entry is not None:
+            proven.move_to_end(key)
+    if entry is None:
+        entry = _get(cache, key)
+    if (
+        entry is not None
+        and entry.value is not other_than
+        and now < entry.fresh_until
+        and (now < entry.warm_until or not is_prefetch(unverified))
+    ):
+        return entry.value
+    cache.admit(unverified)
+    return await _ask(cache, key, unverified, other_than, entry, now)
+
+
+async def _ask(
+    cache: Cache[T],
+    key: Hashable,
+    unverified: Unverified,
+    other_than: object,
+    entry: Entry[T] | None,
+    now: float,
+) -> T | None:
+    """The old value while a refresh runs beside, or else the outcome of a call to the source."""
+    known = entry is not None and entry.value is not None
+    running = in_progress(cache.flights, key) is not None
+    failure = _failure(cache, key, now)
+    detail = "" if failure is None else failure.detail
+    paused = not running and failure is not None and now < failure.retry_at
+    if entry is not None and entry.value is not other_than:
+        serves_until = entry.revalidate_until if failure is None else entry.error_until
+        if now < serves_until and (running or paused or not is_prefetch(unverified)):
+            if not (running or paused):
+                _probe(cache, now)
+                begin(cache.flights, key, partial(_refresh, cache, key, unverified, known, True))
+            return _serve(cache, entry, unverified, now, detail)
+    if failure is not None and paused:
+        wait = f"not asked again for {failure.retry_at - now:.1f} s, since it failed"
+        raise Unavailable(failure.source, f"{wait}: {detail}")
+    if not running:
+        _probe(cache, now)
+    outcome = await _outcome(cache, key, unverified, known)
+    if isinstance(outcome, Entry):
+        return outcome.value
+    newest, now = _get(cache, key), cache.clock()
+    if newest is None or newest.value is other_than or now >= newest.error_until:
+        raise Unavailable(*outcome.args, retry_after=outcome.retry_after) from outcome
+    return _serve(cache, newest, unverified, now, cause(outcome))
+
+
+async def _outcome(
+    cache: Cache[T], key: Hashable, unverified: Unverified, known: bool
+) -> Entry[T] | Unavailable:
+    """The outcome of the call in progress, or of a new one; the budget is each issuer's own."""
+    refresh = partial(_refresh, cache, key, unverified, known, False)
+    while True:
+        try:
+            outcome = await join(cache.flights, key, refresh, cache.source)
+        except Unavailable as error:
+            return error
+        if not isinstance(outcome, RateLimited):
+            return outcome
+        if outcome.issuer == unverified.claims.get("iss", ""):
+            raise Unavailable(cache.source, "the budget of misses is spent")
+
+
+async def _refresh(
+    cache: Cache[T], key: Hashable, unverified: Unverified, known: bool, alone: bool
+) -> Entry[T] | Unavailable | RateLimited:
+    """Ask the source. An outage is returned, for all who wait; `alone`: no caller began this."""
+    issuer = unverified.claims.get("iss", "")
+    charged = not known and not is_prefetch(unverified)
+    if charged and not await take_turn(cache.budget, issuer):
+        _report(cache, "rate_limited", unverified, 0.0)
+        return RateLimited(issuer)
+    began, serial = cache.clock(), next(cache.serials)
+    try:
+        answer = await cache.load(unverified)
+    except Unavailable as outage:
+        return _failed(cache, key, unverified, outage, began)
+    except TokenRejected:
+        _answered(cache, key)
+        raise
+    except Exception as error:
+        fault = Unavailable(cache.source, f"asking failed: {type(error).__name__}")
+        if alone:
+            return _failed(cache, key, unverified, fault, began)
+        _report(cache, "unavailable", unverified, cache.clock() - began, cause(fault))
+        raise
+    if answer.unusable is not None:
+        return _failed(cache, key, unverified, answer.unusable, began, unusable=True)
+    _answered(cache, key)
+    if charged and answer.value is not None:
+        refund(cache.budget, issuer)
+    now, marked = cache.clock(), answer.value is not None and cache.is_proven(answer.value)
+    entry = dated(answer, serial, began, now, cache.caching, cache.chance())
+    entry = _put(cache, key, entry._replace(issuer=hash(issuer), marked=marked))
+    found: Kind = "refreshed" if known else "fetched"
+    _report(cache, "unknown" if entry.value is None else found, unverified, now - began)
+    return entry
+
+
+def dated(
+    answer: Answer[T],
+    serial: int,
+    began: float,
+    completed: float,
+    caching: Caching,
+    chance: float = 0.0,
+) -> Entry[T]:
+    """The answer to a question of this number, with its dates.
+
+    Age counts from the question (RFC 9111, section 4.2.3), so that a slow source makes nothing
+    younger; the least age counts from the answer. `chance` of the spread is taken off.
+    """
+    if answer.value is None:
+        gone = completed + caching.unknown_for
+        return Entry(None, serial, 0, gone, gone, gone, gone, False)
+    age = caching.default_age if answer.max_age is None else answer.max_age
+    age = min(age, caching.max_age) * (1 - caching.spread * chance)
+    fresh = max(began + age, completed + caching.min_age)
+    revalidate = fresh + min(answer.stale_while_revalidate or 0.0, caching.max_age)
+    stale = caching.stale_if_error
+    if answer.stale_if_error is not None:
+        stale = min(stale, answer.stale_if_error)
+    error = max(revalidate, fresh + stale)
+    if answer.must_revalidate:
+        revalidate = error = fresh
+    warm = (completed + fresh) / 2
+    return Entry(answer.value, serial, 0, warm, fresh, revalidate, error, False)
+
+
+def _get(cache: Cache[T], key: Hashable) -> Entry[T] | None:
+    """The entry for a key, in any table. One that has verified by now becomes proven."""
+    with cache.lock:
+        entry = cache.unproven.get(key)
+        if entry is None:
+            return cache.proven.get(key) or cache.unknown.get(key)
+        if _has_proved(cache, entry):
+            del cache.unproven[key]
+            _insert(cache, cache.proven, key, entry)
+        return entry
+
+
+def _put(cache: Cache[T], key: Hashable, entry: Entry[T]) -> Entry[T]:
+    """Put an entry in its table. Returns the newest entry there is: this one, or a newer one."""
+    with cache.lock:
+        tables = cache.proven, cache.unproven, cache.unknown
+        newest = next((table[key] for table in tables if key in table), None)
+        if newest is not None and newest.serial > entry.serial:
+            return newest
+        if entry.value is None:
+            table = cache.unknown
+        else:
+            table = cache.proven if key in cache.proven else cache.unproven
+        for other in tables:
+            other.pop(key, None)
+        _insert(cache, table, key, entry)
+        return entry
+
+
+def _insert(
+    cache: Cache[T], table: OrderedDict[Hashable, Entry[T]], key: Hashable, entry: Entry[T]
+) -> None:
+    """Insert an entry; over `max_keys` another one goes."""
+    table[key] = entry
+    if len(table) <= cache.caching.max_keys:
+        return
+    if table is not cache.unproven:
+        table.popitem(last=False)
+        return
+    issuer, _ = Counter(each.issuer for each in table.values()).most_common(1)[0]
+    oldest = next(each for each, candidate in table.items() if candidate.issuer == issuer)
+    candidate = table.pop(oldest)
+    if _has_proved(cache, candidate):
+        _insert(cache, cache.proven, oldest, candidate)
+
+
+def _has_proved(cache: Cache[T], entry: Entry[T]) -> bool:
+    return not entry.marked and entry.value is not None and cache.is_proven(entry.value)
+
+
+def _failure(cache: Cache[T], key: Hashable, now: float) -> Failure | None:
+    """The failure that counts now: the key's own or the source's, until a while after its pause."""
+    failures = [each for each in (cache.failures.get(key), cache.outage) if each is not None]
+    failure = max(failures, key=lambda each: each.retry_at, default=None)
+    if failure is None or now >= failure.retry_at + cache.caching.min_age:
+        return None
+    return failure
+
+
+def _failed(
+    cache: Cache[T],
+    key: Hashable,
+    unverified: Unverified,
+    outage: Unavailable,
+    began: float,
+    *,
+    unusable: bool = False,
+) -> Unavailable:
+    """Report a failure and note when the source may be asked again, for this key and for all."""
+    now, detail = cache.clock(), cause(outage)
+    asked_off = min(outage.retry_after or 0.0, _LONGEST_RETRY_AFTER)
+    with cache.lock:
+        old, entry = cache.failures.pop(key, None), cache.proven.get(key) or cache.unproven.get(key)
+        tries = 1 if old is None else old.tries + 1
+        pause = _pause(cache, tries)
+        if unusable:
+            pause = cache.caching.unknown_for
+        elif entry is not None and now < entry.error_until:
+            pause = cache.caching.min_age * (1 - cache.chance() / 2)
+        if not cache.one_source:
+            pause = max(pause, asked_off)
+        cache.failures[key] = Failure(outage.source, detail, tries, now + pause)
+        if len(cache.failures) > cache.caching.max_keys:
+            cache.failures.popitem(last=False)
+        if unusable:
+            cache.outage = None
+        elif cache.one_source:
+            tries = 1 if cache.outage is None else cache.outage.tries + 1
+            pause = max(asked_off, _pause(cache, tries - _TRIES) if tries >= _TRIES else 0.0)
+            cache.outage = Failure(outage.source, detail, tries, now + pause)
+    _report(cache, "unavailable", unverified, now - began, detail)
+    return outage
+
+
+def _answered(cache: Cache[T], key: Hashable) -> None:
+    """Forget the failures of a source that answers."""
+    with cache.lock:
+        cache.failures.pop(key, None)
+        cache.outage = None
+
+
+def _probe(cache: Cache[T], now: float) -> None:
+    """Let the look-up that asks a source which is down be the only one for a pause."""
+    with cache.lock:
+        outage = cache.outage
+        if outage is not None and outage.tries >= _TRIES:
+            pause = _pause(cache, outage.tries - _TRIES)
+            cache.outage = outage._replace(retry_at=now + pause)
+
+
+def _pause(cache: Cache[T], tries: int) -> float:
+    longest = min(_LONGEST_PAUSE, cache.caching.min_age)
+    return min(_FIRST_PAUSE * 2.0 ** min(tries - 1, 10), longest) * (1 - cache.chance() / 2)
+
+
+def _serve(
+    cache: Cache[T], entry: Entry[T], unverified: Unverified, now: float, detail: str = ""
+) -> T | None:
+    if now >= entry.fresh_until:
+        _report(cache, "stale", unverified, now - entry.fresh_until, detail)
+    return entry.value
+
+
+def _report(
+    cache: Cache[T], kind: Kind, unverified: Unverified, seconds: float, detail: str = ""
+) -> None:
+    if cache.observe is not None:
+        kid = unverified.header.get("kid", "")
+        cache.observe(Event(kind, cache.source, kid, seconds, detail))
+
+
+async def _load(resolver: Resolver, unverified: Unverified) -> Answer[Key]:
+    return Answer(await resolver(unverified))
+
+
+def _resolve(
+    cache: Cache[Key], key: Callable[[Unverified], Hashable], unverified: Unverified
+) -> Awaitable[Key | None]:
+    return look_up(cache, key(unverified), unverified)
+
+
+def _caches(part: object) -> Iterator[Cache[Any]]:
+    """The caches within a resolver: ours are partial functions of what they consist of."""
+    if isinstance(part, Cache):
+        yield part
+        yield from _caches(part.load)
+    elif isinstance(part, partial):
+        yield from _caches((*part.args, *part.keywords.values()))
+    elif isinstance(part, Mapping):
+        yield from _caches(tuple(part.values()))
+    elif isinstance(part, tuple):
+        for each in part:
+            yield from _caches(each)
