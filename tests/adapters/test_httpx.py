@@ -45,9 +45,9 @@ async def test_it_reads_how_long_the_answer_may_be_kept(
         (b"cache-control", b"stale-while-revalidate=20, stale-if-error=10"),
         (b"age", b"100"),
     ]
-    assert (await fetcher(client)(f"{origin}/key", PEM))[3:] == (200, 20, 10)
+    assert (await fetcher(client)(f"{origin}/key", PEM))[3:7] == (200, 20, 10, False)
     app.fields = [(b"cache-control", b"no-store")]
-    assert (await fetcher(client)(f"{origin}/key", PEM))[3:] == (0, None, None)
+    assert (await fetcher(client)(f"{origin}/key", PEM))[3:7] == (0, None, None, True)
 
 
 async def test_a_redirect_is_an_answer_whatever_the_client_is_set_to(
