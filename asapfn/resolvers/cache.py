@@ -251,8 +251,7 @@ async def look_up(
     if (
         entry is not None
         and entry.value is not other_than
-        and now < entry.fresh_until
-        and (now < entry.warm_until or not is_prefetch(unverified))
+        and (now < entry.warm_until or (now < entry.fresh_until and not is_prefetch(unverified)))
     ):
         return entry.value
     cache.admit(unverified)

@@ -387,11 +387,12 @@ def test_a_loop_that_is_closed_without_cancelling_its_tasks_is_let_go_of() -> No
     loop.set_exception_handler(lambda loop, context: None)
     loop.close()
     assert list(flights) == [loop]
+    flights["of another loop"] = {}
 
     async def next_loop() -> str:
         return await join(flights, "key", Source(), "source")
 
     assert asyncio.run(next_loop()) == "answer 1"
-    assert flights == {}
+    assert flights == {"of another loop": {}}
     del task, loop
     gc.collect()
