@@ -110,7 +110,8 @@ def test_four_loops_stand_a_source_that_comes_and_goes() -> None:
             with contextlib.suppress(Unavailable):
                 await resolve(asking(f"issuer{turn % 5}/{number % 3}"))
             if number % 3 == 0:
-                with anyio.move_on_after(0):
+                # Another loop's failure may be newer than this one's clock reading.
+                with anyio.move_on_after(0), contextlib.suppress(Unavailable):
                     await resolve(asking(f"issuer{turn % 5}/0"))
 
     async def herd() -> None:
