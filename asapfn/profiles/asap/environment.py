@@ -1,6 +1,8 @@
 """ASAP set up from environment variables, by the names its other implementations use."""
 
+import math
 import os
+import re
 from collections.abc import Awaitable, Callable, Mapping
 
 from asapfn.keys import import_data_uri, import_pem
@@ -51,7 +53,7 @@ def verifier_from_env(
         fetch: The way to the network, such as `adapters.httpx.fetcher(client)`.
         environ: Holds `ASAP_PUBLIC_KEY_REPOSITORY_URL`, one URL or `url1 | url2`;
             `ASAP_SERVER_AUDIENCE`, a comma list; and, both optional,
-            `ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL` and `ASAP_SERVER_LEEWAY_SECONDS`.
+            `ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL` and `ASAP_SERVER_LEEWAY_SECONDS`, such as
         issuers: The issuers that are allowed; None allows each that has a key there.
         replay: Where used tokens are remembered, so that each is taken once.
 
@@ -64,16 +66,25 @@ def verifier_from_env(
     urls = _required(environ, "ASAP_PUBLIC_KEY_REPOSITORY_URL")
     if fallback := environ.get("ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL"):
         urls = f"{urls} | {fallback}"
-    leeway = environ.get("ASAP_SERVER_LEEWAY_SECONDS") or "10"
-    if not leeway.isdecimal():
-        raise ValueError("ASAP_SERVER_LEEWAY_SECONDS is a whole number of seconds")
     return verifier(
         repository(urls, fetch),
         _list(_required(environ, "ASAP_SERVER_AUDIENCE")),
         issuers=issuers,
-        leeway=float(leeway),
+        leeway=leeway_from_env(environ),
         replay=replay,
     )
+
+
+def leeway_from_env(environ: Mapping[str, str]) -> float:
+    """The seconds of `ASAP_SERVER_LEEWAY_SECONDS`, 10 if it is not set."""
+    text = environ.get("ASAP_SERVER_LEEWAY_SECONDS") or "10"
+    seconds = float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text.strip()) else math.nan
+    if not math.isfinite(seconds):
+        raise ValueError(
+            "ASAP_SERVER_LEEWAY_SECONDS must be a number of seconds such as 10 or 2.5,"
+            f" not {text[:20]!a}"
+        )
+    return seconds
 
 
 def _private_key(environ: Mapping[str, str]) -> Key:
