@@ -11,12 +11,13 @@ from asapfn.profiles.asap.outgoing import signer
 from asapfn.types import Fetch, FirstUse, Key, Names, Token
 
 
-def signer_from_env(environ: Mapping[str, str] = os.environ) -> Callable[[Names | None], str]:
+def signer_from_env(environ: Mapping[str, str] | None = None) -> Callable[[Names | None], str]:
     """Make a signer from `ASAP_PRIVATE_KEY` and its companions.
 
     Args:
         environ: Holds `ASAP_ISSUER`; `ASAP_PRIVATE_KEY`, a data URI, or PEM together with
             `ASAP_KEY_ID`; `ASAP_AUDIENCE`, a comma list, and `ASAP_SUBJECT`, both optional.
+            None stands for the process's own environment.
 
     Returns:
         A function from an audience to a token; None stands for `ASAP_AUDIENCE`.
@@ -26,6 +27,7 @@ def signer_from_env(environ: Mapping[str, str] = os.environ) -> Callable[[Names 
             differs from the data URI's. The returned function raises it too, when there is
             neither an audience nor an `ASAP_AUDIENCE`.
     """
+    environ = os.environ if environ is None else environ
     key = _private_key(environ)
     sign_for = signer(
         _required(environ, "ASAP_ISSUER"), key, subject=environ.get("ASAP_SUBJECT") or None
@@ -42,7 +44,7 @@ def signer_from_env(environ: Mapping[str, str] = os.environ) -> Callable[[Names 
 
 def verifier_from_env(
     fetch: Fetch,
-    environ: Mapping[str, str] = os.environ,
+    environ: Mapping[str, str] | None = None,
     *,
     issuers: Names | None = None,
     replay: FirstUse | None = None,
@@ -54,6 +56,7 @@ def verifier_from_env(
         environ: Holds `ASAP_PUBLIC_KEY_REPOSITORY_URL`, one URL or `url1 | url2`;
             `ASAP_SERVER_AUDIENCE`, a comma list; and, both optional,
             `ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL` and `ASAP_SERVER_LEEWAY_SECONDS`, such as
+            `10` or `2.5`. None stands for the process's own environment.
         issuers: The issuers that are allowed; None allows each that has a key there.
         replay: Where used tokens are remembered, so that each is taken once.
 
@@ -63,6 +66,7 @@ def verifier_from_env(
     Raises:
         ValueError: If a variable is missing, empty or malformed.
     """
+    environ = os.environ if environ is None else environ
     urls = _required(environ, "ASAP_PUBLIC_KEY_REPOSITORY_URL")
     if fallback := environ.get("ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL"):
         urls = f"{urls} | {fallback}"
