@@ -1,0 +1,110 @@
+"""How the service's process is: looked at all the time, and compared when it is at rest."""
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+
+from soak import tokens
+from soak.clients import Connection, Soak, ask, good, note, read_answer, request, wrong
+
+# Seconds that the clients rest before the service is looked at: longer than a fetch may take and
+# than idle connections are kept.
+REST = 8.0
+# How much more there may be in the end than there was at first, both at rest: file descriptors
+# but those to the repository and to Redis; tasks; threads; sockets to the repository and places in
+# httpx's pool, of which it may keep 20; sockets to Redis, whose pool has 50.
+MORE = {
+    "other fds": 3,
+    "tasks": 5,
+    "threads": 2,
+    "to_repository": 20,
+    "pool": 20,
+    "queued": 0,
+    "to_redis": 50,
+}
+MEMORY_MORE, MEMORY_KIB = 1.10, 10 * 1024
+
+
+@dataclass
+class Health:
+    """What was seen.
+
+    Attributes:
+        rests: At each rest, after how many whole cycles, and what the process said.
+        most: The most that was seen of each.
+        slowest: The longest that `/health`, which does nothing, was waited for.
+        last: What was last said.
+    """
+
+    rests: list[tuple[int, dict[str, int]]] = field(default_factory=list)
+    most: dict[str, int] = field(default_factory=dict)
+    slowest: float = 0.0
+    last: dict[str, int] = field(default_factory=dict)
+
+
+async def look(soak: Soak, path: str = "/health") -> dict[str, int]:
+    connection = Connection(soak.port)
+    try:
+        async with asyncio.timeout(60):
+            reader, writer = await connection.open()
+            writer.write(request(path, None))
+            _, body = await read_answer(reader)
+    finally:
+        connection.close()
+    said: dict[str, int] = json.loads(body)
+    said["other fds"] = said["fds"] - said["to_repository"] - said["to_redis"]
+    return said
+
+
+async def watch(soak: Soak, health: Health) -> None:
+    """Look every second, until the soak is over."""
+    while not soak.over:
+        began = time.monotonic()
+        try:
+            health.last = await look(soak)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            wrong(soak, "health", type(error).__name__, time.monotonic() - began)
+        health.slowest = max(health.slowest, time.monotonic() - began)
+        for name, value in health.last.items():
+            health.most[name] = max(value, health.most.get(name, 0))
+        await asyncio.sleep(1.0)
+
+
+async def rest(soak: Soak, health: Health, cycles: int) -> None:
+    """Let the clients rest, and look at what is left in the service."""
+    soak.going.clear()
+    async with asyncio.timeout(60):
+        while soak.resting < soak.clients:
+            await asyncio.sleep(0.1)
+    await asyncio.sleep(REST)
+    # httpx closes what was idle for too long when it is next used.
+    connection = Connection(soak.port)
+    case = good(soak, "cold key, at rest", "/many", tokens.cold(soak.keys, tokens.PROBE))
+    began = time.monotonic()
+    note(soak, case, await ask(connection, case), began)
+    connection.close()
+    await asyncio.sleep(0.2)
+    health.rests.append((cycles, await look(soak, "/health?deep")))
+    soak.going.set()
+
+
+def compared(health: Health, max_keys: int) -> list[tuple[str, int, int, int, bool]]:
+    """For each thing: what it was at first, in the end, at most allowed, and whether it is flat.
+
+    What is remembered fills its tables in the first cycle: memory is compared from its end on.
+    """
+    first, last = health.rests[0][1], health.rests[-1][1]
+    rows = []
+    for name, more in MORE.items():
+        most = more if name in ("to_repository", "pool", "to_redis") else first[name] + more
+        rows.append((name, first[name], last[name], most, last[name] <= most))
+    # Each good key, and what is made of it, is held a few times at most.
+    most = 4 * max_keys
+    rows.append(("keys", first["keys"], last["keys"], most, last["keys"] <= most))
+    whole = [said for cycles, said in health.rests if cycles]
+    if len(whole) > 1:
+        before, after = whole[0]["rss_kib"], whole[-1]["rss_kib"]
+        most = int(before * MEMORY_MORE) + MEMORY_KIB
+        rows.append(("rss_kib", before, after, most, after <= most))
+    return rows

@@ -1,0 +1,217 @@
+"""The processes of a soak: key repository, Redis, service. None outlives the soak."""
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis
+import trustme
+
+HERE = Path(__file__).parent
+
+
+class Missing(Exception):
+    """Something that the soak needs is not installed."""
+
+
+@dataclass
+class Process:
+    """A process that is started, killed and started again by the same command."""
+
+    command: list[str]
+    log: Path
+    environment: dict[str, str]
+    running: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.running = subprocess.Popen(
+                self.command,
+                env={**os.environ, **self.environment},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                preexec_fn=end_with_parent,
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.running is not None:
+            self.running.send_signal(number)
+
+    def kill(self) -> None:
+        if self.running is not None:
+            self.running.kill()
+            self.running.wait(10)
+            for pipe in (self.running.stdin, self.running.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
+            self.running = None
+
+    def alive(self) -> bool:
+        return self.running is not None and self.running.poll() is None
+
+
+def end_with_parent() -> None:
+    """Have Linux kill this process when the soak ends, however that ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))
+
+
+@dataclass
+class Parts:
+    """What is soaked, and what it depends on."""
+
+    repository: Process
+    redis: Process
+    service: Process
+    keys: Path
+    service_port: int
+    redis_port: int
+
+    async def command(self, mode: str, **settings: Any) -> None:
+        """Command the repository, and wait until that holds."""
+        process = self.repository.running
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps({"mode": mode, **settings}).encode() + b"\n")
+        process.stdin.flush()
+        said = await asyncio.to_thread(process.stdout.readline)
+        assert said.strip() == mode.encode(), f"the repository said {said!r} to {mode}"
+
+    async def start_repository(self) -> None:
+        self.repository.start()
+        process = self.repository.running
+        assert process is not None
+        assert process.stdout is not None
+        said = await asyncio.to_thread(process.stdout.readline)
+        assert said.strip() == b"ready", "the repository did not start: see repository.log"
+
+    async def start_redis(self) -> None:
+        self.redis.start()
+        await until(lambda: answers_ping(self.redis_port), "redis-server")
+
+    async def start_service(self) -> None:
+        self.service.start()
+        await until(lambda: listens(self.service_port), "the service")
+
+    def pause_redis(self, milliseconds: int) -> None:
+        with redis.Redis(port=self.redis_port, protocol=2, socket_timeout=5) as admin:
+            admin.execute_command("CLIENT", "PAUSE", milliseconds, "ALL")
+
+
+async def until(holds: Any, what: str, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not await asyncio.to_thread(holds):
+        assert time.monotonic() < deadline, f"{what} did not start"
+        await asyncio.sleep(0.02)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def answers_ping(port: int) -> bool:
+    with (
+        contextlib.suppress(redis.RedisError),
+        redis.Redis(port=port, protocol=2, socket_timeout=1) as admin,
+    ):
+        return bool(admin.ping())
+    return False
+
+
+@contextlib.contextmanager
+def free_ports(count: int) -> Iterator[list[int]]:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        ports = [probe.getsockname()[1] for probe in probes]
+    yield ports
+
+
+def certificates(folder: Path) -> tuple[str, str]:
+    """Write an authority's certificate, and a key and certificate for localhost."""
+    authority = trustme.CA()
+    trusted, own = folder / "authority.pem", folder / "certificate.pem"
+    authority.cert_pem.write_to_path(str(trusted))
+    issued = authority.issue_cert("localhost", "127.0.0.1")
+    issued.private_key_and_cert_chain_pem.write_to_path(str(own))
+    return str(trusted), str(own)
+
+
+@contextlib.asynccontextmanager
+async def started(
+    folder: Path, backend: str, issuers: list[str], max_keys: int, client: str
+) -> AsyncIterator[Parts]:
+    """Start all three in a folder of theirs, and kill them in the end."""
+    binary = shutil.which("redis-server")
+    if binary is None:
+        raise Missing("redis-server is not installed: apt-get install redis-server")
+    keys = folder / "keys"
+    keys.mkdir()
+    trusted, own = certificates(folder)
+    with free_ports(3) as ports:
+        at, redis_port, service_port = ports
+    where = ["--bind", "127.0.0.1", "--port", str(redis_port), "--dir", str(folder)]
+    # So that it forgets nothing that it said yes to when it is killed.
+    kept = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
+    settings = {
+        "SSL_CERT_FILE": trusted,
+        "REPOSITORY": f"https://localhost:{at}/",
+        "REPOSITORY_PORT": str(at),
+        "REDIS": f"redis://127.0.0.1:{redis_port}",
+        "REDIS_PORT": str(redis_port),
+        "ISSUERS": " ".join(issuers),
+        "MAX_KEYS": str(max_keys),
+        "CLIENT": client,
+    }
+    python = [sys.executable, "-u"]
+    parts = Parts(
+        repository=Process(
+            [*python, str(HERE / "repository.py"), str(keys), own, str(at)],
+            folder / "repository.log",
+            {},
+        ),
+        redis=Process(
+            [
+                binary,
+                *where,
+                *kept,
+                "--loglevel",
+                "warning",
+                "--logfile",
+                str(folder / "redis.log"),
+            ],
+            folder / "redis.log",
+            {},
+        ),
+        service=Process(
+            [*python, str(HERE / "service.py"), backend, str(service_port)],
+            folder / "service.log",
+            settings,
+        ),
+        keys=keys,
+        service_port=service_port,
+        redis_port=redis_port,
+    )
+    try:
+        await parts.start_repository()
+        await parts.start_redis()
+        await parts.start_service()
+        yield parts
+    finally:
+        for process in (parts.service, parts.redis, parts.repository):
+            process.kill()
