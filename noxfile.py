@@ -153,6 +153,13 @@ def fuzz(session: nox.Session) -> None:
     session.run("python", "tests/fuzz/run.py", *session.posargs, env={"PYTHONPATH": "tests"})
 
 
+@nox.session(python=PYTHONS[0])
+def soak(session: nox.Session) -> None:
+    """A service under failing parts; `-- --minutes 10 --backend trio`, `-- --help` for the rest."""
+    install(session, "test")
+    session.run("python", "tests/soak/run.py", *session.posargs)
+
+
 @nox.session
 def docs(session: nox.Session) -> None:
     """The API reference, from the docstrings, into a folder that is not kept; no warning passes."""

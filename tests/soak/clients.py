@@ -5,7 +5,7 @@ import contextlib
 import json
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -56,6 +56,7 @@ class Soak:
     going: asyncio.Event = field(default_factory=asyncio.Event)
     resting: int = 0
     over: bool = False
+    lags: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=200))
 
 
 @dataclass
@@ -135,6 +136,19 @@ def note(soak: Soak, case: Case, answer: Answer | str, sent: float) -> bool:
 def wrong(soak: Soak, kind: str, answer: str, seconds: float) -> None:
     failing = ", ".join(soak.ledger.now()) or "nothing"
     soak.wrong.append(Wrong(time.monotonic() - soak.began, kind, answer, seconds, failing))
+
+
+async def tick(soak: Soak) -> None:
+    """Keep how late this process itself was in the last 20 seconds, as a busy machine makes it."""
+    while not soak.over:
+        due = time.monotonic() + 0.1
+        await asyncio.sleep(0.1)
+        soak.lags.append((due, time.monotonic() - due))
+
+
+def lag(soak: Soak, since: float) -> float:
+    """How late this process was at most, from a time on."""
+    return max((late for due, late in soak.lags if due >= since), default=0.0)
 
 
 async def sent(soak: Soak, connection: Connection, case: Case) -> Answer | str:

@@ -1,7 +1,7 @@
 """What fails, when, and for how long: one lane for the repository, one for Redis.
 
-Each fault is a coroutine that makes it, waits and ends it. When one of the repository's has ended, a
-key that was never asked for must be found within a second.
+Each fault is a coroutine that makes it, waits and ends it. When one of the repository's has ended,
+a key that was never asked for must be found within a second.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from soak import tokens
-from soak.clients import Connection, Soak, crowd, flood, good, note, wrong
+from soak.clients import Connection, Soak, crowd, flood, good, lag, note, wrong
 from soak.clients import ask as ask_once
 from soak.oracle import ACCEPTED, Spell
 from soak.parts import Parts
@@ -148,11 +148,14 @@ async def recovered(faults: Faults, spell: Spell) -> None:
 
     async with asyncio.TaskGroup() as group:
         while not found and time.monotonic() < spell.ended + GIVEN_UP:
-            group.create_task(probe())
-            await asyncio.sleep(0.2)
+            probing = group.create_task(probe())
+            await asyncio.wait([probing], timeout=0.2)
+            if not found:
+                await asyncio.sleep(0.1)
     took = min(found, default=GIVEN_UP)
     faults.recoveries.setdefault(spell.kind, []).append(took)
-    if took > spell.grace:
+    # What this process itself was kept waiting for by a machine that is busy is not the service's.
+    if took > spell.grace + lag(soak, spell.ended):
         what = f"{took:.2f} s" if found else f"none in {GIVEN_UP:.0f} s"
         wrong(soak, f"cold key after {spell.kind}", what, took)
 

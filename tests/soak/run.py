@@ -25,7 +25,7 @@ sys.path[:0] = [str(Path(__file__).parents[1])]
 
 from soak import faults as failing  # noqa: E402
 from soak import report, tokens  # noqa: E402
-from soak.clients import Soak, client, wrong  # noqa: E402
+from soak.clients import Soak, client, tick, wrong  # noqa: E402
 from soak.faults import Faults  # noqa: E402
 from soak.health import Health, rest, watch  # noqa: E402
 from soak.oracle import Ledger, Spell  # noqa: E402
@@ -71,9 +71,10 @@ async def soaked(given: argparse.Namespace, folder: Path) -> int:
         faults = Faults(soak, parts, given.flood, frozenset(given.faults))
         health = Health()
         async with asyncio.TaskGroup() as group:
-            background = [group.create_task(client(soak)) for _ in range(given.clients)]
-            background.append(group.create_task(watch(soak, health)))
-            background.append(group.create_task(progress(soak, health, parts)))
+            for _ in range(given.clients):
+                group.create_task(client(soak))
+            for each in (watch(soak, health), progress(soak, health, parts), tick(soak)):
+                group.create_task(each)
             cycles = await phases(faults, health, given.minutes * 60)
             soak.over = True
             soak.going.set()
