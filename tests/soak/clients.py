@@ -5,7 +5,7 @@ import contextlib
 import json
 import random
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -27,6 +27,7 @@ from soak.tokens import Key, Keys
 PATIENCE = 15.0
 # A connection that was idle for longer is not used again: the server may just be closing it.
 IDLE = 1.5
+NO_ANSWER = "no answer"
 
 
 class Wrong(NamedTuple):
@@ -56,7 +57,6 @@ class Soak:
     going: asyncio.Event = field(default_factory=asyncio.Event)
     resting: int = 0
     over: bool = False
-    lags: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=200))
 
 
 @dataclass
@@ -107,7 +107,7 @@ async def ask(connection: Connection, case: Case, patience: float = PATIENCE) ->
             connection.used = time.monotonic()
     except TimeoutError:
         connection.close()
-        return "no answer"
+        return NO_ANSWER
     except (OSError, asyncio.IncompleteReadError) as error:
         connection.close()
         return type(error).__name__
@@ -127,7 +127,9 @@ def note(soak: Soak, case: Case, answer: Answer | str, sent: float) -> bool:
     soak.slowest[case.kind] = max(soak.slowest.get(case.kind, 0.0), now - sent)
     if answer == ACCEPTED and case.key is not None:
         case.key.known = True
-    if answer in right:
+    # A server that has long been waiting for the processor may take a connection for an idle one.
+    closed = isinstance(answer, str) and answer != NO_ANSWER and soak.ledger.busy(sent, now)
+    if answer in right or closed:
         return True
     wrong(soak, case.kind, shown, now - sent)
     return False
@@ -136,19 +138,6 @@ def note(soak: Soak, case: Case, answer: Answer | str, sent: float) -> bool:
 def wrong(soak: Soak, kind: str, answer: str, seconds: float) -> None:
     failing = ", ".join(soak.ledger.now()) or "nothing"
     soak.wrong.append(Wrong(time.monotonic() - soak.began, kind, answer, seconds, failing))
-
-
-async def tick(soak: Soak) -> None:
-    """Keep how late this process itself was in the last 20 seconds, as a busy machine makes it."""
-    while not soak.over:
-        due = time.monotonic() + 0.1
-        await asyncio.sleep(0.1)
-        soak.lags.append((due, time.monotonic() - due))
-
-
-def lag(soak: Soak, since: float) -> float:
-    """How late this process was at most, from a time on."""
-    return max((late for due, late in soak.lags if due >= since), default=0.0)
 
 
 async def sent(soak: Soak, connection: Connection, case: Case) -> Answer | str:
@@ -370,7 +359,7 @@ async def crowd(soak: Soak, seconds: float) -> None:
         answer = await ask(connection, case, patience=1.0)
         connection.close()
         shown = answer if isinstance(answer, str) else " ".join(map(str, answer)).strip()
-        soak.counts["crowd", "gave up" if answer == "no answer" else shown] += 1
+        soak.counts["crowd", "gave up" if answer == NO_ANSWER else shown] += 1
         found += answer == ACCEPTED
 
     async with asyncio.TaskGroup() as group:

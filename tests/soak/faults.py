@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from soak import tokens
-from soak.clients import Connection, Soak, crowd, flood, good, lag, note, wrong
+from soak.clients import Connection, Soak, crowd, flood, good, note, wrong
 from soak.clients import ask as ask_once
 from soak.oracle import ACCEPTED, Spell
 from soak.parts import Parts
@@ -132,9 +132,13 @@ async def rotation(faults: Faults) -> None:
 
 
 async def recovered(faults: Faults, spell: Spell) -> None:
-    """Ask for cold keys until one is found: that must be within a second of the fault's end."""
+    """Ask for cold keys until one is found: that must be within a second of the fault's end.
+
+    Not counted is the time in which a part of it was ready to run and the machine ran something else.
+    """
     soak = faults.soak
     found: list[float] = []
+    waited = faults.parts.waited()
 
     async def probe() -> None:
         case = good(soak, "recovery", "/many", tokens.cold(soak.keys, tokens.PROBE))
@@ -144,7 +148,8 @@ async def recovered(faults: Faults, spell: Spell) -> None:
         connection.close()
         note(soak, case, answer, began)
         if answer == ACCEPTED:
-            found.append(time.monotonic() - spell.ended)
+            waiting = faults.parts.waited() - waited
+            found.append(time.monotonic() - spell.ended - waiting)
 
     async with asyncio.TaskGroup() as group:
         while not found and time.monotonic() < spell.ended + GIVEN_UP:
@@ -154,8 +159,7 @@ async def recovered(faults: Faults, spell: Spell) -> None:
                 await asyncio.sleep(0.1)
     took = min(found, default=GIVEN_UP)
     faults.recoveries.setdefault(spell.kind, []).append(took)
-    # What this process itself was kept waiting for by a machine that is busy is not the service's.
-    if took > spell.grace + lag(soak, spell.ended):
+    if took > spell.grace:
         what = f"{took:.2f} s" if found else f"none in {GIVEN_UP:.0f} s"
         wrong(soak, f"cold key after {spell.kind}", what, took)
 

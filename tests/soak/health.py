@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from soak import tokens
 from soak.clients import Connection, Soak, ask, good, note, read_answer, request, wrong
+from soak.oracle import BUSY, Spell
 
 # Seconds that the clients rest before the service is looked at: longer than a fetch may take and
 # than idle connections are kept.
@@ -23,6 +24,9 @@ MORE = {
     "queued": 0,
     "to_redis": 50,
 }
+# Seconds between two looks at whether the service answers at once; and how long it may compute, by
+# its own processor's time, while such an answer waits.
+LOOK, STALL = 0.25, 4.0
 MEMORY_MORE, MEMORY_KIB = 1.10, 10 * 1024
 
 
@@ -33,26 +37,31 @@ class Health:
     Attributes:
         rests: At each rest, after how many whole cycles, and what the process said.
         most: The most that was seen of each.
-        slowest: The longest that `/health`, which does nothing, was waited for.
+        slowest: The longest that `/alive`, which does nothing, was waited for.
+        computed: The most that the service computed while one such answer was waited for.
         last: What was last said.
     """
 
     rests: list[tuple[int, dict[str, int]]] = field(default_factory=list)
     most: dict[str, int] = field(default_factory=dict)
     slowest: float = 0.0
+    computed: float = 0.0
     last: dict[str, int] = field(default_factory=dict)
 
 
-async def look(soak: Soak, path: str = "/health") -> dict[str, int]:
+async def get(soak: Soak, path: str) -> bytes:
     connection = Connection(soak.port)
     try:
         async with asyncio.timeout(60):
             reader, writer = await connection.open()
             writer.write(request(path, None))
-            _, body = await read_answer(reader)
+            return (await read_answer(reader))[1]
     finally:
         connection.close()
-    said: dict[str, int] = json.loads(body)
+
+
+async def look(soak: Soak, path: str = "/health") -> dict[str, int]:
+    said: dict[str, int] = json.loads(await get(soak, path))
     said["other fds"] = said["fds"] - said["to_repository"] - said["to_redis"]
     return said
 
@@ -60,15 +69,27 @@ async def look(soak: Soak, path: str = "/health") -> dict[str, int]:
 async def watch(soak: Soak, health: Health) -> None:
     """Look every second, until the soak is over."""
     while not soak.over:
-        began = time.monotonic()
-        try:
-            health.last = await look(soak)
-        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-            wrong(soak, "health", type(error).__name__, time.monotonic() - began)
-        health.slowest = max(health.slowest, time.monotonic() - began)
+        health.last = await look(soak)
         for name, value in health.last.items():
             health.most[name] = max(value, health.most.get(name, 0))
         await asyncio.sleep(1.0)
+
+
+async def stalls(soak: Soak, health: Health) -> None:
+    """Ask for what takes no time, again and again: a time of waiting for it is a busy one."""
+    ledger, before = soak.ledger, 0.0
+    while not soak.over:
+        ledger.looking = began = time.monotonic()
+        computed = float(await get(soak, "/alive"))
+        ended, ledger.looking = time.monotonic(), None
+        health.slowest = max(health.slowest, ended - began)
+        if ended - began > BUSY:
+            ledger.spells.append(Spell("service", "busy", began - LOOK, ended + LOOK))
+            health.computed = max(health.computed, computed - before)
+            if computed - before > STALL:
+                wrong(soak, "stall", f"{computed - before:.1f} s computed", ended - began)
+        before = computed
+        await asyncio.sleep(LOOK)
 
 
 async def rest(soak: Soak, health: Health, cycles: int) -> None:

@@ -25,6 +25,9 @@ REPOSITORY_GRACE = 1.0
 RETRY_AFTER_GRACE = 2.0
 # The client's own time-outs, and connections that are made again.
 REDIS_GRACE = 2.0
+# Seconds that an endpoint that does nothing is waited for, from which on the service is busy: what
+# depends on a part may then miss its deadline. How long that may last is a limit of its own.
+BUSY = 0.4
 # Spells in which everything is still answered: they excuse nothing.
 HARMLESS = frozenset({"slow", "far", "rotation"})
 # Until when a key that was removed may be accepted: the ages of the repository's Cache-Control
@@ -43,6 +46,8 @@ class Spell:
 
     @property
     def grace(self) -> float:
+        if self.part == "service":
+            return 0.0
         if self.part == "redis":
             return REDIS_GRACE
         return RETRY_AFTER_GRACE if self.kind == "error503" else REPOSITORY_GRACE
@@ -50,9 +55,15 @@ class Spell:
 
 @dataclass
 class Ledger:
-    """All that has failed so far, in order."""
+    """All that has failed so far, in order.
+
+    Attributes:
+        spells: What failed, and when.
+        looking: Since when an endpoint of the service that does nothing is waited for.
+    """
 
     spells: list[Spell] = field(default_factory=list)
+    looking: float | None = None
 
     def begin(self, part: str, kind: str) -> Spell:
         spell = Spell(part, kind, time.monotonic())
@@ -72,8 +83,14 @@ class Ledger:
             for spell in self.spells
         )
 
+    def busy(self, since: float, until: float) -> bool:
+        """Whether the service had too much to do at some time of these, for its own deadlines."""
+        waiting = self.looking is not None and until - self.looking > BUSY
+        return waiting or self.failing("service", since, until)
+
     def now(self) -> list[str]:
-        return [spell.kind for spell in self.spells if spell.ended == math.inf]
+        busy = ["busy"] if self.looking and time.monotonic() - self.looking > BUSY else []
+        return [spell.kind for spell in self.spells if spell.ended == math.inf] + busy
 
 
 class Case(NamedTuple):
@@ -104,6 +121,7 @@ def right_answers(case: Case, sent: float, answered: float, ledger: Ledger) -> f
         right = frozenset({ACCEPTED, UNKNOWN})
         if sent > removed + FORGOTTEN_AFTER and not ledger.failing("repository", removed, answered):
             right = frozenset({UNKNOWN})
-    if any(ledger.failing(part, sent, answered) for part in case.needs):
+    failing = any(ledger.failing(part, sent, answered) for part in case.needs)
+    if failing or (case.needs and ledger.busy(sent, answered)):
         right |= {UNAVAILABLE}
     return right

@@ -1,5 +1,6 @@
 """What a soak prints: a line now and then, and the tables in the end."""
 
+import re
 import statistics
 import time
 from collections import Counter
@@ -11,6 +12,8 @@ from soak.health import Health, compared
 
 # How many wrong answers are shown of each kind.
 SHOWN = 5
+# What hypercorn does itself where a request is cut in its body: it and the application both answer.
+SERVERS_OWN = ("trio.BusyResourceError", "trio.BrokenResourceError", "trio.ClosedResourceError")
 
 
 def line(soak: Soak, health: Health) -> str:
@@ -28,14 +31,12 @@ def line(soak: Soak, health: Health) -> str:
 
 
 def exceptions(log: Path) -> list[str]:
-    """The last lines of the tracebacks in the service's log."""
-    found = []
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    for number, text in enumerate(lines):
-        if text.lstrip(" |+").startswith("Traceback (most recent call last)"):
-            rest = [each for each in lines[number + 1 :] if each[:1] not in ("", " ", "\t")]
-            found.append(rest[0] if rest else "?")
-    return found
+    """The errors that were not handled, by the service's log."""
+    text = log.read_text(errors="replace") if log.exists() else ""
+    found = re.findall(
+        r"^[\s|]*([\w.]+(?:Error|Exception|Rejected|Unavailable)(?:: .*)?)$", text, re.MULTILINE
+    )
+    return [error for error in found if not error.startswith(SERVERS_OWN)]
 
 
 def summary(
@@ -57,7 +58,9 @@ def summary(
     if "rss_kib" not in [name for name, *_ in rows]:
         each = " ".join(str(said["rss_kib"]) for _, said in health.rests)
         print(f"  rss_kib at each rest: {each} (compared from two whole cycles on)")
-    print(f"\nlongest wait for an endpoint that does nothing: {health.slowest:.2f} s")
+    waited, computed = health.slowest, health.computed
+    print(f"\nan endpoint that does nothing was waited for at most {waited:.2f} s, in which the")
+    print(f"service computed {computed:.2f} s; the soak itself was late by {soak.latest:.2f} s")
     for error, count in Counter(errors).most_common(SHOWN):
         print(f"unhandled in the service, {count} times: {error[:150]}")
     wrongs(soak)

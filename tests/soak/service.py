@@ -1,7 +1,7 @@
 """The service that is soaked, to be run as a process of its own: `service.py BACKEND PORT`.
 
 `/many` accepts a token as often as it comes, `/once` once, by Redis; `/health` says how the process
-is. A request's work is cancelled when its client has gone. It is uvicorn on asyncio, hypercorn on
+is, `/alive` only how many seconds it has computed. A request's work is cancelled when its client has gone. It is uvicorn on asyncio, hypercorn on
 trio; it ends when its standard input does. REPOSITORY, REDIS and the other settings are in its
 environment.
 """
@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from functools import partial
@@ -28,6 +29,8 @@ from asapfn.adapters.asgi import protect  # noqa: E402
 from asapfn.types import Caching  # noqa: E402
 
 AUDIENCE = "soaked"
+# Seconds. The clients close what was idle for less, so that no request meets a server's close.
+KEPT = 30
 
 
 @contextlib.asynccontextmanager
@@ -48,7 +51,8 @@ async def routes(backend: str) -> AsyncIterator[dict[str, Any]]:
         yield {
             "/many": abandoned_with_client(protect(answer, bearer(many))),
             "/once": abandoned_with_client(protect(answer, bearer(once))),
-            "/health": partial(health, backend, client),
+            "/alive": alive,
+            "/health": partial(health, backend),
         }
 
 
@@ -80,7 +84,11 @@ def abandoned_with_client(app: Any) -> Any:
     return abandoning
 
 
-async def health(backend: str, client: Any, scope: Any, receive: Any, send: Any) -> None:
+async def alive(scope: Any, receive: Any, send: Any) -> None:
+    await respond(send, str(time.process_time()).encode())
+
+
+async def health(backend: str, scope: Any, receive: Any, send: Any) -> None:
     """How the process is; objects are counted only where `deep` is asked for."""
     said = {
         "fds": len(os.listdir("/proc/self/fd")),
@@ -158,12 +166,18 @@ def main(backend: str, port: int) -> None:
 
         config = Config()
         config.bind, config.backlog = [f"127.0.0.1:{port}"], 2048
+        config.keep_alive_timeout = KEPT
         trio.run(partial(serve, application(backend), config))
         return
     import uvicorn
 
     uvicorn.run(
-        application(backend), port=port, access_log=False, log_level="warning", loop="asyncio"
+        application(backend),
+        port=port,
+        access_log=False,
+        log_level="warning",
+        loop="asyncio",
+        timeout_keep_alive=KEPT,
     )
 
 
