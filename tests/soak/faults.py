@@ -5,6 +5,7 @@ a key that was never asked for must be found within a second.
 """
 
 import asyncio
+import operator
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -134,7 +135,7 @@ async def rotation(faults: Faults) -> None:
 async def recovered(faults: Faults, spell: Spell) -> None:
     """Ask for cold keys until one is found: that must be within a second of the fault's end.
 
-    Not counted is the time in which a part of it was ready to run and the machine ran something else.
+    Not counted is the time in which one of the processes was ready to run while others ran.
     """
     soak = faults.soak
     found: list[float] = []
@@ -148,8 +149,9 @@ async def recovered(faults: Faults, spell: Spell) -> None:
         connection.close()
         note(soak, case, answer, began)
         if answer == ACCEPTED:
-            waiting = faults.parts.waited() - waited
-            found.append(time.monotonic() - spell.ended - waiting)
+            took = time.monotonic() - spell.ended
+            waiting = max(map(operator.sub, faults.parts.waited(), waited))
+            found.append(max(0.0, took - waiting))
 
     async with asyncio.TaskGroup() as group:
         while not found and time.monotonic() < spell.ended + GIVEN_UP:

@@ -108,11 +108,11 @@ class Parts:
         self.service.start()
         await until(lambda: listens(self.service_port), "the service")
 
-    def waited(self) -> float:
-        """Seconds that service, repository and soak were ready to run while others were running."""
+    def waited(self) -> list[float]:
+        """Seconds that service, repository and soak were each ready to run while others ran."""
         pids = [each.running.pid for each in (self.service, self.repository) if each.running]
         files = [Path(f"/proc/{pid}/schedstat") for pid in (*pids, "self")]
-        return sum(int(file.read_text().split()[1]) for file in files if file.exists()) / 1e9
+        return [int(file.read_text().split()[1]) / 1e9 for file in files if file.exists()]
 
     def pause_redis(self, milliseconds: int) -> None:
         with redis.Redis(port=self.redis_port, protocol=2, socket_timeout=5) as admin:

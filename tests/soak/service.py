@@ -1,9 +1,9 @@
 """The service that is soaked, to be run as a process of its own: `service.py BACKEND PORT`.
 
 `/many` accepts a token as often as it comes, `/once` once, by Redis; `/health` says how the process
-is, `/alive` only how many seconds it has computed. A request's work is cancelled when its client has gone. It is uvicorn on asyncio, hypercorn on
-trio; it ends when its standard input does. REPOSITORY, REDIS and the other settings are in its
-environment.
+is, `/alive` only how many seconds it has computed. A request's work is cancelled when its client
+has gone. It is uvicorn on asyncio, hypercorn on trio; it ends when its standard input does.
+REPOSITORY, REDIS and the other settings are in its environment.
 """
 
 import contextlib
@@ -29,8 +29,8 @@ from asapfn.adapters.asgi import protect  # noqa: E402
 from asapfn.types import Caching  # noqa: E402
 
 AUDIENCE = "soaked"
-# Seconds. The clients close what was idle for less, so that no request meets a server's close.
-KEPT = 30
+# Seconds that the servers keep idle connections. The clients close what was idle for less.
+KEPT = 5
 
 
 @contextlib.asynccontextmanager
