@@ -11,7 +11,9 @@ from soak.oracle import BUSY, Spell
 
 # Seconds that the clients rest before the service is looked at: longer than a fetch may take and
 # than idle connections are kept.
-REST = 8.0
+REST = 6.0
+# The most seconds more until there is no less than before.
+QUIET = 20
 # How much more there may be in the end than there was at first, both at rest: file descriptors
 # but those to the repository and to Redis; tasks; threads; sockets to the repository and places in
 # httpx's pool, of which it may keep 20; sockets to Redis, whose pool has 50.
@@ -105,9 +107,22 @@ async def rest(soak: Soak, health: Health, cycles: int) -> None:
     began = time.monotonic()
     note(soak, case, await ask(connection, case), began)
     connection.close()
-    await asyncio.sleep(0.2)
-    health.rests.append((cycles, await look(soak, "/health?deep")))
+    health.rests.append((cycles, await quiet(soak)))
     soak.going.set()
+
+
+async def quiet(soak: Soak) -> dict[str, int]:
+    """Look until there is no less than before: servers close in their own time."""
+    said = await look(soak, "/health?deep")
+    same = 0
+    for _ in range(QUIET):
+        await asyncio.sleep(1.0)
+        before, said = said, await look(soak, "/health?deep")
+        less = any(said[name] < before[name] for name in ("fds", "tasks"))
+        same = 0 if less else same + 1
+        if same == 3:
+            break
+    return said
 
 
 def compared(health: Health, max_keys: int) -> list[tuple[str, int, int, int, bool]]:

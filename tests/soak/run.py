@@ -129,8 +129,11 @@ def main() -> int:
     given = arguments()
     print(f"{given.backend}, {given.minutes:g} minutes, {given.clients} clients, seed {given.seed}")
     with contextlib.ExitStack() as stack:
-        folder = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        folder.mkdir(parents=True, exist_ok=True)
+        if given.keep:
+            given.keep.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(dir=given.keep))
+        else:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         try:
             return asyncio.run(bounded(given, folder))
         except Missing as missing:

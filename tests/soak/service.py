@@ -90,6 +90,9 @@ async def alive(scope: Any, receive: Any, send: Any) -> None:
 
 async def health(backend: str, scope: Any, receive: Any, send: Any) -> None:
     """How the process is; objects are counted only where `deep` is asked for."""
+    deep = b"deep" in scope["query_string"]
+    if deep:
+        gc.collect()
     said = {
         "fds": len(os.listdir("/proc/self/fd")),
         "tasks": tasks(backend),
@@ -97,8 +100,7 @@ async def health(backend: str, scope: Any, receive: Any, send: Any) -> None:
         "rss_kib": int(Path("/proc/self/statm").read_text().split()[1]) * 4,
         **sockets(int(os.environ["REPOSITORY_PORT"]), int(os.environ["REDIS_PORT"])),
     }
-    if b"deep" in scope["query_string"]:
-        gc.collect()
+    if deep:
         said |= objects()
     await respond(send, json.dumps(said).encode())
 
