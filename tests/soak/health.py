@@ -29,6 +29,8 @@ MORE = {
 # Seconds between two looks at whether the service answers at once; and how long it may compute, by
 # its own processor's time, while such an answer waits.
 LOOK, STALL = 0.25, 4.0
+# coredis runs as many tasks for each connection.
+CONNECTION_TASKS = 3
 MEMORY_MORE, MEMORY_KIB = 1.10, 10 * 1024
 
 
@@ -51,38 +53,47 @@ class Health:
     last: dict[str, int] = field(default_factory=dict)
 
 
-async def get(soak: Soak, path: str) -> bytes:
-    connection = Connection(soak.port)
-    try:
-        async with asyncio.timeout(60):
-            reader, writer = await connection.open()
-            writer.write(request(path, None))
-            return (await read_answer(reader))[1]
-    finally:
-        connection.close()
+async def get(connection: Connection, path: str) -> bytes:
+    """Get a body; once more where the server has just closed the connection as an idle one."""
+    async with asyncio.timeout(60):
+        for last in (False, True):
+            try:
+                reader, writer = await connection.open()
+                writer.write(request(path, None))
+                _, body = await read_answer(reader)
+            except (OSError, asyncio.IncompleteReadError):
+                connection.close()
+                if last:
+                    raise
+            else:
+                connection.used = time.monotonic()
+                return body
+    raise AssertionError("unreachable")
 
 
-async def look(soak: Soak, path: str = "/health") -> dict[str, int]:
-    said: dict[str, int] = json.loads(await get(soak, path))
+async def look(connection: Connection, path: str = "/health") -> dict[str, int]:
+    said: dict[str, int] = json.loads(await get(connection, path))
     said["other fds"] = said["fds"] - said["to_repository"] - said["to_redis"]
     return said
 
 
 async def watch(soak: Soak, health: Health) -> None:
     """Look every second, until the soak is over."""
+    connection = Connection(soak.port)
     while not soak.over:
-        health.last = await look(soak)
+        health.last = await look(connection)
         for name, value in health.last.items():
             health.most[name] = max(value, health.most.get(name, 0))
         await asyncio.sleep(1.0)
+    connection.close()
 
 
 async def stalls(soak: Soak, health: Health) -> None:
     """Ask for what takes no time, again and again: a time of waiting for it is a busy one."""
-    ledger, before = soak.ledger, 0.0
+    ledger, before, connection = soak.ledger, 0.0, Connection(soak.port)
     while not soak.over:
         ledger.looking = began = time.monotonic()
-        computed = float(await get(soak, "/alive"))
+        computed = float(await get(connection, "/alive"))
         ended, ledger.looking = time.monotonic(), None
         health.slowest = max(health.slowest, ended - began)
         if ended - began > BUSY:
@@ -92,6 +103,7 @@ async def stalls(soak: Soak, health: Health) -> None:
                 wrong(soak, "stall", f"{computed - before:.1f} s computed", ended - began)
         before = computed
         await asyncio.sleep(LOOK)
+    connection.close()
 
 
 async def rest(soak: Soak, health: Health, cycles: int) -> None:
@@ -106,18 +118,18 @@ async def rest(soak: Soak, health: Health, cycles: int) -> None:
     case = good(soak, "cold key, at rest", "/many", tokens.cold(soak.keys, tokens.PROBE))
     began = time.monotonic()
     note(soak, case, await ask(connection, case), began)
+    health.rests.append((cycles, await quiet(connection)))
     connection.close()
-    health.rests.append((cycles, await quiet(soak)))
     soak.going.set()
 
 
-async def quiet(soak: Soak) -> dict[str, int]:
+async def quiet(connection: Connection) -> dict[str, int]:
     """Look until there is no less than before: servers close in their own time."""
-    said = await look(soak, "/health?deep")
+    said = await look(connection, "/health?deep")
     same = 0
     for _ in range(QUIET):
         await asyncio.sleep(1.0)
-        before, said = said, await look(soak, "/health?deep")
+        before, said = said, await look(connection, "/health?deep")
         less = any(said[name] < before[name] for name in ("fds", "tasks"))
         same = 0 if less else same + 1
         if same == 3:
@@ -134,6 +146,8 @@ def compared(health: Health, max_keys: int) -> list[tuple[str, int, int, int, bo
     rows = []
     for name, more in MORE.items():
         most = more if name in ("to_repository", "pool", "to_redis") else first[name] + more
+        if name == "tasks":
+            most += CONNECTION_TASKS * max(0, last["to_redis"] - first["to_redis"])
         rows.append((name, first[name], last[name], most, last[name] <= most))
     # Each good key, and what is made of it, is held a few times at most.
     most = 4 * max_keys
