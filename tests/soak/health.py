@@ -16,7 +16,8 @@ REST = 6.0
 QUIET = 20
 # How much more there may be in the end than there was at first, both at rest: file descriptors
 # but those to the repository and to Redis; tasks; threads; sockets to the repository and places in
-# httpx's pool, of which it may keep 20; sockets to Redis, whose pool has 50.
+# httpx's pool, of which it may keep 20; sockets to Redis, whose pool has 50, and those of that pool
+# that Redis has reset and that were not used since.
 MORE = {
     "other fds": 3,
     "tasks": 5,
@@ -25,10 +26,12 @@ MORE = {
     "pool": 20,
     "queued": 0,
     "to_redis": 50,
+    "dead": 50,
 }
 # Seconds between two looks at whether the service answers at once; and how long it may compute, by
 # its own processor's time, while such an answer waits.
 LOOK, STALL = 0.25, 4.0
+ABSOLUTE = ("to_repository", "pool", "to_redis", "dead")
 # coredis runs as many tasks for each connection.
 CONNECTION_TASKS = 3
 MEMORY_MORE, MEMORY_KIB = 1.10, 10 * 1024
@@ -73,7 +76,7 @@ async def get(connection: Connection, path: str) -> bytes:
 
 async def look(connection: Connection, path: str = "/health") -> dict[str, int]:
     said: dict[str, int] = json.loads(await get(connection, path))
-    said["other fds"] = said["fds"] - said["to_repository"] - said["to_redis"]
+    said["other fds"] = said["fds"] - said["to_repository"] - said["to_redis"] - said["dead"]
     return said
 
 
@@ -145,7 +148,7 @@ def compared(health: Health, max_keys: int) -> list[tuple[str, int, int, int, bo
     first, last = health.rests[0][1], health.rests[-1][1]
     rows = []
     for name, more in MORE.items():
-        most = more if name in ("to_repository", "pool", "to_redis") else first[name] + more
+        most = more if name in ABSOLUTE else first[name] + more
         if name == "tasks":
             most += CONNECTION_TASKS * max(0, last["to_redis"] - first["to_redis"])
         rows.append((name, first[name], last[name], most, last[name] <= most))

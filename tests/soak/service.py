@@ -116,17 +116,22 @@ def tasks(backend: str) -> int:
 
 
 def sockets(repository: int, redis: int) -> dict[str, int]:
-    """How many sockets of the process lead to the repository, and to Redis."""
+    """How many sockets of the process lead to the repository, to Redis, and no longer anywhere."""
     inodes = set()
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
             inodes.add(os.readlink(f"/proc/self/fd/{name}"))
     to: Counter[int] = Counter()
+    there = set()
     for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
         if f"socket:[{fields[9]}]" in inodes:
             to[int(fields[2].rpartition(":")[2], 16)] += 1
-    return {"to_repository": to[repository], "to_redis": to[redis]}
+        there.add(f"socket:[{fields[9]}]")
+    for line in Path("/proc/self/net/unix").read_text().splitlines()[1:]:
+        there.add(f"socket:[{line.split()[6]}]")
+    dead = sum(name.startswith("socket:") and name not in there for name in inodes)
+    return {"to_repository": to[repository], "to_redis": to[redis], "dead": dead}
 
 
 def objects() -> dict[str, int]:
