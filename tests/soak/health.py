@@ -1,13 +1,15 @@
 """How the service's process is: looked at all the time, and compared when it is at rest."""
 
 import asyncio
+import contextlib
 import json
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from soak import tokens
 from soak.clients import Connection, Soak, ask, good, note, read_answer, request, wrong
-from soak.oracle import BUSY, Spell
+from soak.oracle import BUSY, REDIS_BUSY, Ledger, Spell
 
 # Seconds that the clients rest before the service is looked at: longer than a fetch may take and
 # than idle connections are kept.
@@ -91,19 +93,57 @@ async def watch(soak: Soak, health: Health) -> None:
     connection.close()
 
 
+@contextlib.asynccontextmanager
+async def awaited(ledger: Ledger, part: str, kind: str, limit: float) -> AsyncIterator[None]:
+    """Have a part count as failing as soon as something of it is awaited for too long."""
+    spells: list[Spell] = []
+    began = time.monotonic()
+
+    def late() -> None:
+        spells.append(ledger.begin(part, kind))
+        spells[0].began = began - LOOK
+
+    timer = asyncio.get_running_loop().call_later(limit, late)
+    try:
+        yield
+    finally:
+        timer.cancel()
+        # The loop may itself have been too late to call it.
+        if not spells and time.monotonic() - began > limit:
+            late()
+        for spell in spells:
+            ledger.end(spell)
+
+
+async def pings(soak: Soak, port: int) -> None:
+    """Ask Redis for what takes no time: a busy machine or disk may have it wait as a fault does."""
+    while not soak.over:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                while not soak.over:
+                    async with awaited(soak.ledger, "redis", "redis busy", REDIS_BUSY):
+                        writer.write(b"PING\r\n")
+                        await reader.readexactly(len(b"+PONG\r\n"))
+                    await asyncio.sleep(REDIS_BUSY)
+            finally:
+                writer.transport.abort()
+        await asyncio.sleep(REDIS_BUSY)
+
+
 async def stalls(soak: Soak, health: Health) -> None:
     """Ask for what takes no time, again and again: a time of waiting for it is a busy one."""
     ledger, before, connection = soak.ledger, 0.0, Connection(soak.port)
     while not soak.over:
-        ledger.looking = began = time.monotonic()
-        computed = float(await get(connection, "/alive"))
-        ended, ledger.looking = time.monotonic(), None
-        health.slowest = max(health.slowest, ended - began)
-        if ended - began > BUSY:
-            ledger.spells.append(Spell("service", "busy", began - LOOK, ended + LOOK))
+        began = time.monotonic()
+        async with awaited(ledger, "service", "service busy", BUSY):
+            computed = float(await get(connection, "/alive"))
+        took = time.monotonic() - began
+        health.slowest = max(health.slowest, took)
+        if took > BUSY:
             health.computed = max(health.computed, computed - before)
             if computed - before > STALL:
-                wrong(soak, "stall", f"{computed - before:.1f} s computed", ended - began)
+                wrong(soak, "stall", f"{computed - before:.1f} s computed", took)
         before = computed
         await asyncio.sleep(LOOK)
     connection.close()

@@ -27,7 +27,7 @@ from soak import faults as failing  # noqa: E402
 from soak import report, tokens  # noqa: E402
 from soak.clients import Soak, client, wrong  # noqa: E402
 from soak.faults import Faults  # noqa: E402
-from soak.health import Health, rest, stalls, watch  # noqa: E402
+from soak.health import Health, pings, rest, stalls, watch  # noqa: E402
 from soak.oracle import Ledger, Spell  # noqa: E402
 from soak.parts import Missing, Parts, started  # noqa: E402
 
@@ -73,7 +73,7 @@ async def soaked(given: argparse.Namespace, folder: Path) -> int:
         async with asyncio.TaskGroup() as group:
             for _ in range(given.clients):
                 group.create_task(client(soak))
-            watching = (watch(soak, health), stalls(soak, health))
+            watching = (watch(soak, health), stalls(soak, health), pings(soak, parts.redis_port))
             for each in (*watching, progress(soak, health, parts)):
                 group.create_task(each)
             cycles = await phases(faults, health, given.minutes * 60)
