@@ -28,11 +28,16 @@ class Missing(Exception):
 
 @dataclass
 class Process:
-    """A process that is started, killed and started again by the same command."""
+    """A process that is started, killed and started again by the same command.
+
+    Attributes:
+        speaks: Whether its standard output is read; else that goes to its log.
+    """
 
     command: list[str]
     log: Path
     environment: dict[str, str]
+    speaks: bool = False
     running: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -41,7 +46,7 @@ class Process:
                 self.command,
                 env={**os.environ, **self.environment},
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdout=subprocess.PIPE if self.speaks else log,
                 stderr=log,
                 preexec_fn=end_with_parent,
             )
@@ -158,11 +163,8 @@ def certificates(folder: Path) -> tuple[str, str]:
     return str(trusted), str(own)
 
 
-@contextlib.asynccontextmanager
-async def started(
-    folder: Path, backend: str, issuers: list[str], max_keys: int, client: str
-) -> AsyncIterator[Parts]:
-    """Start all three in a folder of theirs, and kill them in the end."""
+def processes(folder: Path, backend: str, settings: dict[str, str]) -> Parts:
+    """Say how the three are started, in a folder of theirs."""
     binary = shutil.which("redis-server")
     if binary is None:
         raise Missing("redis-server is not installed: apt-get install redis-server")
@@ -171,49 +173,34 @@ async def started(
     trusted, own = certificates(folder)
     with free_ports(3) as ports:
         at, redis_port, service_port = ports
-    where = ["--bind", "127.0.0.1", "--port", str(redis_port), "--dir", str(folder)]
-    # It writes before it says yes, so what it said yes to outlives its being killed; that the disk
-    # has it would matter in a power cut alone.
-    kept = ["--save", "", "--appendonly", "yes", "--appendfsync", "no"]
-    settings = {
+    settings = settings | {
         "SSL_CERT_FILE": trusted,
         "REPOSITORY": f"https://localhost:{at}/",
         "REPOSITORY_PORT": str(at),
         "REDIS": f"redis://127.0.0.1:{redis_port}",
         "REDIS_PORT": str(redis_port),
-        "ISSUERS": " ".join(issuers),
-        "MAX_KEYS": str(max_keys),
-        "CLIENT": client,
     }
+    # It writes before it says yes, so what it said yes to outlives its being killed; that the disk
+    # has it would matter in a power cut alone.
+    kept = ["--save", "", "--appendonly", "yes", "--appendfsync", "no", "--loglevel", "warning"]
+    where = ["--bind", "127.0.0.1", "--port", str(redis_port), "--dir", str(folder)]
     python = [sys.executable, "-u"]
-    parts = Parts(
-        repository=Process(
-            [*python, str(HERE / "repository.py"), str(keys), own, str(at)],
-            folder / "repository.log",
-            {},
-        ),
-        redis=Process(
-            [
-                binary,
-                *where,
-                *kept,
-                "--loglevel",
-                "warning",
-                "--logfile",
-                str(folder / "redis.log"),
-            ],
-            folder / "redis.log",
-            {},
-        ),
-        service=Process(
-            [*python, str(HERE / "service.py"), backend, str(service_port)],
-            folder / "service.log",
-            settings,
-        ),
+    repository = [*python, str(HERE / "repository.py"), str(keys), own, str(at)]
+    service = [*python, str(HERE / "service.py"), backend, str(service_port)]
+    return Parts(
+        repository=Process(repository, folder / "repository.log", {}, speaks=True),
+        redis=Process([binary, *where, *kept], folder / "redis.log", {}),
+        service=Process(service, folder / "service.log", settings),
         keys=keys,
         service_port=service_port,
         redis_port=redis_port,
     )
+
+
+@contextlib.asynccontextmanager
+async def started(folder: Path, backend: str, settings: dict[str, str]) -> AsyncIterator[Parts]:
+    """Start all three, and kill them in the end."""
+    parts = processes(folder, backend, settings)
     try:
         await parts.start_repository()
         await parts.start_redis()

@@ -61,9 +61,12 @@ def arguments() -> argparse.Namespace:
 
 async def soaked(given: argparse.Namespace, folder: Path) -> int:
     """Run the soak in a folder; gives the exit status."""
-    async with started(
-        folder, given.backend, tokens.ISSUERS, given.max_keys, given.client
-    ) as parts:
+    settings = {
+        "ISSUERS": " ".join(tokens.ISSUERS),
+        "MAX_KEYS": str(given.max_keys),
+        "CLIENT": given.client,
+    }
+    async with started(folder, given.backend, settings) as parts:
         chance = random.Random(given.seed)
         keys = tokens.Keys(parts.keys, chance)
         tokens.rotate(keys)
