@@ -3,6 +3,7 @@
 import contextlib
 import select
 import socket
+import sys
 import threading
 import time
 from collections import Counter
@@ -83,17 +84,21 @@ async def closed_port() -> AsyncIterator[int]:
 
 
 @contextlib.contextmanager
-def between(server: RedisServer, answer: bytes | None) -> Iterator[str]:
+def between(
+    server: RedisServer, answer: bytes | None, *, times: int = sys.maxsize
+) -> Iterator[str]:
     """A proxy before the server, which lets each SET reach it and answers something else.
 
     Args:
         server: The server.
         answer: What it answers; None drops the connection.
+        times: How many of the answers to SETs it changes, the first ones.
 
     Yields:
         The URL of the proxy.
     """
     stopping = threading.Event()
+    changes = iter(range(times))
 
     def carry(client: socket.socket) -> None:
         with client, socket.create_connection(("127.0.0.1", server.port)) as upstream:
@@ -104,7 +109,7 @@ def between(server: RedisServer, answer: bytes | None) -> Iterator[str]:
                     if not data or (asked and source is upstream and answer is None):
                         return
                     if source is client:
-                        asked = b"\r\nSET\r\n" in data
+                        asked = b"\r\nSET\r\n" in data and next(changes, None) is not None
                         upstream.sendall(data)
                     else:
                         client.sendall(answer if asked and answer is not None else data)

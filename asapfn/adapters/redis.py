@@ -9,6 +9,7 @@ imported here.
 
 import inspect
 import math
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
@@ -33,6 +34,11 @@ class Client(Protocol):
     @property
     def set(self) -> Callable[..., Awaitable[Any]]:
         """Set a key to a value."""
+        ...
+
+    @property
+    def get(self) -> Callable[..., Awaitable[Any]]:
+        """Get the value of a key."""
         ...
 
 
@@ -62,6 +68,32 @@ def first_use(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.0) 
         raise TypeError("first_use needs an async client: this one's execute_command is not async")
     if not timeout > 0:
         raise ValueError("timeout must be positive")
+    write = _writer(client)
+
+    async def first_use(token_id: str, ttl_seconds: float) -> bool:
+        mine = secrets.token_hex(16)
+        try:
+            with anyio.move_on_after(timeout):
+                # Redis knows no life shorter than a millisecond.
+                life = max(1, math.ceil(ttl_seconds * 1000))
+                try:
+                    return await write(prefix + token_id, mine, life)
+                except Unavailable:
+                    raise
+                except Exception:
+                    # Such as a connection that the server closed while it was idle.
+                    return await write(prefix + token_id, mine, life)
+        except Unavailable:
+            raise
+        except Exception as error:
+            raise Unavailable(_SOURCE, type(error).__name__) from error
+        raise Unavailable(_SOURCE, f"no answer within {timeout} seconds")
+
+    return first_use
+
+
+def _writer(client: Client) -> Callable[[str, str, int], Awaitable[bool]]:
+    """Make a function of key, value and milliseconds: whether the key holds the value now."""
     only_new: dict[str, Any]
     used: bool | None
     # coredis takes NX as a condition and answers True or False; the others as a flag, and answer
@@ -71,19 +103,16 @@ def first_use(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.0) 
     else:
         only_new, used = {"nx": True}, None
 
-    async def first_use(token_id: str, ttl_seconds: float) -> bool:
-        try:
-            with anyio.move_on_after(timeout):
-                # Redis knows no life shorter than a millisecond.
-                life = max(1, math.ceil(ttl_seconds * 1000))
-                answer: object = await client.set(prefix + token_id, "1", px=life, **only_new)
-                if answer is True or answer is used:
-                    return answer is True
-                raise Unavailable(_SOURCE, "the answer is neither yes nor no")
-        except Unavailable:
-            raise
-        except Exception as error:
-            raise Unavailable(_SOURCE, type(error).__name__) from error
-        raise Unavailable(_SOURCE, f"no answer within {timeout} seconds")
+    async def write(key: str, mine: str, life: int) -> bool:
+        answer: object = await client.set(key, mine, px=life, **only_new)
+        if answer is True:
+            return True
+        if answer is not used:
+            raise Unavailable(_SOURCE, "the answer is neither yes nor no")
+        # What is there may be one's own: written before, by a command whose answer was lost.
+        kept: object = await client.get(key)
+        if kept is None:
+            raise Unavailable(_SOURCE, "the key is there to SET and not there to GET")
+        return kept in (mine, mine.encode())
 
-    return first_use
+    return write
