@@ -85,14 +85,19 @@ async def closed_port() -> AsyncIterator[int]:
 
 @contextlib.contextmanager
 def between(
-    server: RedisServer, answer: bytes | None, *, times: int = sys.maxsize
+    server: RedisServer,
+    answer: bytes | None,
+    *,
+    command: bytes = b"SET",
+    times: int = sys.maxsize,
 ) -> Iterator[str]:
     """A proxy before the server, which lets each SET reach it and answers something else.
 
     Args:
         server: The server.
         answer: What it answers; None drops the connection.
-        times: How many of the answers to SETs it changes, the first ones.
+        command: Another command than SET.
+        times: How many of the answers it changes, the first ones.
 
     Yields:
         The URL of the proxy.
@@ -109,7 +114,8 @@ def between(
                     if not data or (asked and source is upstream and answer is None):
                         return
                     if source is client:
-                        asked = b"\r\nSET\r\n" in data and next(changes, None) is not None
+                        asked = b"\r\n" + command + b"\r\n" in data
+                        asked = asked and next(changes, None) is not None
                         upstream.sendall(data)
                     else:
                         client.sendall(answer if asked and answer is not None else data)

@@ -74,6 +74,7 @@ def first_use(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.0) 
         mine = secrets.token_hex(16)
         try:
             with anyio.move_on_after(timeout):
+                early = anyio.current_time() + timeout / 4
                 # Redis knows no life shorter than a millisecond.
                 life = max(1, math.ceil(ttl_seconds * 1000))
                 try:
@@ -81,7 +82,10 @@ def first_use(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.0) 
                 except Unavailable:
                     raise
                 except Exception:
-                    # Such as a connection that the server closed while it was idle.
+                    # Such as a connection that the server closed while it was idle. What failed
+                    # late, as when nobody answers, would be cut off by the deadline.
+                    if anyio.current_time() > early:
+                        raise
                     return await write(prefix + token_id, mine, life)
         except Unavailable:
             raise
