@@ -9,7 +9,9 @@ imported here.
 
 import inspect
 import math
+import re
 import secrets
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
@@ -61,6 +63,9 @@ def first_use(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.0) 
         that still lives.
 
     Raises:
+        RuntimeError: If the client is of redis-py before 4.5.5, which after a cancelled command
+            reads the answer to one command as that to the next: a used id would pass
+            (CVE-2023-28858, CVE-2023-28859).
         TypeError: If the client is not async.
         ValueError: If the timeout is not positive.
     """
@@ -68,6 +73,7 @@ def first_use(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.0) 
         raise TypeError("first_use needs an async client: this one's execute_command is not async")
     if not timeout > 0:
         raise ValueError("timeout must be positive")
+    _refuse_a_faulty_version(client)
     write = _writer(client)
 
     async def first_use(token_id: str, ttl_seconds: float) -> bool:
@@ -94,6 +100,19 @@ def first_use(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.0) 
         raise Unavailable(_SOURCE, f"no answer within {timeout} seconds")
 
     return first_use
+
+
+def _refuse_a_faulty_version(client: Client) -> None:
+    """Raise RuntimeError for redis-py before 4.5.5."""
+    packages = {kind.__module__.partition(".")[0] for kind in type(client).__mro__}
+    if "redis" not in packages:
+        return
+    version: str = sys.modules["redis"].__version__
+    if tuple(map(int, re.findall(r"\d+", version)[:3])) < (4, 5, 5):
+        raise RuntimeError(
+            f"first_use needs redis-py 4.5.5 or later, and this is {version}: it lets a used token "
+            "pass (CVE-2023-28858, CVE-2023-28859)"
+        )
 
 
 def _writer(client: Client) -> Callable[[str, str, int], Awaitable[bool]]:

@@ -57,9 +57,7 @@ def binary(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture(scope="module")
-def running(
-    tmp_path_factory: pytest.TempPathFactory, binary: str | None
-) -> Iterator[RedisServer]:
+def running(tmp_path_factory: pytest.TempPathFactory, binary: str | None) -> Iterator[RedisServer]:
     with redis_server(tmp_path_factory.mktemp("redis"), binary=binary) as server:
         yield server
 

@@ -21,9 +21,7 @@ pytestmark = LEFTOVERS
 
 
 @pytest.fixture(scope="module")
-def cluster(
-    tmp_path_factory: pytest.TempPathFactory, binary: str | None
-) -> Iterator[RedisServer]:
+def cluster(tmp_path_factory: pytest.TempPathFactory, binary: str | None) -> Iterator[RedisServer]:
     """A cluster of two, each with half of the slots."""
     enabled = ("--cluster-enabled", "yes")
     with (

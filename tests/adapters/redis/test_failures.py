@@ -203,8 +203,19 @@ async def test_another_answer_is_no_acceptance(package, server, answer):
     assert (package, accepted) == ("coredis", True)
 
 
+async def test_an_id_that_is_there_to_set_and_not_to_get_is_unavailable(package, server):
+    """Such as on a replica that is behind, where a cluster's client reads from replicas."""
+    async with opened(package, server.url) as client:
+        assert await first_use(client, timeout=AMPLE)("id", 60) is True
+    nothing = b"_\r\n" if package == "redis" else b"$-1\r\n"  # protocol 3, which it speaks, and 2
+    with between(server, nothing, command=b"GET") as url:
+        async with opened(package, url) as client:
+            with pytest.raises(Unavailable, match="the key is there to SET and not there to GET"):
+                await first_use(client, timeout=AMPLE)("id", 60)
+
+
 @pytest.mark.parametrize(
-    "answer", [b"$-1\r\n", b"$2\r\nno\r\n", b":1\r\n", b"+OK\r\n", b"-ERR no\r\n", b"rubbish\r\n"]
+    "answer", [b"$2\r\nno\r\n", b":1\r\n", b"+OK\r\n", b"-ERR no\r\n", b"rubbish\r\n"]
 )
 async def test_another_answer_to_what_is_kept_is_no_acceptance(package, server, answer):
     async with opened(package, server.url) as client:

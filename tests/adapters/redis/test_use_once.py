@@ -140,6 +140,27 @@ async def test_a_time_out_is_positive(pair, timeout):
 
 
 @pytest.mark.parametrize("pair", [("asyncio", "redis")], ids="-".join)
+@pytest.mark.parametrize(
+    "version", ["4.5.4", "4.5.1", "4.4.4", "3.9", "4.5.4rc1", "4", "4.5.5b1", "10.0"]
+)
+async def test_redis_py_that_lets_a_used_token_pass_is_refused(monkeypatch, pair, version):
+    """By CVE-2023-28858: after a cancelled command it reads the answers of another."""
+
+    class Mine(redis.asyncio.Redis):
+        """A client of the user's."""
+
+    monkeypatch.setattr(redis, "__version__", version)
+    for kind in (redis.asyncio.Redis, Mine):
+        async with kind() as client:
+            if version in ("4.5.5b1", "10.0"):
+                assert callable(first_use(client))
+                continue
+            with pytest.raises(RuntimeError, match=r"needs redis-py 4\.5\.5 or later") as refused:
+                first_use(client)
+            assert version in str(refused.value)
+
+
+@pytest.mark.parametrize("pair", [("asyncio", "redis")], ids="-".join)
 def test_no_client_is_imported(pair):
     code = """
 import sys, asapfn.adapters.redis
