@@ -8,13 +8,14 @@ which fails another check is not used up.
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 from asapfn.canonical import qsh
 from asapfn.errors import TokenRejected
 from asapfn.types import FirstUse, Token
 
 CONTEXT_QSH = "context-qsh"
+_KEPT_LONGER: Final = 60.0
 
 
 def subject_is_issuer() -> Callable[[Token], None]:
@@ -89,11 +90,14 @@ def context_only() -> Callable[[Token], None]:
 def first_use(store: FirstUse) -> Callable[[Token], Awaitable[None]]:
     """Require that the token was not used before. Give this check last.
 
-    A token is known by its `iss` and `jti` together and is remembered for as long as it could be
-    accepted, leeway included (ASAP specification, "Replay").
+    A token is known by its `iss` and `jti` together and is remembered for a minute longer than it
+    could be accepted, leeway included (ASAP specification, "Replay"): a clock that is set back by
+    up to a minute, or another machine's that is as much behind, lets no used token pass.
 
     Args:
-        store: Answers True exactly once for an id, such as `replay.in_memory()`.
+        store: Answers True exactly once for an id, such as `replay.in_memory()`. An id is
+            81 characters, `<issuer>:<token>`: 16 hexadecimal digits that all ids of an issuer
+            share, the first of its SHA-256, and the 64 of a SHA-256 over issuer and `jti`.
 
     Returns:
         A check that rejects with `replayed`, or with `missing_claim` when `iss`, `jti` or `exp` is
@@ -105,15 +109,17 @@ def first_use(store: FirstUse) -> Callable[[Token], Awaitable[None]]:
             if name not in token.claims:
                 raise TokenRejected("missing_claim", name, claim=name)
         token_id = _token_id(token.claims["iss"], token.claims["jti"])
-        if await store(token_id, token.usable_until - token.verified_at) is not True:
+        life = token.usable_until - token.verified_at + _KEPT_LONGER
+        if await store(token_id, life) is not True:
             raise TokenRejected("replayed", claim="jti")
 
     return check
 
 
 def _token_id(issuer: str, jti: str) -> str:
+    whose = hashlib.sha256(issuer.encode()).hexdigest()[:16]
     # The length says where the issuer ends; the hash bounds what a store has to keep.
-    return hashlib.sha256(f"{len(issuer)}:{issuer}{jti}".encode()).hexdigest()
+    return f"{whose}:{hashlib.sha256(f'{len(issuer)}:{issuer}{jti}'.encode()).hexdigest()}"
 
 
 def _qsh_equals(expected: str) -> Callable[[Token], None]:
