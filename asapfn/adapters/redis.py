@@ -1,10 +1,13 @@
 """Redis, and what speaks its protocol: a token id is used once, across processes and machines.
 
-One command on one key, `SET key 1 NX PX milliseconds`: so it is atomic, and a cluster needs no more
-than any single key does. Only a plain yes of Redis, in time, is an acceptance. Where the answer is
-lost the id may have been kept all the same: the token is refused as `Unavailable` now and as
-replayed later, never taken twice. Clients are typed by what is used of them, so that none need be
-imported here.
+A first use is one command on one key, `SET key value NX PX milliseconds`: so it is atomic, and a
+cluster needs no more than any single key does. The value is random and belongs to one call. Where
+Redis says that the key exists already, `GET key` shows whether that is this call's own write, of
+which the answer was lost. So a client may send a command again, and what fails at once is tried
+once more here, and no fresh token is called replayed for it. Only an answer of Redis, in time, that
+the key holds the value of this call is an acceptance. Where no answer comes, the id may have been
+kept all the same: the token is refused as `Unavailable` now and as replayed later, never accepted
+twice. Clients are typed by what is used of them, so that none need be imported here.
 """
 
 import inspect
@@ -53,7 +56,8 @@ def first_use(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.0) 
         prefix: What the keys begin with. Services that may each take a token once, and share a
             Redis, have a prefix each.
         timeout: Seconds for the whole of it: waiting for a connection, making one, and the
-            client's own retries with their pauses.
+            client's own retries with their pauses. What fails within a quarter of it, such as a
+            connection that the server closed while it was idle, is tried once more.
 
     Returns:
         An async function of an id and its life in seconds, which answers True the first time and
