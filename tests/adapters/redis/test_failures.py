@@ -28,6 +28,7 @@ from redis_stores import (
 
 from asapfn.adapters.redis import first_use
 from asapfn.errors import Unavailable
+from asapfn.types import FirstUse
 
 pytestmark = LEFTOVERS
 PASSWORD = "a-word-nobody-else-may-see"
@@ -88,6 +89,28 @@ async def test_a_late_answer_is_never_taken_for_that_of_another_id(package, serv
                 said = await all_at_once(hasty, [f"{round_}-{n}" for n in range(5)])
             assert all(isinstance(answer, str) for _, answer in said)
             assert await all_at_once(patient, ["used"] * 5) == {("used", False): 5}
+
+
+async def test_an_answer_to_a_cancelled_command_is_never_taken_for_that_to_the_next(
+    package, server
+):
+    """CVE-2023-28858: redis-py before 4.5.5 accepts 20 of 20."""
+    said = []
+
+    async def use_again(store: FirstUse, token_id: str) -> None:
+        said.append(await store(token_id, 60))
+
+    async with opened(package, server.url, connections=1) as client:
+        store = first_use(client, timeout=AMPLE)
+        for n in range(5):
+            assert await store(f"used-{n}", 60) is True
+            async with anyio.create_task_group() as group:
+                with server.paused():
+                    with anyio.move_on_after(0.02):
+                        await store(f"cancelled-{n}", 60)
+                    group.start_soon(use_again, store, f"used-{n}")
+                    await anyio.sleep(0.05)  # it is sent, while the other's answer is to come
+    assert said == [False] * 5
 
 
 async def test_time_outs_take_no_connection_from_the_pool(package, server):
