@@ -1,5 +1,6 @@
 """The memory of used tokens under attack: by an issuer that fills it, and by clocks set back."""
 
+import gc
 import time
 from collections import Counter
 from typing import Any
@@ -89,9 +90,13 @@ async def test_ids_that_are_over_all_at_once_do_not_hold_up_the_one_who_asks_nex
     for n in range(100_000):
         await store(f"{n % 100}:{n}", 60)
     clock.passes(61)
-    began = time.thread_time()
-    assert await store("a:new", 60)
-    assert time.thread_time() - began < 0.05
+    gc.disable()
+    try:
+        began = time.thread_time()
+        assert await store("a:new", 60)
+        assert time.thread_time() - began < 0.05
+    finally:
+        gc.enable()
     for n in range(100_000):  # they are forgotten all the same, and their places free again
         assert await store(f"{n % 100}:again-{n}", 60)
 

@@ -112,7 +112,7 @@ async def test_a_server_that_pauses_makes_no_fresh_token_replayed(package, serve
             said[await outcome(store, f"{worker}-{n}")] += 1
             await anyio.sleep(0.01)
 
-    async with opened(package, server.url, **patience, **sending_again(package)) as client:
+    async with opened(package, server.url, **patience, **sending_again(package, 20)) as client:
         store = first_use(client, timeout=AMPLE)
         with server.admin() as admin:
             async with anyio.create_task_group() as group:
