@@ -101,8 +101,8 @@ async def test_a_refusal_names_the_claim_and_repeats_no_value(
 
 
 async def test_a_token_made_for_the_request_matches_and_no_other_does() -> None:
-    url = "https://app.example/base/issues?b=2&a=1"
-    check = checks.request_matches("GET", url, base_url="https://app.example/base")
+    target = "/base/issues?b=2&a=1"
+    check = checks.request_matches("GET", target, base_url="https://app.example/base")
     made = qsh("GET", "/issues?a=1&b=2")
     assert await told(check, token(qsh=made)) is None
     assert await told(check, token()) == ("missing_claim", "qsh")
@@ -117,9 +117,30 @@ async def test_a_form_stands_in_for_an_empty_query() -> None:
     assert await told(check, token(qsh=qsh("POST", "/issues?a=1&b=2"))) is None
 
 
-def test_a_malformed_url_is_told_when_the_check_is_made() -> None:
-    with pytest.raises(ValueError, match="url"):
-        checks.request_matches("GET", "https://[")
+@pytest.mark.parametrize("base_url", ["https://[", "app.example/base", "/base?a"])
+def test_a_malformed_base_url_is_an_error_when_the_check_is_made(base_url: str) -> None:
+    with pytest.raises(ValueError, match="base_url"):
+        checks.request_matches("GET", "/base/", base_url=base_url)
+
+
+@pytest.mark.parametrize(
+    ("sent", "why"),
+    [
+        ({"target": "/issues?a=%zz"}, "malformed"),
+        ({"target": "/issues?a=%FF"}, "UTF-8"),
+        ({"target": "/%zz"}, "path"),
+        ({"method": "G T"}, "method"),
+        ({"method": "POST", "form": "a=%zz"}, "malformed"),
+        ({"method": "POST", "form": b"\xff"}, "UTF-8"),
+    ],
+)
+def test_a_request_that_is_malformed_is_refused_and_no_error(sent: Any, why: str) -> None:
+    """What anybody may send must not be a ValueError, which a server would answer by 500."""
+    check = checks.request_matches(**{"method": "GET", "target": "/issues"} | sent)
+    with pytest.raises(TokenRejected, match=why) as refused:
+        check(token(qsh=qsh("GET", "/issues")))
+    assert (refused.value.reason, refused.value.claim) == ("request_mismatch", "qsh")
+    assert refused.value.__context__ is None
 
 
 async def test_the_fixed_qsh_is_taken_alone() -> None:
