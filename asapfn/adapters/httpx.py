@@ -161,8 +161,9 @@ def auth(authorize: Authorize) -> RequestAuth:
 
     httpx asks for it once a request, and itself takes the header off when a redirect leads to
     another origin. It keeps it where a redirect stays within the origin, or leads from port 80 of
-    a host to port 443 of the same. Every origin that the client is sent to gets a token: where
-    those are not known beforehand, use `request_hook`.
+    a host to port 443 of the same. Every origin that the client is sent to gets a token, but of
+    `connect.authorizer`, which raises ValueError: where those are not known beforehand, use
+    `request_hook`.
 
     Args:
         authorize: Makes the header from the method and the URL as it is sent.
