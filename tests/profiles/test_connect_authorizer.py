@@ -112,6 +112,9 @@ def test_dots_that_lead_nowhere_else_are_signed() -> None:
     authorize = connect.authorizer("app", SECRET, base_url=BASE)
     for path in ("/.well-known/x", "/a..b", "/...", "/x.", "/x?y=/../z"):
         assert authorize("GET", f"{BASE}{path}").startswith("JWT ")
+    # Below an origin alone there is no path to leave.
+    authorize = connect.authorizer("app", SECRET, base_url="https://acme.atlassian.net")
+    assert authorize("GET", "https://acme.atlassian.net/a/../b").startswith("JWT ")
 
 
 @pytest.mark.parametrize("base", ["", "/wiki", "/"])

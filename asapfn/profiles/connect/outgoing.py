@@ -103,7 +103,7 @@ def authorizer(
     Returns:
         A function of a method and a URL, as they are sent, that gives `JWT <token>`. It raises
         ValueError for a URL that is malformed, or not below the base URL: of another origin,
-        outside of its path, or with a segment `..`. A URL may be from the path on (`/wiki/rest`),
+        outside of its path, or by a segment `..` perhaps so. A URL may be from the path on (`/wiki/rest`),
         that of the base URL included. A request whose parameters are in a form body, with no query,
         needs `claims(..., form=...)` and `sign` instead.
 
@@ -160,7 +160,7 @@ def _require_below(url: str, origin: _Origin | None, base: str) -> None:
         inside = path.startswith("/") and path[1:2] not in ("/", "\\")
     else:
         inside, path = found == origin, path or "/"
-    if not inside or not is_below(path, base) or _DOTS.search(path):
+    if not inside or not is_below(path, base) or (base and _DOTS.search(path)):
         raise ValueError("the URL is not below base_url: no token is made for it")
 
 
