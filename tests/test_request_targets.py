@@ -280,6 +280,19 @@ def test_no_header_field_chooses_what_the_application_reads(
     assert found == []
 
 
+@pytest.mark.parametrize(("server", "app"), FIRST)
+def test_two_authorization_headers_are_refused_but_under_cheroot_which_drops_the_first(
+    sockets: Path, server: str, app: str
+) -> None:
+    good = authorization(ISSUE)["Authorization"]
+    outcomes = []
+    for first, second in ((good, good), ("JWT x.y.z", good), (good, "JWT x.y.z")):
+        headers = {"X-App": app, "Authorization": f"{first}\r\nAuthorization: {second}"}
+        status, _ = over_http1(sockets / f"{server}.sock", ISSUE, headers)
+        outcomes.append(status == 200)
+    assert outcomes == [server == "cheroot", server == "cheroot", False]
+
+
 @EACH_WAY
 def test_a_request_as_clients_send_it_is_accepted(
     sockets: Path, server: str, app: str, exchange: Exchange

@@ -103,9 +103,9 @@ def authorizer(
     Returns:
         A function of a method and a URL, as they are sent, that gives `JWT <token>`. It raises
         ValueError for a URL that is malformed, or not below the base URL: of another origin,
-        outside of its path, or by a segment `..` perhaps so. A URL may be from the path on (`/wiki/rest`),
-        that of the base URL included. A request whose parameters are in a form body, with no query,
-        needs `claims(..., form=...)` and `sign` instead.
+        outside of its path, or by a segment `..` perhaps so. A URL may be from the path on
+        (`/wiki/rest`), that of the base URL included. A request whose parameters are in a form
+        body, with no query, needs `claims(..., form=...)` and `sign` instead.
 
     Raises:
         TypeError: If a name is not a str.
