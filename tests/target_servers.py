@@ -92,6 +92,9 @@ def serving(folder: Path, names: Sequence[str]) -> Iterator[None]:
             ]
             time.sleep(0.05)
         yield
+        # All at once: each is then waited for.
+        for process in running.values():
+            process.terminate()
 
 
 def _filled(command: Sequence[str], path: Path) -> list[str]:
