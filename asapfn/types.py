@@ -87,6 +87,8 @@ class Document(NamedTuple):
             0 for `no-store`.
         stale_while_revalidate: Seconds it may be used while it is being refreshed (RFC 5861).
         stale_if_error: Seconds it may be used when it cannot be refreshed (RFC 5861).
+        retry_after: Seconds the server asks to be left alone; None when not said.
+        must_revalidate: Whether it must not be used once it is stale.
     """
 
     status: int
@@ -95,6 +97,8 @@ class Document(NamedTuple):
     max_age: float | None = None
     stale_while_revalidate: float | None = None
     stale_if_error: float | None = None
+    retry_after: float | None = None
+    must_revalidate: bool = False
 
 
 class Caching(NamedTuple):

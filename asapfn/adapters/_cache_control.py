@@ -1,11 +1,12 @@
 """How long an HTTP answer may be kept, read from its headers.
 
-One pure function from two header values to three numbers. A directive is taken at its word or not
-at all: what is malformed counts as absent, and of a directive that is given twice the smallest
-counts, so that no oddity keeps a key longer than its owner meant.
+Pure functions of header values. A directive is taken at its word or not at all: what is malformed
+counts as absent, and of a directive that is given twice the smallest counts, so that no oddity
+keeps a key longer than its owner meant.
 """
 
 import re
+from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
 # An element of a list ends at a comma that is not within a quoted string (RFC 9110, section 5.6).
@@ -14,6 +15,10 @@ _ELEMENT: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
 _ARGUMENT: Final = re.compile(r'([0-9]+)|"([0-9]+)"')
 # What a number too large counts as (RFC 9111, section 1.2.2).
 _LARGEST: Final = 2**31
+# The longest pause that is believed: a day.
+_LONGEST_PAUSE: Final = 86_400.0
+# Both are directives by which an answer is not to be used when it is stale, or not to be kept.
+_NEVER_STALE: Final = frozenset(("must-revalidate", "no-cache", "no-store"))
 
 
 class Freshness(NamedTuple):
@@ -55,6 +60,46 @@ def freshness(cache_control: str, age: str = "") -> Freshness:
         # Of several ages the first counts; one that is malformed is ignored (section 5.1).
         max_age = max(0, max_age - (_seconds(age.partition(",")[0].strip(" \t")) or 0))
     return Freshness(max_age, given.get("stale-while-revalidate"), given.get("stale-if-error"))
+
+
+def must_revalidate(cache_control: str) -> bool:
+    """Whether an answer must not be used once it is stale (RFC 9111, section 5.2.2).
+
+    Args:
+        cache_control: The value of `Cache-Control`; several header lines joined by commas.
+    """
+    elements = _ELEMENT.findall(cache_control)
+    names = {element.partition("=")[0].strip(" \t").lower() for element in elements}
+    return not names.isdisjoint(_NEVER_STALE)
+
+
+def retry_after(value: str, date: str, now: float) -> float | None:
+    """How long a server asks to be left alone (RFC 9110, section 10.2.3).
+
+    Args:
+        value: The value of `Retry-After`: seconds, or a date.
+        date: The value of `Date`, which a date is compared with where it is one.
+        now: What it is compared with otherwise, in seconds since the epoch.
+
+    Returns:
+        Seconds, never negative and at most a day; None where the value is neither.
+    """
+    if value.strip(" \t").isdecimal():
+        seconds = _seconds(value.strip(" \t"))
+        return None if seconds is None else min(float(seconds), _LONGEST_PAUSE)
+    until, since = _timestamp(value), _timestamp(date)
+    if until is None:
+        return None
+    return min(max(0.0, until - (now if since is None else since)), _LONGEST_PAUSE)
+
+
+def _timestamp(date: str) -> float | None:
+    if len(date) > 64:
+        return None
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
 
 
 def _seconds(argument: str) -> int | None:

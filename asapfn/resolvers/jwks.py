@@ -36,7 +36,7 @@ def jwks(
 
     Args:
         url: Where the set is.
-        fetch: The way to the network, such as `adapters.httpx.fetcher(client)`.
+        fetch: The way to the network, such as `adapters.httpx.fetcher()`.
         cooldown: Seconds after a fetch during which a key that the set lacks is unknown; after
             them it makes the set be fetched again.
         caching: How long to remember the set, and how often to ask for it.
@@ -63,8 +63,7 @@ def jwks(
         by_id: dict[str | None, list[Key]] = {}
         for key in keys:
             by_id.setdefault(key.kid, []).append(key)
-        _, _, _, *ages = document
-        return Answer(_KeySet(keys, by_id, clock()), *ages)
+        return Answer(_KeySet(keys, by_id, clock()), *document[3:6])
 
     look_up = memo(load, url, caching, clock, observe)
 

@@ -120,7 +120,7 @@ def pem_repository(
     Args:
         base_urls: The repository's https URL, or several mirrors, also as `url1 | url2`. The next
             mirror is asked only when one is unavailable: it may hold what the first has revoked.
-        fetch: The way to the network, such as `adapters.httpx.fetcher(client)`.
+        fetch: The way to the network, such as `adapters.httpx.fetcher()`.
         locate: From a key id to its path under the base.
         media_types: The media types that are taken; None takes any.
         caching: How long and how much to remember, and how often to ask.
@@ -212,8 +212,7 @@ def _answer(
         key = _public_key(document.body, kid, base)
     elif document.status not in (204, 403, 404):
         raise Unavailable(base, f"status {document.status}")
-    _, _, _, *ages = document
-    return Answer(key, *ages)
+    return Answer(key, *document[3:6])
 
 
 def _public_key(data: bytes, kid: str, source: str) -> Key:

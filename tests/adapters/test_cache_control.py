@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from asapfn.adapters._cache_control import Freshness, freshness
+from asapfn.adapters._cache_control import Freshness, freshness, must_revalidate, retry_after
 
 NOTHING = Freshness(None, None, None)
 
@@ -145,3 +145,57 @@ def test_more_directives_never_keep_an_answer_longer(first: str, second: str) ->
 def test_a_well_formed_header_is_read_back(max_age: int, stale: int) -> None:
     header = f"public, max-age={max_age}, stale-while-revalidate={stale}"
     assert freshness(header) == Freshness(max_age, stale, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "never_stale"),
+    [
+        ("", False),
+        ("max-age=300", False),
+        ("proxy-revalidate, s-maxage=1", False),
+        ("must-revalidate", True),
+        ("max-age=300, Must-Revalidate", True),
+        ("no-store", True),
+        ("no-cache", True),
+        ('no-cache="set-cookie"', True),
+        ('x="must-revalidate"', False),
+    ],
+)
+def test_some_answers_must_not_be_used_when_stale(value: str, never_stale: bool) -> None:
+    assert must_revalidate(value) is never_stale
+
+
+NOW = 1_760_000_000.0  # Thu, 09 Oct 2025 08:53:20 GMT
+LATER = "Thu, 09 Oct 2025 08:55:20 GMT"
+
+
+@pytest.mark.parametrize(
+    ("value", "date", "seconds"),
+    [
+        ("", "", None),
+        ("120", "", 120.0),
+        (" 0 ", "", 0.0),
+        ("99999999999999999999", "", 86_400.0),
+        ("-1", "", None),
+        ("1.5", "", None),
+        ("soon", "", None),
+        ("\u0663", "", None),
+        (LATER, "", 120.0),
+        # What counts is the server's clock, where the server says what it shows.
+        (LATER, "Thu, 09 Oct 2025 08:55:10 GMT", 10.0),
+        (LATER, "Thu, 09 Oct 2025 08:56:10 GMT", 0.0),
+        (LATER, "yesterday", 120.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", "", 86_400.0),
+        ("Thu, 09 Oct 99999 08:55:20 GMT", "", None),
+        ("Mon, 01 Jan 0001 00:00:00 GMT", "", 0.0),
+        ("x" * 100_000, "", None),
+    ],
+)
+def test_a_server_may_ask_to_be_left_alone(value: str, date: str, seconds: float | None) -> None:
+    assert retry_after(value, date, NOW) == seconds
+
+
+@given(st.text(), st.text())
+def test_any_text_is_a_pause_within_bounds_or_none(value: str, date: str) -> None:
+    pause = retry_after(value, date, NOW)
+    assert pause is None or 0 <= pause <= 86_400
