@@ -200,7 +200,7 @@ async def test_a_token_for_plain_http_does_not_follow_the_upgrade_to_https(
     assert seen == [("http://mesh/a", sent), ("http://mesh/b", sent), ("https://mesh/c", kept)]
 
 
-@pytest.mark.parametrize("origins", ["https://localhost/", "localhost", "ftp://localhost", ()])
+@pytest.mark.parametrize("origins", ["https://localhost/a", "localhost", "ftp://localhost", ()])
 def test_a_malformed_origin_is_a_programming_error(origins: Any, calls: Calls) -> None:
     with pytest.raises(ValueError, match="origin"):
         request_hook(calls, origins=origins)
