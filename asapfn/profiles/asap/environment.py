@@ -52,7 +52,7 @@ def verifier_from_env(
     """Make a verifier from `ASAP_PUBLIC_KEY_REPOSITORY_URL` and its companions.
 
     Args:
-        fetch: The way to the network, such as `adapters.httpx.fetcher(client)`.
+        fetch: The way to the network, such as `adapters.httpx.fetcher()`.
         environ: Holds `ASAP_PUBLIC_KEY_REPOSITORY_URL`, one URL or `url1 | url2`;
             `ASAP_SERVER_AUDIENCE`, a comma list; and, both optional,
             `ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL` and `ASAP_SERVER_LEEWAY_SECONDS`, such as

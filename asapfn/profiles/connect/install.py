@@ -35,7 +35,7 @@ def install_keys(
     """Find the keys that installs are signed with, by the product's URL.
 
     Args:
-        fetch: The way to the network, such as `adapters.httpx.fetcher(client)`.
+        fetch: The way to the network, such as `adapters.httpx.fetcher()`.
         hosts: Patterns of hosts, in lower case, and the https URLs where their keys are; a port
             other than 443 is part of a pattern, and `*` is exactly one label. Production alone by
             default: a key of staging must never install into a production app. To trust more, say
