@@ -145,7 +145,9 @@ def import_secret(secret: str | bytes, *, kid: str | None = None) -> OctKey:
 
     Raises:
         ValueError: If the secret is too short for any algorithm, or is a key or certificate in
-            PEM, DER, SSH or JWK form: a public key that serves as secret lets anybody sign.
+            PEM, DER, SSH or JWK form, also where that is encoded in base64, hexadecimal digits,
+            percent-encoding or UTF-16: a public key that serves as secret lets anybody sign. The
+            bare numbers of a key look like random bytes and are not recognized.
         TypeError: If it is neither str nor bytes.
     """
     return wrap_secret(_as_bytes(secret, "secret"), kid, None)
