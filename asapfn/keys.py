@@ -39,6 +39,7 @@ __all__ = [
 # Ranges without backtracking: in this form it is matched fastest, and it is matched often.
 _PART: Final = r"(?!\.\.?(?:/|\Z))[A-Za-z0-9_.\-+]++"
 _KEY_ID: Final = re.compile(rf"{_PART}(?:/{_PART})*+")
+_LONGEST_KEY_ID: Final = 1024
 _PEM: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(?:(?!-----).)*-----END \1-----", re.DOTALL)
 _DATA_URI: Final = re.compile(r"data:application/pkcs8;kid=([^;,]+);base64,([A-Za-z0-9+/]+={0,2})")
 
@@ -51,9 +52,16 @@ def is_key_id(kid: str) -> bool:
 
     Returns:
         True for parts of ASCII letters, digits and `_.-+` that are joined by `/`, where no part is
-        empty, `.` or `..` (ASAP specification, "Key identifier").
+        empty, `.` or `..` (ASAP specification, "Key identifier"), of at most 1,024 characters.
     """
-    return _KEY_ID.fullmatch(kid) is not None
+    return len(kid) <= _LONGEST_KEY_ID and _KEY_ID.fullmatch(kid) is not None
+
+
+def describe_key_id(kid: str) -> str:
+    """What is expected of a key id and what was seen, for the detail of a refusal."""
+    if len(kid) > _LONGEST_KEY_ID:
+        return f"expected at most {_LONGEST_KEY_ID} characters; it has {len(kid)}"
+    return f"expected parts of A-Z a-z 0-9 _ . - + between /; it is {kid[:200]!a}"
 
 
 def import_pem(
