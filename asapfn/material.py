@@ -6,10 +6,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from joserfc.jwk import ECKey, KeyParameters, OctKey, OKPKey, RSAKey
 
 from asapfn.algorithms import ALGORITHMS, default_algorithm, misfit
+from asapfn.native import require_rsa_bounds
 from asapfn.recognition import is_key
 from asapfn.types import Key
-
-LEAST_RSA_BITS: Final = 2048
 
 # Marks of a ROCA-weak modulus (CVE-2017-15361): modulo each of these primes it is a power of 65537,
 # which it is if it gives 1 when raised to the order of 65537, stated beside the prime.
@@ -72,9 +71,9 @@ def wrap_native(native: Any, kid: str | None, algorithm: str | None) -> RSAKey |
     parameters = _parameters(kid, algorithm)
     if isinstance(native, (rsa.RSAPrivateKey, rsa.RSAPublicKey)):
         key = RSAKey(native, native, parameters)
-        if native.key_size < LEAST_RSA_BITS:
-            raise ValueError(f"an RSA key of less than {LEAST_RSA_BITS} bits is too weak")
-        if is_roca_weak(key.public_key.public_numbers().n):
+        numbers = key.public_key.public_numbers()
+        require_rsa_bounds(numbers.n, numbers.e)
+        if is_roca_weak(numbers.n):
             raise ValueError("the RSA key is ROCA-weak (CVE-2017-15361): replace it")
     elif isinstance(native, (ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey)):
         key = ECKey(native, native, parameters)

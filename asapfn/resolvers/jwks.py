@@ -14,6 +14,8 @@ from asapfn.resolvers.sources import require_https
 from asapfn.types import Caching, Event, Fetch, Key, Observe, Resolver, Unverified
 
 _ACCEPT: Final = "application/jwk-set+json, application/json"
+# As many as fit into what is fetched at most, so that what is read is read at once.
+_MOST_KEYS: Final = 1000
 _PRIVATE: Final = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"))
 
 
@@ -95,6 +97,8 @@ def _public_keys(body: bytes, url: str) -> tuple[Key, ...]:
         raise Unavailable(url, f"not a key set: {error}") from error
     if not isinstance(members, list):
         raise Unavailable(url, "not a key set: no list of keys")
+    if len(members) > _MOST_KEYS:
+        raise Unavailable(url, f"a set of {len(members)} keys: expected at most {_MOST_KEYS}")
     keys = []
     for member in members:
         if not isinstance(member, dict):

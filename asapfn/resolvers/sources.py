@@ -14,7 +14,7 @@ import anyio
 from joserfc.jwk import OctKey
 
 from asapfn.errors import TokenRejected, Unavailable
-from asapfn.keys import import_pem, import_secret
+from asapfn.keys import import_published_pem, import_secret
 from asapfn.resolvers.answers import Answer
 from asapfn.resolvers.caching import NOTHING, memo
 from asapfn.resolvers.compose import issuer_of, key_id_of
@@ -217,9 +217,6 @@ def _answer(
 
 def _public_key(data: bytes, kid: str, source: str) -> Key:
     try:
-        key = import_pem(data, kid=kid)
+        return import_published_pem(data, kid=kid)
     except ValueError as error:
         raise Unavailable(source, f"not a public key: {error}") from error
-    if key.is_private:
-        raise Unavailable(source, "a private key is published: replace it at once")
-    return key
