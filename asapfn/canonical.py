@@ -14,7 +14,7 @@ the URL, since a URL may hold a token.
 
 import hashlib
 import re
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 # RFC 3986, sections 3.1 to 3.2.3, but for a backslash, which browsers read as a slash: where the
 # host ends would depend on who reads.
@@ -221,7 +221,7 @@ def _joined(values: list[str]) -> str:
 def _decoded_order(value: str) -> bytes:
     # Java and JavaScript compare UTF-16, which for characters beyond U+FFFF is another order than
     # Python's. Jira and Confluence are the ones to agree with.
-    return unquote(value).encode("utf-16-be")
+    return unquote_to_bytes(value).decode().encode("utf-16-be")
 
 
 def _utf8(data: bytes) -> str:

@@ -36,7 +36,7 @@ from asapfn.resolvers import jwks, keys_by_id
 
 # Seconds. A tracer, such as that of coverage, makes Python several times slower.
 MOST = 0.05 if sys.gettrace() is None else 0.25
-REPEATS = 3
+REPEATS = 5
 
 
 async def held(attempt: Callable[[], Awaitable[object]]) -> float:
