@@ -14,7 +14,7 @@ the URL, since a URL may hold a token.
 
 import hashlib
 import re
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 # RFC 3986, sections 3.1 to 3.2.3, but for a backslash, which browsers read as a slash: where the
 # host ends would depend on who reads.
@@ -106,8 +106,9 @@ def canonical_request(
         raise ValueError("method must be an HTTP method, such as GET: letters and hyphens only")
     method = method.upper()
     path, query = _path_and_query(url, "url")
-    if base_url:
-        path = _without_base(path, base_url)
+    base = base_path(base_url)
+    if is_below(path, base):
+        path = path[len(base) :]
     if form is not None and method in ("POST", "PUT") and not query.strip("&"):
         query = _form_text(form)
     # RFC 3986 lets `&` stand in a path: left as it is, a path could pass for a query.
@@ -152,6 +153,22 @@ def canonical_query(query: str) -> str:
     return "&".join([f"{name}={_joined(parameters[name])}" for name in sorted(parameters)])
 
 
+def base_path(base_url: str) -> str:
+    """The path of a base URL, without a slash at its end; ValueError if the URL is malformed."""
+    if base_url == "":
+        return ""
+    base = _path_and_query(base_url, "base_url")[0].removesuffix("/")
+    # A `host/path` that lacks its scheme is refused: taken for a path, it would match nothing.
+    if not _BASE_URL.fullmatch(base_url):
+        raise ValueError("base_url must be scheme://host/path or /path, without query or fragment")
+    return base
+
+
+def is_below(path: str, base: str) -> bool:
+    """Whether a path is that of a base, or below it: `/jira` is not above `/jiraffe`."""
+    return path == base or path.startswith(f"{base}/")
+
+
 def _path_and_query(url: str, name: str) -> tuple[str, str]:
     """The path of a URL, with a slash at its start, and its query, both as they were sent."""
     if not isinstance(url, str):
@@ -168,17 +185,6 @@ def _path_and_query(url: str, name: str) -> tuple[str, str]:
             " characters, every % followed by two hexadecimal digits"
         )
     return path if path.startswith("/") else f"/{path}", query
-
-
-def _without_base(path: str, base_url: str) -> str:
-    """The path below the base URL's; a path that is not below it stays as it is."""
-    base = _path_and_query(base_url, "base_url")[0].removesuffix("/")
-    # A `host/path` that lacks its scheme is refused: taken for a path, it would match nothing.
-    if not _BASE_URL.fullmatch(base_url):
-        raise ValueError("base_url must be scheme://host/path or /path, without query or fragment")
-    if path == base or path.startswith(f"{base}/"):
-        return path[len(base) :]
-    return path
 
 
 def _form_text(form: str | bytes) -> str:
@@ -215,7 +221,7 @@ def _joined(values: list[str]) -> str:
 def _decoded_order(value: str) -> bytes:
     # Java and JavaScript compare UTF-16, which for characters beyond U+FFFF is another order than
     # Python's. Jira and Confluence are the ones to agree with.
-    return unquote(value).encode("utf-16-be")
+    return unquote_to_bytes(value).decode().encode("utf-16-be")
 
 
 def _utf8(data: bytes) -> str:

@@ -7,14 +7,19 @@ which fails another check is not used up.
 
 import hashlib
 import hmac
+import re
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
-from asapfn.canonical import qsh
+from asapfn.canonical import base_path, is_below, qsh
 from asapfn.errors import TokenRejected
 from asapfn.types import FirstUse, Token
 
 CONTEXT_QSH = "context-qsh"
+_KEPT_LONGER: Final = 60.0
+
+# In origin form (RFC 9112, section 3.2.1), but for characters that some senders do not encode.
+_TARGET: Final = re.compile(r"/[!\"$-~]*")
 
 
 def subject_is_issuer() -> Callable[[Token], None]:
@@ -54,24 +59,62 @@ def claim_equals(name: str, value: Any) -> Callable[[Token], None]:
 
 
 def request_matches(
-    method: str, url: str, *, base_url: str = "", form: str | bytes | None = None
+    method: str,
+    target: str,
+    *,
+    base_url: str = "",
+    form: str | bytes | None = None,
+    proxy_strips_prefix: bool = False,
 ) -> Callable[[Token], None]:
     """Require that the token was made for this request: the computed `qsh` of Connect.
 
     Args:
         method: The HTTP method.
-        url: The request's URL or target, as it was sent.
-        base_url: The app's base URL, whose path is not part of the canonical request.
+        target: The request's target, as it was sent. It is no URL: what holds a `#`, does not
+            begin with `/`, or is not printable ASCII without spaces is refused, since servers and
+            applications differ in how they read it.
+        base_url: The app's base URL, whose path is not part of the canonical request. A target
+            that is not below it is refused.
         form: A form body, which stands in for an empty query of a POST or PUT.
+        proxy_strips_prefix: Whether a proxy has removed the base URL's path from each target.
 
     Returns:
         A check that rejects with `missing_claim` when there is no `qsh`, and with
-        `request_mismatch` when it differs. The comparison takes constant time.
+        `request_mismatch` when it differs, or the request is malformed. The comparison takes
+        constant time.
 
     Raises:
-        ValueError: If the URL is malformed.
+        TypeError: If a URL is not a str.
+        ValueError: If the base URL is malformed.
     """
-    return _qsh_equals(qsh(method, url, base_url=base_url, form=form))
+    base = base_path(base_url)
+    if proxy_strips_prefix:
+        base = ""
+
+    def check(token: Token) -> None:
+        _qsh_equals(_expected_qsh(method, target, base, form))(token)
+
+    return check
+
+
+def require_target(target: str) -> None:
+    """Refuse a received request target that servers and applications may read in two ways.
+
+    Args:
+        target: The target.
+
+    Raises:
+        TokenRejected: `request_mismatch`: it holds a `#`, does not begin with `/`, or is not
+            printable ASCII without spaces.
+    """
+    if _TARGET.fullmatch(target):
+        return
+    why = "holds what is not printable ASCII, or a space"
+    if "#" in target:
+        why = "holds a #"
+    elif not target.startswith("/"):
+        why = "does not begin with /"
+    raise TokenRejected("request_mismatch", f"the request target {why}", claim="qsh")
 
 
 def context_only() -> Callable[[Token], None]:
@@ -89,11 +132,14 @@ def context_only() -> Callable[[Token], None]:
 def first_use(store: FirstUse) -> Callable[[Token], Awaitable[None]]:
     """Require that the token was not used before. Give this check last.
 
-    A token is known by its `iss` and `jti` together and is remembered for as long as it could be
-    accepted, leeway included (ASAP specification, "Replay").
+    A token is known by its `iss` and `jti` together and is remembered for a minute longer than it
+    could be accepted, leeway included (ASAP specification, "Replay"): a clock that is set back by
+    up to a minute, or another machine's that is as much behind, lets no used token pass.
 
     Args:
-        store: Answers True exactly once for an id, such as `replay.in_memory()`.
+        store: Answers True exactly once for an id, such as `replay.in_memory()`. An id is
+            81 characters, `<issuer>:<token>`: 16 hexadecimal digits that all ids of an issuer
+            share, the first of its SHA-256, and the 64 of a SHA-256 over issuer and `jti`.
 
     Returns:
         A check that rejects with `replayed`, or with `missing_claim` when `iss`, `jti` or `exp` is
@@ -105,15 +151,34 @@ def first_use(store: FirstUse) -> Callable[[Token], Awaitable[None]]:
             if name not in token.claims:
                 raise TokenRejected("missing_claim", name, claim=name)
         token_id = _token_id(token.claims["iss"], token.claims["jti"])
-        if await store(token_id, token.usable_until - token.verified_at) is not True:
+        life = token.usable_until - token.verified_at + _KEPT_LONGER
+        if await store(token_id, life) is not True:
             raise TokenRejected("replayed", claim="jti")
 
     return check
 
 
 def _token_id(issuer: str, jti: str) -> str:
+    whose = hashlib.sha256(issuer.encode()).hexdigest()[:16]
     # The length says where the issuer ends; the hash bounds what a store has to keep.
-    return hashlib.sha256(f"{len(issuer)}:{issuer}{jti}".encode()).hexdigest()
+    return f"{whose}:{hashlib.sha256(f'{len(issuer)}:{issuer}{jti}'.encode()).hexdigest()}"
+
+
+def _expected_qsh(method: str, target: str, base: str, form: str | bytes | None) -> str:
+    """The `qsh` of a request that was received, below the path of a base URL."""
+    require_target(target)
+    if not is_below(target.partition("?")[0], base):
+        raise TokenRejected(
+            "request_mismatch",
+            f"the request target is not below the base URL's path, {base}; where a proxy removes"
+            " that, use proxy_strips_prefix=True",
+            claim="qsh",
+        )
+    try:
+        return qsh(method, target[len(base) :], form=form)
+    except ValueError as error:
+        why = str(error)
+    raise TokenRejected("request_mismatch", why, claim="qsh")
 
 
 def _qsh_equals(expected: str) -> Callable[[Token], None]:

@@ -8,6 +8,7 @@ told before anything else is looked at.
 
 import binascii
 import json
+import sys
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Never
 
@@ -90,6 +91,15 @@ def _depth(data: bytes) -> int:
     return deepest
 
 
+def _fault(error: ValueError) -> str:
+    """What is wrong with JSON, in words that quote nothing of it."""
+    if isinstance(error, (UnicodeError, json.JSONDecodeError)):
+        return f"not UTF-8 JSON ({type(error).__name__})"
+    if str(error).startswith("Exceeds the limit"):
+        return f"a number has more than {sys.get_int_max_str_digits()} digits"
+    return str(error)
+
+
 def decode_object(data: bytes) -> dict[str, Any]:
     """Read a JSON object strictly (RFC 8259, RFC 7493).
 
@@ -112,12 +122,14 @@ def decode_object(data: bytes) -> dict[str, Any]:
         members, end = _decode(text)
         if "\\" in text:
             json.dumps(members, ensure_ascii=False).encode()  # fails on a lone surrogate
-    except (UnicodeError, json.JSONDecodeError) as error:
-        # Their messages quote the text: keep to their names.
-        raise ValueError(f"not UTF-8 JSON ({type(error).__name__})") from None
-    if type(members) is not dict or end != len(text):
-        raise ValueError("not a JSON object")
-    return members
+    except ValueError as error:
+        fault = _fault(error)
+    else:
+        if type(members) is not dict or end != len(text):
+            raise ValueError("not a JSON object")
+        return members
+    # Raised here rather than above: chained, some errors would carry all of the text along.
+    raise ValueError(fault)
 
 
 def read_header(head: bytes, algorithms: Collection[str] = ALGORITHMS) -> dict[str, Any]:
@@ -232,11 +244,14 @@ def encode_segment(members: Mapping[str, Any]) -> bytes:
     """
     try:
         text = _encode(dict(members))
-    except RecursionError:
-        raise ValueError("nested too deep") from None
-    data = text.encode()
-    # What is flat and has strings for names reads as it was written. All else is read back, or a
-    # token would be signed that nobody accepts.
-    if "[" in text or text.count("{") > 1 or set(map(type, members)) != {str}:
-        decode_object(data)
-    return encode_base64url(data)
+        data = text.encode()
+    except (RecursionError, UnicodeEncodeError) as error:
+        # Not from this, which may hold all of the text.
+        deep = isinstance(error, RecursionError)
+    else:
+        # What is flat and has strings for names reads as it was written. All else is read back, or
+        # a token would be signed that nobody accepts.
+        if "[" in text or text.count("{") > 1 or set(map(type, members)) != {str}:
+            decode_object(data)
+        return encode_base64url(data)
+    raise ValueError("nested too deep" if deep else "a text holds a lone surrogate")

@@ -7,17 +7,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey, import_key
 
 from asapfn import compact
-from asapfn.material import LEAST_RSA_BITS, wrap_native, wrap_secret
+from asapfn.material import wrap_native, wrap_secret
+from asapfn.native import require_private_rsa_bounds, rsa_public_key
 from asapfn.types import Key
 
 _PUBLIC: Final = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x"), "oct": ()}
 _PRIVATE: Final = {
     "RSA": ("d", "p", "q", "dp", "dq", "qi"), "EC": ("d",), "OKP": ("d",), "oct": ("k",)
 }  # fmt: skip
+
+_CURVES: Final = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
 
 
 def import_jwk(mapping: Mapping[str, Any]) -> Key:
@@ -56,19 +60,53 @@ def import_jwk(mapping: Mapping[str, Any]) -> Key:
     ):
         raise ValueError("the JWK's key_ops do not allow what the key is for")
     try:
-        octets = {n: compact.decode_base64url(mapping[n].encode()) for n in names if n != "crv"}
+        octets = {name: _octets(mapping[name]) for name in names if name != "crv"}
         if kty == "oct":
             return wrap_secret(octets["k"], kid, algorithm)
-        if kty == "RSA" and int.from_bytes(octets["n"]).bit_length() < LEAST_RSA_BITS:
-            raise ValueError("too weak")  # joserfc would warn of it
-        members: dict[str, Any] = {"kty": kty, **{name: mapping[name] for name in names}}
-        native = import_key(members).raw_value
+        native = _private(mapping, names, octets) if private else _public(mapping, octets)
+        key = wrap_native(native, kid, algorithm)
+    except ValueError as error:
+        # Named, not chained: an exception may carry what it complains of.
+        fault = str(error)
+    else:
+        if kty == "OKP" and key["x"] != mapping["x"]:
+            raise ValueError("the JWK's public and private members do not belong together")
+        return key
+    raise ValueError(f"the JWK's members make no key, or a weak one: {fault}")
+
+
+def _octets(text: str) -> bytes:
+    if not text.isascii():
+        raise ValueError("not unpadded base64url in its one spelling")
+    return compact.decode_base64url(text.encode())
+
+
+def _public(mapping: Mapping[str, Any], octets: Mapping[str, bytes]) -> Any:
+    """The public key of cryptography, to which joserfc would give numbers of any size."""
+    if mapping["kty"] == "RSA":
+        return rsa_public_key(int.from_bytes(octets["n"]), int.from_bytes(octets["e"]))
+    curve = mapping["crv"]
+    if mapping["kty"] == "OKP" and curve == "Ed25519":
+        return ed25519.Ed25519PublicKey.from_public_bytes(octets["x"])
+    if mapping["kty"] == "OKP" or curve not in _CURVES:
+        raise ValueError("no algorithm here takes a key of this curve")
+    x, y = int.from_bytes(octets["x"]), int.from_bytes(octets["y"])
+    return ec.EllipticCurvePublicNumbers(x, y, _CURVES[curve]).public_key()
+
+
+def _private(mapping: Mapping[str, Any], names: list[str], octets: Mapping[str, bytes]) -> Any:
+    if mapping["kty"] == "RSA":
+        n, e, d, p, q = (int.from_bytes(octets.get(name, b"")) for name in "nedpq")
+        require_private_rsa_bounds(n, e, (p, q), (d,))
+        # From d alone the primes are found by trial: for a wrong one, by 500 of them.
+        if not p and pow(pow(2, e, n), d, n) != 2:
+            raise ValueError("its private members do not belong to its public ones")
+    members: dict[str, Any] = {"kty": mapping["kty"], **{name: mapping[name] for name in names}}
+    try:
+        return import_key(members).raw_value
     except (ValueError, KeyError, JoseError, UnsupportedAlgorithm) as error:
-        raise ValueError("the JWK's members make no key, or a weak one") from error
-    key = wrap_native(native, kid, algorithm)
-    if kty == "OKP" and key["x"] != mapping["x"]:
-        raise ValueError("the JWK's public and private members do not belong together")
-    return key
+        fault = type(error).__name__
+    raise ValueError(f"its members do not belong together ({fault})")
 
 
 def export_public_jwk(key: Key) -> dict[str, Any]:

@@ -1,19 +1,14 @@
 """From raw key material to a key: what is weak or is not what it claims to be stops here."""
 
-import binascii
-import re
 from typing import Any, Final
 
-from cryptography import x509
-from cryptography.exceptions import InternalError, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from joserfc.jwk import ECKey, KeyParameters, OctKey, OKPKey, RSAKey
 
 from asapfn.algorithms import ALGORITHMS, default_algorithm, misfit
+from asapfn.native import require_rsa_bounds
+from asapfn.recognition import is_key
 from asapfn.types import Key
-
-LEAST_RSA_BITS: Final = 2048
 
 # Marks of a ROCA-weak modulus (CVE-2017-15361): modulo each of these primes it is a power of 65537,
 # which it is if it gives 1 when raised to the order of 65537, stated beside the prime.
@@ -21,14 +16,6 @@ _ROCA: Final = (
     (11, 2), (13, 6), (17, 8), (19, 9), (37, 3), (53, 26), (61, 20), (71, 35), (73, 24), (79, 13),
     (97, 6), (103, 51), (107, 53), (109, 54), (127, 42), (151, 50), (157, 78),
 )  # fmt: skip
-
-# Marks of a key or a certificate: PEM's armour and SSH's, SSH's lines and binary forms, a JWK.
-_MARKS: Final = re.compile(
-    rb"----[ ]?-?BEGIN[ ] | \A openssh-key-v1"
-    rb"| (?: \A | \s | \A \0{3} . ) (?: ssh-(?:rsa|dss|ed) | ecdsa-sha2- | sk-(?:ssh|ecdsa)- )"
-    rb"| [\"'] (?:kty|keys) [\"'] \s* :",
-    re.DOTALL | re.VERBOSE,
-)
 
 
 def is_roca_weak(modulus: int) -> bool:
@@ -55,10 +42,10 @@ def wrap_secret(secret: bytes, kid: str | None, algorithm: str | None) -> OctKey
         The key.
 
     Raises:
-        ValueError: If it is too short, or is a key or certificate in any of their forms: where a
+        ValueError: If it is too short, or is a key or certificate (see `recognition`): where a
             public key serves as a secret, anybody can sign (CVE-2022-29217).
     """
-    if _is_key(secret) or _is_key(_from_base64(secret)):
+    if is_key(secret):
         raise ValueError("a key or certificate is no shared secret: anybody may know it")
     key = OctKey(secret, secret, _parameters(kid, algorithm))
     _refuse_misfit(key, algorithm)
@@ -84,9 +71,9 @@ def wrap_native(native: Any, kid: str | None, algorithm: str | None) -> RSAKey |
     parameters = _parameters(kid, algorithm)
     if isinstance(native, (rsa.RSAPrivateKey, rsa.RSAPublicKey)):
         key = RSAKey(native, native, parameters)
-        if native.key_size < LEAST_RSA_BITS:
-            raise ValueError(f"an RSA key of less than {LEAST_RSA_BITS} bits is too weak")
-        if is_roca_weak(key.public_key.public_numbers().n):
+        numbers = key.public_key.public_numbers()
+        require_rsa_bounds(numbers.n, numbers.e)
+        if is_roca_weak(numbers.n):
             raise ValueError("the RSA key is ROCA-weak (CVE-2017-15361): replace it")
     elif isinstance(native, (ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey)):
         key = ECKey(native, native, parameters)
@@ -112,36 +99,3 @@ def _refuse_misfit(key: Key, algorithm: str | None) -> None:
         raise ValueError(f"unknown algorithm: use one of {', '.join(ALGORITHMS)}")
     if wrong := misfit(algorithm or default_algorithm(key), key):
         raise ValueError(wrong)
-
-
-def _from_base64(data: bytes) -> bytes:
-    """What the body of a PEM or an SSH key stands for; empty for what is not base64."""
-    try:
-        return binascii.a2b_base64(data + b"==")
-    except binascii.Error:
-        return b""
-
-
-def _is_key(data: bytes) -> bool:
-    if _MARKS.search(data):
-        return True
-    if len(data) < 2 or data[0] != 0x30:
-        return False
-    # The loaders take nothing behind a key, such as an editor's line feed, but a mere comparison
-    # of secrets does: cut it off where the DER says that it ends (X.690, section 8.1.3).
-    octets = data[1] & 0x7F if data[1] & 0x80 else 0
-    length = int.from_bytes(data[2 : 2 + octets]) if octets else data[1]
-    data = data[: 2 + octets + length]
-    for load in (
-        serialization.load_der_public_key,
-        lambda der: serialization.load_der_private_key(der, None),
-        x509.load_der_x509_certificate,
-    ):
-        try:
-            load(data)
-        except ValueError:
-            continue
-        except (TypeError, UnsupportedAlgorithm, InternalError, Warning):
-            return True  # one that is encrypted, of a kind that is not known, or odd
-        return True
-    return False

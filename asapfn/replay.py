@@ -1,32 +1,45 @@
 """A token id is used once: a store in the memory of this process.
 
 For several processes or machines there is `asapfn.adapters.redis`. An id that is still live is
-never pushed out: when the store is full, a new id is refused as `Unavailable`.
+never pushed out: where there is no place for a new id, it is refused as `Unavailable`. No issuer
+can take all places: it is refused while it has a quarter as many live ids as there are free
+places. So one alone can have a fifth of the store, eight that fill it leave a sixth of it free, and
+the next issuer has its share of that. What comes before its first colon says whose an id is
+(`asapfn.checks.first_use`); an id without a colon has an issuer of its own.
 """
 
 import heapq
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
+from typing import Final
 
 from asapfn.errors import Unavailable
 from asapfn.types import FirstUse
 
+# To forget all of 100,000 ids in one call would hold the event loop for half a second.
+_FORGOTTEN_AT_ONCE: Final = 1000
+# Free places for each live id of an issuer that may have another.
+_FREE_TO_ONE: Final = 4
+
 
 def in_memory(
-    *, max_entries: int = 100_000, clock: Callable[[], float] = time.monotonic
+    *, max_entries: int = 500_000, clock: Callable[[], float] = time.monotonic
 ) -> FirstUse:
     """Make a store that remembers ids for as long as they live.
 
     It is safe to share between threads and event loops.
 
     Args:
-        max_entries: How many live ids it holds, at most.
-        clock: A clock in seconds, that never goes back.
+        max_entries: How many live ids it holds, at most; one takes about 270 bytes. One issuer
+            alone has a fifth of them.
+        clock: A clock in seconds that never goes back.
 
     Returns:
         An async function of an id and its life in seconds, which answers True the first time and
-        False while the id lives. It raises `Unavailable` when the store is full of live ids.
+        False while the id lives. It raises `Unavailable` when the store is full, or when the
+        issuer of the id has its share, a quarter as many live ids as there are free places.
 
     Raises:
         ValueError: If `max_entries` is not positive.
@@ -34,20 +47,41 @@ def in_memory(
     if max_entries < 1:
         raise ValueError("max_entries must be at least 1")
     live: set[str] = set()
+    each_has: Counter[str] = Counter()
     deaths: list[tuple[float, str]] = []
     lock = threading.Lock()
+
+    def forget(now: float) -> None:
+        for _ in range(_FORGOTTEN_AT_ONCE):
+            if not deaths or deaths[0][0] > now:
+                return
+            _, token_id = heapq.heappop(deaths)
+            live.discard(token_id)
+            issuer = _issuer(token_id)
+            each_has[issuer] -= 1
+            if not each_has[issuer]:
+                del each_has[issuer]
 
     async def first_use(token_id: str, ttl_seconds: float) -> bool:
         with lock:
             now = clock()  # within the lock, so that no thread is behind what another one forgot
-            while deaths and deaths[0][0] <= now:
-                live.discard(heapq.heappop(deaths)[1])
+            forget(now)
             if token_id in live:
                 return False
-            if len(live) >= max_entries:
+            issuer, free = _issuer(token_id), max_entries - len(live)
+            if not free:
                 raise Unavailable("replay store", f"full of {max_entries} live ids")
+            if each_has[issuer] * _FREE_TO_ONE >= free:
+                share = f"the issuer has {each_has[issuer]} live ids, its share"
+                places = f"{free} of {max_entries} places are free"
+                raise Unavailable("replay store", f"{share} while {places}")
             live.add(token_id)
+            each_has[issuer] += 1
             heapq.heappush(deaths, (now + ttl_seconds, token_id))
             return True
 
     return first_use
+
+
+def _issuer(token_id: str) -> str:
+    return token_id.partition(":")[0]

@@ -60,11 +60,15 @@ class Request(NamedTuple):
         target: The path and query as they were sent, undecoded; None where the server does not
             say.
         headers: Pairs of name and value, in order, so that a header sent twice is seen twice.
+        mismatch: What the application reads otherwise than `target` says, in words; empty where
+            both are the same, or nothing was compared. A token that is bound to its request is
+            then refused.
     """
 
     method: str
     target: str | None
     headers: tuple[tuple[str, str], ...]
+    mismatch: str = ""
 
     def __repr__(self) -> str:
         path = None if self.target is None else self.target.partition("?")[0]

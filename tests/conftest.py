@@ -9,8 +9,6 @@ import pytest
 # What they assert is told in full, as within a test.
 pytest.register_assert_rewrite("redis_stores", "refusals", "verifying")
 
-ROOT = pathlib.Path(__file__).parent.parent
-
 # CI tries the same cases every time, so that a red run is about the change; elsewhere each run
 # tries new ones. Neither minds a slow machine.
 hypothesis.settings.register_profile("dev", deadline=None)
@@ -25,11 +23,5 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def vectors() -> pathlib.Path:
-    """The folder of golden vectors, kept outside the repository."""
-    folder = pathlib.Path(os.environ.get("ASAPFN_VECTORS", ROOT.parent / "shared" / "vectors"))
-    if not folder.is_dir():
-        absent = f"no golden vectors: {folder} is not a folder (ASAPFN_VECTORS names another)"
-        if os.environ.get("CI"):
-            pytest.fail(absent)
-        pytest.skip(absent)
-    return folder
+    """The folder of vectors that others computed."""
+    return pathlib.Path(__file__).parent / "support" / "vectors"

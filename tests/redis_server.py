@@ -1,11 +1,14 @@
 """A real redis-server for tests, on loopback, with a folder of its own.
 
-It can be killed, paused and started again, as it happens to servers. Where redis-server is not
-installed the tests that need it are skipped and say so; in CI they fail.
+It can be killed, paused and started again, as it happens to servers. Tests of the Redis adapter run
+with each server that is there: `redis-server` and `valkey-server` in PATH, and those that
+`ASAPFN_REDIS_SERVERS` names (paths, separated as in PATH). Other tests take the first. Where there
+is none the tests that need it are skipped and say so; in CI they fail.
 """
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -22,11 +25,12 @@ class RedisServer:
     """A redis-server.
 
     Attributes:
-        port: Where it listens; it keeps the port when it is started again.
+        port: Where it listens; it keeps the port when it is started again. Those of a cluster
+            talk to each other at this port and 10,000 more.
     """
 
     def __init__(self, binary: str, folder: Path, *options: str) -> None:
-        self.port = free_port()
+        self.port = free_port_and_bus()
         where = ("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(folder))
         self._command = (binary, *where, "--save", "", "--loglevel", "warning", *options)
         self._process: subprocess.Popen[bytes] | None = None
@@ -96,15 +100,40 @@ def free_port() -> int:
         return port
 
 
+def free_port_and_bus() -> int:
+    """A free port of which the one 10,000 above is free too."""
+    while True:
+        port = random.randint(20_000, 50_000)
+        with socket.socket() as one, socket.socket() as other, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            other.bind(("127.0.0.1", port + 10_000))
+            return port
+
+
+def binaries() -> dict[str, str]:
+    """The servers that are there, each once: what it is and its version, and its path."""
+    names = ["redis-server", "valkey-server"]
+    names += filter(None, os.environ.get("ASAPFN_REDIS_SERVERS", "").split(os.pathsep))
+    return {version_of(path): path for path in map(shutil.which, names) if path is not None}
+
+
+def version_of(binary: str) -> str:
+    """Such as "redis 7.0.15"."""
+    ran = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True)
+    server, _, version = ran.stdout.split()[:3]
+    return f"{server.lower()} {version.removeprefix('v=')}"
+
+
 @contextlib.contextmanager
-def redis_server(folder: Path, *options: str) -> Iterator[RedisServer]:
+def redis_server(folder: Path, *options: str, binary: str | None = None) -> Iterator[RedisServer]:
     """Run a redis-server.
 
     Args:
         folder: Where it keeps its files.
         options: Its options, such as `"--appendonly", "yes"`.
+        binary: The server's path; the first of `binaries()` by default.
     """
-    binary = shutil.which("redis-server")
+    binary = binary or next(iter(binaries().values()), None)
     if binary is None:
         absent = "redis-server is not installed: a shared replay store is not tested"
         if os.environ.get("CI"):

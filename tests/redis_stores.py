@@ -3,10 +3,11 @@
 import contextlib
 import select
 import socket
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import anyio
@@ -17,6 +18,7 @@ import redis.asyncio
 import redis.asyncio.cluster
 import valkey.asyncio
 import valkey.asyncio.cluster
+from anyio.abc import SocketAttribute, SocketStream
 from redis_server import RedisServer
 
 from asapfn.errors import Unavailable
@@ -83,17 +85,26 @@ async def closed_port() -> AsyncIterator[int]:
 
 
 @contextlib.contextmanager
-def between(server: RedisServer, answer: bytes | None) -> Iterator[str]:
+def between(
+    server: RedisServer,
+    answer: bytes | None,
+    *,
+    command: bytes = b"SET",
+    times: int = sys.maxsize,
+) -> Iterator[str]:
     """A proxy before the server, which lets each SET reach it and answers something else.
 
     Args:
         server: The server.
         answer: What it answers; None drops the connection.
+        command: Another command than SET.
+        times: How many of the answers it changes, the first ones.
 
     Yields:
         The URL of the proxy.
     """
     stopping = threading.Event()
+    changes = iter(range(times))
 
     def carry(client: socket.socket) -> None:
         with client, socket.create_connection(("127.0.0.1", server.port)) as upstream:
@@ -104,7 +115,8 @@ def between(server: RedisServer, answer: bytes | None) -> Iterator[str]:
                     if not data or (asked and source is upstream and answer is None):
                         return
                     if source is client:
-                        asked = b"\r\nSET\r\n" in data
+                        asked = b"\r\n" + command + b"\r\n" in data
+                        asked = asked and next(changes, None) is not None
                         upstream.sendall(data)
                     else:
                         client.sendall(answer if asked and answer is not None else data)
@@ -128,3 +140,41 @@ def between(server: RedisServer, answer: bytes | None) -> Iterator[str]:
         finally:
             stopping.set()
             carrying.join(10)
+
+
+@contextlib.asynccontextmanager
+async def losing_connections(server: RedisServer) -> AsyncIterator[tuple[str, Callable[[], None]]]:
+    """A proxy before the server, whose connections can be lost without a word.
+
+    Yields:
+        The URL of the proxy, and a function: what is sent on the connections that are open when it
+        is called is lost from then on, while they stay open.
+    """
+    connected: set[object] = set()
+    lost: set[object] = set()
+
+    async def pump(source: SocketStream, target: SocketStream, connection: object) -> None:
+        with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            async for data in source:
+                if connection not in lost:
+                    await target.send(data)
+
+    async def carry(client: SocketStream) -> None:
+        connected.add(client)
+        async with (
+            client,
+            await anyio.connect_tcp("127.0.0.1", server.port) as upstream,
+            anyio.create_task_group() as group,
+        ):
+            group.start_soon(pump, upstream, client, client)
+            await pump(client, upstream, client)
+            group.cancel_scope.cancel()
+
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(listener.serve, carry)
+        port = listener.extra(SocketAttribute.local_port)
+        yield f"redis://127.0.0.1:{port}", lambda: lost.update(connected)
+        group.cancel_scope.cancel()

@@ -1,6 +1,7 @@
 """What a verified token must also satisfy."""
 
 import hashlib
+import re
 from typing import Any
 
 import pytest
@@ -100,8 +101,8 @@ async def test_a_refusal_names_the_claim_and_repeats_no_value(
 
 
 async def test_a_token_made_for_the_request_matches_and_no_other_does() -> None:
-    url = "https://app.example/base/issues?b=2&a=1"
-    check = checks.request_matches("GET", url, base_url="https://app.example/base")
+    target = "/base/issues?b=2&a=1"
+    check = checks.request_matches("GET", target, base_url="https://app.example/base")
     made = qsh("GET", "/issues?a=1&b=2")
     assert await told(check, token(qsh=made)) is None
     assert await told(check, token()) == ("missing_claim", "qsh")
@@ -116,9 +117,30 @@ async def test_a_form_stands_in_for_an_empty_query() -> None:
     assert await told(check, token(qsh=qsh("POST", "/issues?a=1&b=2"))) is None
 
 
-def test_a_malformed_url_is_told_when_the_check_is_made() -> None:
-    with pytest.raises(ValueError, match="url"):
-        checks.request_matches("GET", "https://[")
+@pytest.mark.parametrize("base_url", ["https://[", "app.example/base", "/base?a"])
+def test_a_malformed_base_url_is_an_error_when_the_check_is_made(base_url: str) -> None:
+    with pytest.raises(ValueError, match="base_url"):
+        checks.request_matches("GET", "/base/", base_url=base_url)
+
+
+@pytest.mark.parametrize(
+    ("sent", "why"),
+    [
+        ({"target": "/issues?a=%zz"}, "malformed"),
+        ({"target": "/issues?a=%FF"}, "UTF-8"),
+        ({"target": "/%zz"}, "path"),
+        ({"method": "G T"}, "method"),
+        ({"method": "POST", "form": "a=%zz"}, "malformed"),
+        ({"method": "POST", "form": b"\xff"}, "UTF-8"),
+    ],
+)
+def test_a_request_that_is_malformed_is_refused_and_no_error(sent: Any, why: str) -> None:
+    """What anybody may send must not be a ValueError, which a server would answer by 500."""
+    check = checks.request_matches(**{"method": "GET", "target": "/issues"} | sent)
+    with pytest.raises(TokenRejected, match=why) as refused:
+        check(token(qsh=qsh("GET", "/issues")))
+    assert (refused.value.reason, refused.value.claim) == ("request_mismatch", "qsh")
+    assert refused.value.__context__ is None
 
 
 async def test_the_fixed_qsh_is_taken_alone() -> None:
@@ -170,15 +192,25 @@ async def test_names_that_look_alike_joined_are_two(
 async def test_an_identity_is_short_and_plain_whatever_the_token_holds() -> None:
     store, asked = recording()
     await told(checks.first_use(store), token(iss="i" * 9000, jti="\x00\n\U0001f511", exp=1))
-    assert len(asked[0][0]) == 64
-    assert asked[0][0].isalnum()
+    assert re.fullmatch(r"[0-9a-f]{16}:[0-9a-f]{64}", asked[0][0])
 
 
 async def test_an_identity_is_the_same_in_every_release() -> None:
     """Processes of two releases may share a store, while one takes the other's place."""
     store, asked = recording()
     await told(checks.first_use(store), token(iss="issuer", jti="id-1", exp=1))
-    assert asked[0][0] == hashlib.sha256(b"6:issuerid-1").hexdigest()
+    both = hashlib.sha256(b"6:issuerid-1").hexdigest()
+    assert asked[0][0] == f"{hashlib.sha256(b'issuer').hexdigest()[:16]}:{both}"
+
+
+async def test_a_store_sees_which_tokens_share_an_issuer() -> None:
+    store, asked = recording()
+    for issuer, jti in (("a", "1"), ("a", "2"), ("b", "1"), ("a:", "1"), ("", "1")):
+        await told(checks.first_use(store), token(iss=issuer, jti=jti, exp=1))
+    assert len({token_id for token_id, _ in asked}) == 5
+    one, two, *others = (token_id.partition(":")[0] for token_id, _ in asked)
+    assert one == two
+    assert len({one, *others}) == 4
 
 
 @pytest.mark.parametrize("name", ["iss", "jti", "exp"])
@@ -189,7 +221,7 @@ async def test_a_token_without_an_identity_or_an_end_never_reaches_the_store(nam
     assert asked == []
 
 
-async def test_an_id_lives_as_long_as_its_token_leeway_included() -> None:
+async def test_an_id_lives_a_minute_longer_than_its_token_leeway_included() -> None:
     store, asked = recording()
     key = key_for("ES256")
     claims = {"iss": "issuer", "jti": "1", "exp": NOW + 60}
@@ -201,7 +233,7 @@ async def test_an_id_lives_as_long_as_its_token_leeway_included() -> None:
             leeway=leeway,
             now=lambda moment=moment: moment,
         )
-    assert [ttl for _, ttl in asked] == [60, 50, 0.5]
+    assert [ttl for _, ttl in asked] == [120, 110, 60.5]
 
 
 async def test_a_token_is_not_used_up_by_one_that_is_refused() -> None:

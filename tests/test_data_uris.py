@@ -141,7 +141,7 @@ def test_a_weak_key_in_a_data_uri_is_refused() -> None:
     with pytest.raises(ValueError, match="less than 2048 bits"):
         import_data_uri(f"data:application/pkcs8;kid=a/b;base64,{text}")
     other = ec.generate_private_key(ec.SECP256K1()).private_bytes(DER, PKCS8, CLEAR)
-    with pytest.raises(ValueError, match="takes a key of this curve"):
+    with pytest.raises(ValueError, match=r"saw 1\.2\.840\.10045\.2\.1 with 7 bytes"):
         import_data_uri(f"data:application/pkcs8;kid=a/b;base64,{base64.b64encode(other).decode()}")
 
 

@@ -153,9 +153,8 @@ def test_a_key_that_does_not_fit_its_own_alg_is_refused(algorithm: str) -> None:
 def test_a_short_rsa_key_is_refused_without_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(ValueError, match="weak") as caught:
+        with pytest.raises(ValueError, match=r"of less than 2048 bits .* this one has 1024"):
             import_jwk(rsa_members(weak_pair()))
-    assert str(caught.value.__cause__) == "too weak"
 
 
 @pytest.mark.parametrize("size", [2**2046, 2**2047 - 1])
@@ -183,9 +182,8 @@ def test_a_short_secret_is_refused(algorithm: str | None, size: int) -> None:
 def test_a_public_key_as_the_secret_of_a_jwk_is_refused() -> None:
     """CVE-2022-29217, by way of a JWK."""
     pem = export_public_pem(key_for("RS256")).encode()
-    with pytest.raises(ValueError, match="make no key") as caught:
+    with pytest.raises(ValueError, match=r"make no key.* no shared secret"):
         import_jwk({"kty": "oct", "k": compact.encode_base64url(pem).decode()})
-    assert "no shared secret" in str(caught.value.__cause__)
 
 
 @pytest.mark.parametrize("name", ["RS256", "ES256", "ES384", "ES512", "EdDSA"])

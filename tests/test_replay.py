@@ -79,12 +79,13 @@ async def test_a_store_may_be_for_one() -> None:
         await store("b", 60)
 
 
-async def test_a_store_is_for_a_hundred_thousand_unless_it_is_told_otherwise() -> None:
+async def test_one_issuer_has_a_hundred_thousand_unless_the_store_is_told_otherwise() -> None:
     store = in_memory()
     for number in range(100_000):
-        assert await store(str(number), 60)
-    with pytest.raises(Unavailable, match="full of 100000 live ids"):
-        await store("a", 60)
+        assert await store(f"a:{number}", 60)
+    with pytest.raises(Unavailable, match="the issuer has 100000 live ids, its share while 400000"):
+        await store("a:b", 60)
+    assert await store("b:b", 60)
 
 
 @pytest.mark.parametrize("max_entries", [0, -1])

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import anyio
 import httpx
 import pytest
-from matrix_cases import BASE, CASES, ENCODED, KEY, Case, bearer_of, token
+from matrix_cases import CASES, ENCODED, KEY, Case, bearer_of, token
 from matrix_clients import CLIENTS, by_aiohttp
 from processes import running, trusted
 from protected import SECRET
@@ -229,7 +229,7 @@ def test_each_client_is_accepted_and_takes_no_token_elsewhere(
         monkeypatch.setenv(name, value)
     service.elsewhere.forget()
     by_asap = asap.authorizer("issuer", KEY, "service")
-    by_connect = connect.authorizer("product", import_secret(SECRET), base_url=BASE)
+    by_connect = connect.authorizer("product", import_secret(SECRET), base_url=service.origin)
     assert answer(by_asap, "/a%2Fb?c=%2F") == (200, "issuer")
     assert answer(by_connect, ENCODED) == (200, "product")
     assert answer(by_asap, "/go") == (200, "hello")

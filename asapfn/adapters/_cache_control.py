@@ -1,11 +1,12 @@
 """How long an HTTP answer may be kept, read from its headers.
 
-One pure function from two header values to three numbers and a flag. A directive is taken at its
-word or not at all: what is malformed counts as absent, and of a directive that is given twice the
-smallest counts, so that no oddity keeps a key longer than its owner meant.
+Pure functions of header values. A directive is taken at its word or not at all: what is malformed
+counts as absent, and of a directive that is given twice the smallest counts, so that no oddity
+keeps a key longer than its owner meant.
 """
 
 import re
+from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
 # An element of a list ends at a comma that is not within a quoted string (RFC 9110, section 5.6).
@@ -14,6 +15,10 @@ _ELEMENT: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
 _ARGUMENT: Final = re.compile(r'([0-9]+)|"([0-9]+)"')
 # What a number too large counts as (RFC 9111, section 1.2.2).
 _LARGEST: Final = 2**31
+# The longest pause that is believed: a day.
+_LONGEST_PAUSE: Final = 86_400.0
+# Both are directives by which an answer is not to be used when it is stale, or not to be kept.
+_NEVER_STALE: Final = frozenset(("must-revalidate", "no-cache", "no-store"))
 
 
 class Freshness(NamedTuple):
@@ -23,8 +28,7 @@ class Freshness(NamedTuple):
         max_age: It is fresh for so long from now.
         stale_while_revalidate: It may be used while it is being refreshed (RFC 5861, section 3).
         stale_if_error: It may be used when it cannot be refreshed (RFC 5861, section 4).
-        must_revalidate: It must not be used once it is no longer fresh (RFC 9111, sections 5.2.2.2
-            and 5.2.2.5).
+        must_revalidate: It must not be used once it is no longer fresh (RFC 9111, section 4.2.4).
     """
 
     max_age: float | None
@@ -42,7 +46,8 @@ def freshness(cache_control: str, age: str = "") -> Freshness:
 
     Returns:
         The times. `max_age` has the age taken off and is never negative; it is 0 for `no-store`
-        and `no-cache`. `must_revalidate` is set by `no-store` and `must-revalidate`.
+        and `no-cache`. `must_revalidate` is set by `must-revalidate`,
+        `no-cache` and `no-store` (RFC 9111, section 4.2.4).
     """
     given: dict[str, int] = {}
     must_revalidate = False
@@ -50,7 +55,7 @@ def freshness(cache_control: str, age: str = "") -> Freshness:
         name, _, argument = element.strip(" \t").partition("=")
         name = name.lower()
         seconds = _seconds(argument)
-        must_revalidate = must_revalidate or name in ("no-store", "must-revalidate")
+        must_revalidate |= name in _NEVER_STALE
         if name in ("no-store", "no-cache"):
             name, seconds = "max-age", 0
         if seconds is not None:
@@ -63,6 +68,35 @@ def freshness(cache_control: str, age: str = "") -> Freshness:
         given.get, ("stale-while-revalidate", "stale-if-error")
     )
     return Freshness(max_age, stale_while_revalidate, stale_if_error, must_revalidate)
+
+
+def retry_after(value: str, date: str, now: float) -> float | None:
+    """How long a server asks to be left alone (RFC 9110, section 10.2.3).
+
+    Args:
+        value: The value of `Retry-After`: seconds, or a date.
+        date: The value of `Date`, which a date is compared with where it is one.
+        now: What it is compared with otherwise, in seconds since the epoch.
+
+    Returns:
+        Seconds, never negative and at most a day; None where the value is neither.
+    """
+    if value.strip(" \t").isdecimal():
+        seconds = _seconds(value.strip(" \t"))
+        return None if seconds is None else min(float(seconds), _LONGEST_PAUSE)
+    until, since = _timestamp(value), _timestamp(date)
+    if until is None:
+        return None
+    return min(max(0.0, until - (now if since is None else since)), _LONGEST_PAUSE)
+
+
+def _timestamp(date: str) -> float | None:
+    if len(date) > 64:
+        return None
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
 
 
 def _seconds(argument: str) -> int | None:

@@ -1,7 +1,8 @@
 """Which origins a token may go to.
 
-An origin is `scheme://host[:port]` (RFC 6454, section 6). Anything else that is given as one is
-refused rather than trimmed: a token that goes to the wrong place cannot be called back.
+An origin is `scheme://host[:port]` (RFC 6454, section 6); one slash after it is ignored. Anything
+else that is given as one is refused rather than trimmed: a token that goes to the wrong place
+cannot be called back.
 """
 
 import re
@@ -44,9 +45,10 @@ def parse_origins(origins: Names) -> frozenset[Origin]:
     Raises:
         TypeError: If one is not a str.
         ValueError: If there is none, or one is not an origin: it has a path, a user, no scheme, or
-            a scheme other than http and https.
+            a scheme other than http and https. A slash alone is no path: browsers and `urlsplit`
+            show origins with it.
     """
-    parsed = [origin_of(name) for name in as_names(origins, "origins")]
+    parsed = [origin_of(name.removesuffix("/")) for name in as_names(origins, "origins")]
     if None in parsed:
         raise ValueError(
             "an origin is scheme://host[:port], without a path or a user, its host in ASCII: "

@@ -101,4 +101,8 @@ def server_middleware(authenticate: Authenticate, *, scheme: str = "Bearer") -> 
 
 
 def _request(request: web.Request) -> Request:
-    return Request(request.method, request.raw_path, tuple(request.headers.items()))
+    path, _, query = request.raw_path.partition("?")
+    url, mismatch = request.rel_url, ""
+    if (path, query) != (url.raw_path, url.raw_query_string):
+        mismatch = "the URL that the application reads, rel_url, is not the request target"
+    return Request(request.method, request.raw_path, tuple(request.headers.items()), mismatch)

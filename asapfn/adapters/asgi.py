@@ -4,6 +4,8 @@
 application does, and adds the verified token to it. `key_repository` is an application by itself.
 """
 
+from urllib.parse import unquote
+
 from asapfn.adapters._asgi_keys import key_repository
 from asapfn.adapters._asgi_types import ASGIApp, Message, Receive, Scope, Send
 from asapfn.adapters._refusal import Refusal, admit, require_scheme
@@ -70,16 +72,35 @@ def request(scope: Scope) -> Request:
         application that is mounted in another; None where the server gives no `raw_path` (ASGI
         specification, "HTTP Connection Scope"), since encoding `path` anew would only guess. What a
         proxy took off the path is there only if the server puts it back, as uvicorn does with the
-        `root_path` it is set to.
+        `root_path` it is set to. Its mismatch says where `path`, by which applications route, is
+        not the decoded `raw_path`, or where the client may have chosen the `root_path`.
     """
     raw_path = scope.get("raw_path")
-    target = None
+    target, mismatch = None, ""
     if raw_path is not None:
         query = scope.get("query_string") or b""
         # A byte that is no UTF-8 stays recognizable, and is refused where the target is read.
         target = (raw_path + b"?" * bool(query) + query).decode("utf-8", "surrogateescape")
+        mismatch = _mismatch(raw_path.decode("latin-1"), scope)
     headers = tuple((name.decode("latin-1"), v.decode("latin-1")) for name, v in scope["headers"])
-    return Request(scope.get("method", "GET"), target, headers)
+    return Request(scope.get("method", "GET"), target, headers, mismatch)
+
+
+def _mismatch(raw_path: str, scope: Scope) -> str:
+    path, mount = scope.get("path"), scope.get("root_path", "")
+    # Starlette keeps the server's own where it mounts an application. daphne, which gives no
+    # spec_version, takes it from a header that any client can send.
+    if scope.get("app_root_path", mount) and "spec_version" not in scope.get("asgi", {}):
+        return (
+            "there is a root_path, by which applications route, and this server may have it from a"
+            " header of the request, as daphne does from Daphne-Root-Path"
+        )
+    sent = unquote(raw_path)
+    # Where an application is mounted its `path` may lack the mount's, which is in `root_path`; and
+    # a server may be set to a `root_path` that is in `path` alone.
+    if path is None or sent in (path, mount + path) or mount + sent == path:
+        return ""
+    return "the path that the application routes by, scope['path'], is not the decoded raw_path"
 
 
 async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:

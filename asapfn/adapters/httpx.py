@@ -1,20 +1,40 @@
 """httpx, and its successor httpx2: keys are fetched through it, tokens are sent with it.
 
-`fetcher` makes a client of the user's the only way out to the network: it asks exactly for the URL
-it is given, once, with no credentials, and reads no more and no longer than it was told. `auth` and
+`fetcher` is the way to the network: it asks exactly for the URL it is given, once, with no
+credentials but the caller's own `headers`, and reads no more and no longer than it may. `auth` and
 `request_hook` put a token on the requests the user sends. All three are typed by what they use of
 a client and a request, so that neither package need be imported here.
 """
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, Final, Protocol, TypeVar
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 import anyio
+from anyio import to_thread
+from anyio.lowlevel import current_token
 
-from asapfn.adapters._cache_control import freshness
+from asapfn.adapters._answers import read
+from asapfn.adapters._causes import cause
+from asapfn.adapters._exchange import (
+    NO_TIMEOUTS,
+    Client,
+    OutgoingRequest,
+    Progress,
+    SomeRequest,
+    in_own_task,
+    pool_size,
+    send,
+    to_its_end,
+)
 from asapfn.adapters._origins import origin_of, parse_origins
+from asapfn.adapters._places import Places, acquire, release
 from asapfn.errors import Unavailable
 from asapfn.types import Authorize, Document, Fetch, Names
 
@@ -24,70 +44,17 @@ __all__ = ["auth", "fetcher", "request_hook"]
 _CREDENTIALS: Final = ("Authorization", "Proxy-Authorization", "Cookie")
 # Where a request remembers what the hook set: httpx hands extensions on to a redirected request.
 _SET_BY_HOOK: Final = "asapfn.authorization"
+# Of all places there are so many times those of one origin, so that one that hangs leaves some.
+_ORIGINS: Final = 4
 
-# For connecting, reading, writing, and waiting for a connection of the pool.
-_Timeouts = tuple[float, None, None, None]
-
-
-class OutgoingRequest(Protocol):
-    """What is used of a request of httpx or httpx2."""
-
-    method: str
-    url: Any
-
-    @property
-    def headers(self) -> MutableMapping[str, str]:
-        """The header fields, by names whose case does not matter."""
-        ...
-
-    @property
-    def extensions(self) -> MutableMapping[str, Any]:
-        """What a request carries beside its message."""
-        ...
-
-
-class IncomingResponse(Protocol):
-    """What is used of a response of httpx or httpx2."""
-
-    status_code: int
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The header fields, by names whose case does not matter."""
-        ...
-
-    def aiter_raw(self) -> AsyncIterator[bytes]:
-        """The body in pieces, as it was sent."""
-        ...
-
-    async def aclose(self) -> None:
-        """Let go of the connection."""
-        ...
-
-
-_Request = TypeVar("_Request", bound=OutgoingRequest)
-
-
-class Client(Protocol[_Request]):
-    """What is used of an `AsyncClient` of httpx or httpx2."""
-
-    def build_request(
-        self, method: str, url: str, *, headers: Mapping[str, str], timeout: _Timeouts
-    ) -> _Request:
-        """Make a request, with what the client adds to every one."""
-        ...
-
-    async def send(
-        self, request: _Request, *, stream: bool, auth: None, follow_redirects: bool
-    ) -> IncomingResponse:
-        """Send it, and wait for the head of the answer."""
-        ...
+# What opens a client for one request.
+_Open = Callable[[], AbstractAsyncContextManager[Client[Any]]]
 
 
 class RequestAuth(Protocol):
     """A function for the `auth=` of httpx's and httpx2's clients."""
 
-    def __call__(self, request: _Request, /) -> _Request:
+    def __call__(self, request: SomeRequest, /) -> SomeRequest:
         """Put the header on a request."""
         ...
 
@@ -100,60 +67,168 @@ class RequestHook(Protocol):
         ...
 
 
-def fetcher(client: Client[_Request], *, timeout: float = 5.0, max_bytes: int = 65_536) -> Fetch:
-    """Fetch keys through a client of httpx or httpx2.
+@dataclass(frozen=True, slots=True)
+class _Fetcher:
+    """What a fetcher was made with."""
 
-    Only https is spoken, no redirect is followed whatever the client is set to, and no credentials
-    are sent: not the client's auth, its cookies, its `Authorization` header or its query
-    parameters. What a server sets is kept in the client's jar, as httpx has no other way: give the
-    fetcher a client of its own.
+    open: _Open
+    places: Places
+    timeout: float
+    max_bytes: int
+    headers: Mapping[str, str]
+    connections: dict[str, WeakSet[Any]]
+
+
+def fetcher(
+    client: Client[SomeRequest] | None = None,
+    *,
+    timeout: float = 5.0,
+    max_bytes: int = 65_536,
+    headers: Mapping[str, str] | None = None,
+    max_concurrent: int = 20,
+) -> Fetch:
+    """Fetch keys through httpx or httpx2.
+
+    Only https is spoken, and no redirect is followed, whatever a client is set to. No credentials
+    are sent but those in `headers`: not the client's auth, its cookies, its `Authorization` header
+    or its query parameters. Nothing of an answer is kept: cookies are dropped before the client
+    sees them (if it has a transport of another make, give the fetcher a client of its own).
+
+    Without a client, each fetch opens a connection of its own, in the event loop that asks, and
+    closes it. So one fetcher serves any number of event loops, threads and processes, before and
+    after a fork. Which certificates are trusted, and through which proxy to go, is httpx's default
+    and read from the environment (`SSL_CERT_FILE`, `HTTPS_PROXY`).
+
+    A client of the caller's is for what that cannot do: connections that are kept, client
+    certificates, another trust. Give the fetcher one of its own, for one event loop. With HTTP/2
+    a request that is cancelled may fail those that share its connection. Through a proxy httpx
+    loses a pool's place with each TLS handshake that fails or is cancelled: there, pass no client.
 
     Args:
-        client: An open `AsyncClient`. It decides which certificates are trusted; it stays the
-            caller's to close.
-        timeout: Seconds for the whole of it, from the connection to the last byte; of TCP and TLS
-            each may take half. The client's own time-outs do not apply.
-        max_bytes: The most bytes a body may have.
+        client: An open `AsyncClient`; it stays the caller's to close.
+        timeout: Seconds for the whole of it, from waiting for a place to the last byte. The
+            client's own time-outs do not apply.
+        max_bytes: The most bytes a body may have. gzip and deflate are decoded within it.
+        headers: Header fields for every request, such as `User-Agent`, or the credentials of a
+            repository that asks for them. They are sent to every URL that is fetched: use a
+            fetcher of its own for each repository that has credentials.
+        max_concurrent: How many fetches of one origin run at once in an event loop; of all origins
+            four times as many, and never more than a client's pool has places. The others wait
+            within their `timeout`, and the newest goes first.
 
     Returns:
         A `Fetch`: given a URL and what to `Accept`, it brings the answer, whatever its status. It
-        raises `Unavailable` when there is no whole answer, it is too large or encoded, or the
-        client raises anything, and `ValueError` for a URL that is not https, names no host or
-        holds a user.
+        raises `Unavailable`, with the cause as its detail, when there is no whole answer, it is a
+        redirect, too large or encoded in another way, or the client raises anything; and
+        `ValueError` for a URL that is not https, names no host or holds a user.
 
     Raises:
         TypeError: If the client is not async.
-        ValueError: If a limit is not positive.
+        ValueError: If a limit is not positive and finite.
     """
-    if not inspect.iscoroutinefunction(client.send):
+    if client is not None and not inspect.iscoroutinefunction(client.send):
         raise TypeError("fetcher needs an AsyncClient: this client's send is not async")
-    if not timeout > 0 or not max_bytes > 0:
-        raise ValueError("timeout and max_bytes must be positive")
-    # httpcore loses a socket that is cancelled in its TLS handshake, but not one that times out
-    # there: so connecting, which may take this twice, is over before the deadline.
-    timeouts = (timeout / 2, None, None, None)
+    if not 0 < timeout < math.inf:
+        raise ValueError(f"timeout must be positive and finite seconds, not {timeout!r}")
+    if not max_bytes >= 1 or not max_concurrent >= 1:
+        raise ValueError("max_bytes and max_concurrent must be positive")
+    places = pool_size(client)
+    made = _Fetcher(
+        _own_client() if client is None else _callers_client(client),
+        Places(min(max_concurrent, places), min(_ORIGINS * max_concurrent, places)),
+        timeout,
+        max_bytes,
+        dict(headers or {}),
+        {},
+    )
 
     async def fetch(url: str, accept: str) -> Document:
-        source = _source(url)
-        wanted = {"Accept": accept, "Accept-Encoding": "identity"}
-        try:
-            with anyio.move_on_after(timeout):
-                request = client.build_request("GET", url, headers=wanted, timeout=timeouts)
-                # The client's base URL and parameters have no say in where a key is.
-                request.url = type(request.url)(url)
-                for name in _CREDENTIALS:
-                    request.headers.pop(name, None)
-                response = await client.send(
-                    request, stream=True, auth=None, follow_redirects=False
-                )
-                return await _document(response, source, max_bytes)
-        except Unavailable:
-            raise
-        except Exception as error:
-            raise Unavailable(source, type(error).__name__) from error
-        raise Unavailable(source, f"no whole answer within {timeout} seconds")
+        return await _fetch(made, url, accept)
 
     return fetch
+
+
+async def _fetch(made: _Fetcher, url: str, accept: str) -> Document:
+    """Fetch once, within the deadline."""
+    source, origin, secrets = _source(url)
+    progress = Progress(connections=made.connections.setdefault(origin, WeakSet()))
+
+    async def ask() -> Document:
+        async with made.open() as client, to_its_end(progress):
+            response = await send(client, _request(client, made, url, accept), progress)
+            return await read(response, source, made.max_bytes)
+
+    try:
+        with anyio.move_on_after(made.timeout):
+            await acquire(made.places, origin)
+            try:
+                return await in_own_task(ask, progress)
+            finally:
+                release(made.places, origin)
+    except Unavailable:
+        raise
+    except Exception as error:
+        raise Unavailable(source, cause(error, *secrets)) from error
+    raise Unavailable(source, f"no whole answer within {made.timeout:g} seconds: {progress.phase}")
+
+
+def _own_client() -> _Open:
+    """Open a client for each request: nothing is shared but the trusted certificates."""
+    made: list[tuple[Any, Any]] = []
+
+    @asynccontextmanager
+    async def open_client() -> AsyncIterator[Client[Any]]:
+        if not made:
+            # No lock is held: a fork at the wrong time would leave it locked.
+            made.append(await to_thread.run_sync(_package_and_trust))
+        package, trust = made[0]
+        client = package.AsyncClient(verify=trust, timeout=None)
+        try:
+            yield client
+        finally:
+            with anyio.CancelScope(shield=True):
+                await client.aclose()
+
+    return open_client
+
+
+def _package_and_trust() -> tuple[Any, Any]:
+    """The client package that is installed, fully imported, and its trusted certificates."""
+    try:
+        package = import_module("httpx")
+    except ImportError:
+        package = import_module("httpx2")
+    trust = package.create_ssl_context()
+    package.AsyncClient(verify=trust)
+    return package, trust
+
+
+def _callers_client(client: Client[Any]) -> _Open:
+    """Lend the caller's client, to the event loop that asks first."""
+    owner: dict[str, object] = {}
+
+    @asynccontextmanager
+    async def lend() -> AsyncIterator[Client[Any]]:
+        if owner.setdefault("loop", current_token()) != current_token():
+            raise RuntimeError(
+                "the client's connections belong to the event loop that used it first: "
+                "use fetcher() without a client, or a client for each event loop"
+            )
+        yield client
+
+    return lend
+
+
+def _request(client: Client[Any], made: _Fetcher, url: str, accept: str) -> OutgoingRequest:
+    wanted = {"Accept": accept, "Accept-Encoding": "identity"}
+    request: OutgoingRequest = client.build_request("GET", url, headers=wanted, timeout=NO_TIMEOUTS)
+    # The client's base URL and parameters have no say in where a key is.
+    request.url = type(request.url)(url)
+    for name in _CREDENTIALS:
+        request.headers.pop(name, None)
+    request.headers.update(made.headers)
+    request.headers["Accept"] = accept
+    return request
 
 
 def auth(authorize: Authorize) -> RequestAuth:
@@ -161,8 +236,9 @@ def auth(authorize: Authorize) -> RequestAuth:
 
     httpx asks for it once a request, and itself takes the header off when a redirect leads to
     another origin. It keeps it where a redirect stays within the origin, or leads from port 80 of
-    a host to port 443 of the same. Every origin that the client is sent to gets a token: where
-    those are not known beforehand, use `request_hook`.
+    a host to port 443 of the same. Every origin that the client is sent to gets a token, but of
+    `connect.authorizer`, which raises ValueError: where those are not known beforehand, use
+    `request_hook`.
 
     Args:
         authorize: Makes the header from the method and the URL as it is sent.
@@ -171,7 +247,7 @@ def auth(authorize: Authorize) -> RequestAuth:
         A function for `auth=` of `Client` and `AsyncClient`, or of one of their requests.
     """
 
-    def authenticate(request: _Request, /) -> _Request:
+    def authenticate(request: SomeRequest, /) -> SomeRequest:
         header: object = authorize(request.method, _sent_url(request))
         if not isinstance(header, str):
             if inspect.iscoroutine(header):
@@ -220,39 +296,8 @@ def request_hook(
     return hook
 
 
-async def _document(response: IncomingResponse, source: str, max_bytes: int) -> Document:
-    headers = response.headers
-    try:
-        encoding = headers.get("Content-Encoding", "identity")
-        if encoding.strip().lower() not in ("", "identity"):
-            raise Unavailable(source, "the answer is encoded, though identity was asked for")
-        length = headers.get("Content-Length", "")
-        if length.isdecimal() and (len(length) > 18 or int(length) > max_bytes):
-            raise Unavailable(source, f"the answer is larger than {max_bytes} bytes")
-        body = await _body(response, source, max_bytes)
-    finally:
-        await response.aclose()
-    kept = freshness(headers.get("Cache-Control", ""), headers.get("Age", ""))
-    media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return Document(response.status_code, media_type, body, *kept)
-
-
-async def _body(response: IncomingResponse, source: str, max_bytes: int) -> bytes:
-    body = bytearray()
-    # Leaving the loop early would leave httpx's generators unfinished, which trio warns of: what is
-    # too large is cut off by cancelling the next read instead.
-    with anyio.CancelScope() as reading:
-        async for piece in response.aiter_raw():
-            body += piece
-            if len(body) > max_bytes:
-                body.clear()
-                reading.cancel()
-    if reading.cancel_called:
-        raise Unavailable(source, f"the answer is larger than {max_bytes} bytes")
-    return bytes(body)
-
-
-def _source(url: str) -> str:
+def _source(url: str) -> tuple[str, str, tuple[str, str]]:
+    """A URL's name in errors, its origin, and what of it is not to be quoted."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -262,7 +307,8 @@ def _source(url: str) -> str:
         raise ValueError("keys are fetched by https only: give a URL of https://host/path")
     if "@" in parts.netloc:
         raise ValueError("a URL that keys are fetched from holds no user or password")
-    return f"https://{parts.netloc}{parts.path}"
+    named = f"https://{parts.netloc}{parts.path}"
+    return named, parts.netloc.lower(), (parts.query, parts.fragment)
 
 
 def _sent_origin(request: OutgoingRequest) -> str:

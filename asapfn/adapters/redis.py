@@ -1,14 +1,20 @@
 """Redis, and what speaks its protocol: a token id is used once, across processes and machines.
 
-One command on one key, `SET key 1 NX PX milliseconds`: so it is atomic, and a cluster needs no more
-than any single key does. Only a plain yes of Redis, in time, is an acceptance. Where the answer is
-lost the id may have been kept all the same: the token is refused as `Unavailable` now and as
-replayed later, never taken twice. Clients are typed by what is used of them, so that none need be
-imported here.
+A first use is one command on one key, `SET key value NX PX milliseconds`: so it is atomic, and a
+cluster needs no more than any single key does. The value is random and belongs to one call. Where
+Redis says that the key exists already, `GET key` shows whether that is this call's own write, of
+which the answer was lost. So a client may send a command again, and what fails at once is tried
+once more here, and no fresh token is called replayed for it. Only an answer of Redis, in time, that
+the key holds the value of this call is an acceptance. Where no answer comes, the id may have been
+kept all the same: the token is refused as `Unavailable` now and as replayed later, never accepted
+twice. Clients are typed by what is used of them, so that none need be imported here.
 """
 
 import inspect
 import math
+import re
+import secrets
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
@@ -35,6 +41,11 @@ class Client(Protocol):
         """Set a key to a value."""
         ...
 
+    @property
+    def get(self) -> Callable[..., Awaitable[Any]]:
+        """Get the value of a key."""
+        ...
+
 
 def first_use(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.0) -> FirstUse:
     """Make a store that all processes share which share the Redis.
@@ -45,7 +56,8 @@ def first_use(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.0) 
         prefix: What the keys begin with. Services that may each take a token once, and share a
             Redis, have a prefix each.
         timeout: Seconds for the whole of it: waiting for a connection, making one, and the
-            client's own retries with their pauses.
+            client's own retries with their pauses. What fails within a quarter of it, such as a
+            connection that the server closed while it was idle, is tried once more.
 
     Returns:
         An async function of an id and its life in seconds, which answers True the first time and
@@ -55,6 +67,9 @@ def first_use(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.0) 
         that still lives.
 
     Raises:
+        RuntimeError: If the client is of redis-py before 4.5.5, which after a cancelled command
+            reads the answer to one command as that to the next: a used id would pass
+            (CVE-2023-28858, CVE-2023-28859).
         TypeError: If the client is not async.
         ValueError: If the timeout is not positive.
     """
@@ -62,6 +77,50 @@ def first_use(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.0) 
         raise TypeError("first_use needs an async client: this one's execute_command is not async")
     if not timeout > 0:
         raise ValueError("timeout must be positive")
+    _refuse_a_faulty_version(client)
+    write = _writer(client)
+
+    async def first_use(token_id: str, ttl_seconds: float) -> bool:
+        mine = secrets.token_hex(16)
+        try:
+            with anyio.move_on_after(timeout):
+                early = anyio.current_time() + timeout / 4
+                # Redis knows no life shorter than a millisecond.
+                life = max(1, math.ceil(ttl_seconds * 1000))
+                try:
+                    return await write(prefix + token_id, mine, life)
+                except Unavailable:
+                    raise
+                except Exception:
+                    # Such as a connection that the server closed while it was idle. What failed
+                    # late, as when nobody answers, would be cut off by the deadline.
+                    if anyio.current_time() > early:
+                        raise
+                    return await write(prefix + token_id, mine, life)
+        except Unavailable:
+            raise
+        except Exception as error:
+            raise Unavailable(_SOURCE, type(error).__name__) from error
+        raise Unavailable(_SOURCE, f"no answer within {timeout} seconds")
+
+    return first_use
+
+
+def _refuse_a_faulty_version(client: Client) -> None:
+    """Raise RuntimeError for redis-py before 4.5.5."""
+    packages = {kind.__module__.partition(".")[0] for kind in type(client).__mro__}
+    if "redis" not in packages:
+        return
+    version: str = sys.modules["redis"].__version__
+    if tuple(map(int, re.findall(r"\d+", version)[:3])) < (4, 5, 5):
+        raise RuntimeError(
+            f"first_use needs redis-py 4.5.5 or later, and this is {version}: it lets a used token "
+            "pass (CVE-2023-28858, CVE-2023-28859)"
+        )
+
+
+def _writer(client: Client) -> Callable[[str, str, int], Awaitable[bool]]:
+    """Make a function of key, value and milliseconds: whether the key holds the value now."""
     only_new: dict[str, Any]
     used: bool | None
     # coredis takes NX as a condition and answers True or False; the others as a flag, and answer
@@ -71,19 +130,16 @@ def first_use(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.0) 
     else:
         only_new, used = {"nx": True}, None
 
-    async def first_use(token_id: str, ttl_seconds: float) -> bool:
-        try:
-            with anyio.move_on_after(timeout):
-                # Redis knows no life shorter than a millisecond.
-                life = max(1, math.ceil(ttl_seconds * 1000))
-                answer: object = await client.set(prefix + token_id, "1", px=life, **only_new)
-                if answer is True or answer is used:
-                    return answer is True
-                raise Unavailable(_SOURCE, "the answer is neither yes nor no")
-        except Unavailable:
-            raise
-        except Exception as error:
-            raise Unavailable(_SOURCE, type(error).__name__) from error
-        raise Unavailable(_SOURCE, f"no answer within {timeout} seconds")
+    async def write(key: str, mine: str, life: int) -> bool:
+        answer: object = await client.set(key, mine, px=life, **only_new)
+        if answer is True:
+            return True
+        if answer is not used:
+            raise Unavailable(_SOURCE, "the answer is neither yes nor no")
+        # What is there may be one's own: written before, by a command whose answer was lost.
+        kept: object = await client.get(key)
+        if kept is None:
+            raise Unavailable(_SOURCE, "the key is there to SET and not there to GET")
+        return kept in (mine, mine.encode())
 
-    return first_use
+    return write

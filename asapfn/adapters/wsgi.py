@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import unquote_to_bytes
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from anyio.from_thread import BlockingPortal
@@ -23,7 +24,7 @@ __all__ = ["protect", "request"]
 # Servers join a field that comes twice by commas (RFC 3875, section 4.1.18). A comma may also
 # stand within one field's value, but a scheme and its credentials follow only where another begins.
 _NEXT_CREDENTIALS: Final = re.compile(r",[ \t]*(?=$|[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]+[^ \t=])")
-_ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
+_ENCODED_SLASH: Final = re.compile("%2[Ff]")
 
 
 def protect(
@@ -88,8 +89,10 @@ def request(environ: WSGIEnvironment) -> Request:
     Returns:
         The request. Its target is the path and query as they were sent, that of a mounted
         application's mount included, from `REQUEST_URI` or `RAW_URI`. It is None where the server
-        gives neither, since `PATH_INFO` is decoded, and encoding it anew would only guess. Two
-        `Authorization` headers, which a server joins, are two again.
+        gives neither, since `PATH_INFO` is decoded, and to encode it again would only guess. Its
+        mismatch says where `SCRIPT_NAME`, `PATH_INFO` and `QUERY_STRING`, which applications read,
+        are not those of the target. Two `Authorization` headers, which a server joins, are two
+        again; cheroot drops the first of them.
     """
     headers = []
     for name, value in environ.items():
@@ -99,14 +102,35 @@ def request(environ: WSGIEnvironment) -> Request:
             headers.append((name[5:].replace("_", "-").lower(), value))
         elif name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             headers.append((name.replace("_", "-").lower(), value))
-    target = environ.get("REQUEST_URI") or environ.get("RAW_URI")
-    return Request(environ["REQUEST_METHOD"], target and _as_sent(target), tuple(headers))
+    target, mismatch = environ.get("REQUEST_URI", environ.get("RAW_URI")), ""
+    if target is not None:
+        mismatch = _mismatch(target, environ)
+        # A native string of WSGI holds bytes. One that is no UTF-8 stays recognizable, and is
+        # refused where the target is read.
+        target = target.encode("latin-1").decode("utf-8", "surrogateescape")
+    return Request(environ["REQUEST_METHOD"], target, tuple(headers), mismatch)
 
 
-def _as_sent(uri: str) -> str:
-    # In absolute form a target begins with the origin (RFC 9112, section 3.2.2).
-    origin = _ORIGIN.match(uri)
-    target = uri[origin.end() :] if origin else uri
-    # A native string of WSGI holds bytes. One that is no UTF-8 stays recognizable, and is refused
-    # where the target is read.
-    return target.encode("latin-1").decode("utf-8", "surrogateescape")
+def _mismatch(target: str, environ: WSGIEnvironment) -> str:
+    path, _, query = target.partition("?")
+    if query != environ.get("QUERY_STRING", ""):
+        return "the query that the application reads, QUERY_STRING, is not the target's"
+    if "HTTP_SCRIPT_NAME" in environ:
+        # From a peer that it trusts, such as any on loopback, gunicorn lets this header say which
+        # part of the path the application does not see.
+        return (
+            "there is a SCRIPT_NAME header, which could choose the path that the application routes"
+            " by: have the proxy drop it, and set gunicorn's by its environment variable"
+        )
+    mount, rest = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
+    # cheroot decodes all but slashes.
+    for slash in ("/", "%2F"):
+        sent = slash.join(map(_decoded, _ENCODED_SLASH.split(path)))
+        # A server may be set to a mount that a proxy takes off the path.
+        if sent in (mount + rest, rest):
+            return ""
+    return "the path that the application routes by, SCRIPT_NAME and PATH_INFO, is not the target's"
+
+
+def _decoded(path: str) -> str:
+    return unquote_to_bytes(path.encode("latin-1")).decode("latin-1")

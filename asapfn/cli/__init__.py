@@ -23,7 +23,7 @@ from asapfn.cli import (
     token,
     verify,
 )
-from asapfn.cli.parsing import Parser
+from asapfn.cli.parsing import Parser, parse
 from asapfn.cli.text import safe, without_tokens
 from asapfn.errors import Unavailable
 
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in _COMMANDS:
         command.add_to(commands)
-    options = parser.parse_args(arguments)
+    options = parse(parser, arguments)
     try:
         return anyio.run(_run, options)
     except KeyboardInterrupt:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from asapfn.canonical import canonical_request
 from asapfn.checks import CONTEXT_QSH
 from asapfn.cli.cases import PROFILES, Case, judge
-from asapfn.cli.cases.case import Clock
+from asapfn.cli.cases.case import Clock, target_of
 from asapfn.cli.inputs import authorization, read_bytes, read_text
 from asapfn.cli.mend import mend
 from asapfn.cli.parsing import Commands
@@ -148,6 +148,9 @@ def _compare(case: Case, trail: Trail, form: str | None) -> tuple[str, str, Vari
         return f"the URL is malformed: {error}", "", None
     if variant is None:
         return "its hash is of none of the requests that were tried", expected, None
+    if not variant.differences:
+        refused = next(step.error for step in trail.steps if step.rule == "request")
+        return f"its hash is the request's, but {refused}", expected, None
     why = "; ".join(variant.differences)
     return f"its hash is of this request in another form: {why}", expected, variant
 
@@ -171,9 +174,9 @@ def _moment(text: str) -> float:
 
 
 def _issued(options: argparse.Namespace, text: str | None) -> float:
-    tokens = query_tokens(getattr(options, "url", None) or "")
-    tokens += [value.split(" ")[-1] for _, value in authorization(text or "", "Bearer")]
     try:
+        tokens = query_tokens(target_of(getattr(options, "url", None) or "/"))
+        tokens += [value.split(" ")[-1] for _, value in authorization(text or "", "Bearer")]
         issued: float = peek(tokens[0]).claims["iat"]
     except (TokenRejected, IndexError, KeyError):
         raise ValueError("--at iat: there is no token whose iat can be read") from None

@@ -6,12 +6,12 @@ from; both are named after the key id. Nothing that exists is written over.
 
 import argparse
 import json
-import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 from asapfn.algorithms import ALGORITHMS, ASYMMETRIC
+from asapfn.cli.outputs import create, make_folders
 from asapfn.cli.parsing import Commands, add_command
 from asapfn.cli.style import painter
 from asapfn.cli.text import as_json, safe
@@ -78,12 +78,11 @@ def run(options: argparse.Namespace) -> int:
         if path.exists():
             raise ValueError(f"{path} exists: a key is never written over; choose another name")
     key = generate(options.algorithm, kid=kid)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "private").mkdir(mode=0o700, exist_ok=True)
-    private.parent.mkdir(parents=True, exist_ok=True)
-    public.parent.mkdir(parents=True, exist_ok=True)
-    _write(private, _private_text(key, options.format), 0o600)
-    _write(public, export_public_pem(key), 0o644)
+    make_folders(folder, 0o755)
+    make_folders(private.parent, 0o700)
+    make_folders(public.parent, 0o755)
+    create(private, _private_text(key, options.format), 0o600)
+    create(public, export_public_pem(key), 0o644)
     if options.json:
         answer = {"kid": kid, "algorithm": key.alg, "private": str(private), "public": str(public)}
         sys.stdout.write(as_json(answer))
@@ -103,11 +102,3 @@ def _private_text(key: Key, form: str) -> str:
     if form == "jwk":
         return json.dumps(key.as_dict(private=True)) + "\n"
     return export_private_pem(key) if form == "pem" else export_data_uri(key) + "\n"
-
-
-def _write(path: Path, text: str, mode: int) -> None:
-    # Made with its mode, and only if it does not exist: at no moment is a private key readable by
-    # others, or another file in its place.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with open(descriptor, "w", encoding="ascii") as file:
-        file.write(text)

@@ -1,8 +1,9 @@
 """What the parsers of all commands share: how they show help, and what they keep to themselves."""
 
 import argparse
+import re
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from asapfn.cli.text import safe, without_tokens
 
@@ -11,12 +12,35 @@ Commands = Any
 Run = Callable[[argparse.Namespace], int | Awaitable[int]]
 
 
+# The messages of argparse that quote a value, which may be a secret behind a mistyped flag.
+_CHOICE: Final = re.compile(r"(argument [^:]*: invalid choice): .*( \(choose from .*)", re.DOTALL)
+_VALUE: Final = re.compile(
+    r"(argument [^:]*: (?:invalid \S+ value|ignored explicit argument)):? .*", re.DOTALL
+)
+_FLAG: Final = re.compile(r"-[a-z]|--[a-z]+(-[a-z]+)*")
+_LONGEST_FLAG: Final = 30
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser whose messages repeat no token and no control character of what was typed."""
+    """A parser whose messages repeat no value and no control character of what was typed."""
 
     def error(self, message: str) -> NoReturn:
-        """Tell of wrong use, and exit with 2."""
+        """Report wrong use, and exit with 2."""
+        for quotes, without in ((_CHOICE, r"\1\2"), (_VALUE, r"\1")):
+            message = quotes.sub(without, message)
         super().error(safe(without_tokens(message)))
+
+
+def parse(parser: Parser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse a command line; of arguments that are unknown only the flags' names are repeated."""
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parts = [each.partition("=")[0] for each in unknown]
+        flags = [p for p in parts if len(p) <= _LONGEST_FLAG and _FLAG.fullmatch(p)]
+        values = len(unknown) - len(flags)
+        counted = [f"{values} value{'s' * (values > 1)}"] if values else []
+        parser.error(f"unrecognized arguments: {', '.join([*flags, *counted])}")
+    return options
 
 
 def add_command(

@@ -8,10 +8,13 @@ a file.
 import argparse
 import json
 import os
+import secrets
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from asapfn.cli.outputs import create, make_folders
 from asapfn.cli.parsing import Commands, add_command
 from asapfn.cli.text import as_json, safe
 from asapfn.keys import export_jwks, export_public_pem, import_pem, is_key_id
@@ -52,8 +55,8 @@ def run(options: argparse.Namespace) -> int:
         0.
 
     Raises:
-        ValueError: If a file is no key, a key would replace another, there is no key, or a private
-            one lies published.
+        ValueError: If a file is no key, a key would replace another, there is no key, a private
+            one lies published, or a folder of the repository is a link.
         OSError: If a file cannot be read or written.
     """
     target = Path(options.to)
@@ -71,6 +74,7 @@ def run(options: argparse.Namespace) -> int:
             if other is not None and export_public_pem(other) != export_public_pem(key):
                 raise ValueError(f"{kid} is another key already: a key id keeps its key for ever")
         new |= found
+    _refuse_links(target, (target / name for name in (*new, _JWKS)))
     for kid, key in new.items():
         _replace(target / kid, export_public_pem(key))
     everything = published | new
@@ -104,8 +108,23 @@ def _read(root: Path) -> dict[str, Key]:
     return keys
 
 
+def _refuse_links(target: Path, paths: Iterable[Path]) -> None:
+    """Nothing is written through a link below the target: who planted it chose where it goes."""
+    for path in paths:
+        for folder in path.relative_to(target).parents[:-1]:
+            if (target / folder).is_symlink():
+                raise ValueError(
+                    f"{target / folder} is a symbolic link: below --to there may be folders only"
+                )
+
+
 def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(text, encoding="ascii")
-    os.replace(new, path)
+    """Write a file under a name that nobody can foresee, and put it in its place in one step."""
+    make_folders(path.parent, 0o755)
+    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+    create(new, text, 0o644)
+    try:
+        os.replace(new, path)
+    except OSError:
+        new.unlink()
+        raise

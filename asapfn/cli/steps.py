@@ -66,10 +66,15 @@ async def follow(case: Case, verdict: Token | TokenRejected | Unavailable) -> Tr
         The steps. Those that go before the first FAIL are what the verdict rests on.
     """
     asks = f"{case.scheme} in Authorization" + " or jwt in the query" * (case.profile == "Connect")
-    if isinstance(verdict, TokenRejected) and verdict.reason in _MISSING:
+    refused = verdict if isinstance(verdict, TokenRejected) and verdict.reason in _MISSING else None
+    text = ""
+    try:
+        text = text if refused else token_of(case)
+    except TokenRejected as error:  # of a target that no token is read from
+        refused = error
+    if refused is not None:
         rest = _skipped(case, PARSING)
-        return Trail([Step("one token", "FAIL", {}, asks, verdict), *rest], "", None, None)
-    text = token_of(case)
+        return Trail([Step("one token", "FAIL", {}, asks, refused), *rest], "", None, None)
     steps = [Step("one token", "pass", {}, asks)]
     parsing, unverified = _parse(text, case)
     steps += parsing

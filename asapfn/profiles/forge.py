@@ -35,7 +35,7 @@ def keys(
     """Find the keys that Forge signs its tokens with.
 
     Args:
-        fetch: The way to the network, such as `adapters.httpx.fetcher(client)`.
+        fetch: The way to the network, such as `adapters.httpx.fetcher()`.
         environment: Whose keys: `production` or `staging`.
         caching: How long to remember the set, and how often to ask for it.
         observe: Told of every event but a plain hit.

@@ -31,7 +31,7 @@ def repository(
 
     Args:
         base_urls: The server's https URL, or several mirrors, also as `url1 | url2`.
-        fetch: The way to the network, such as `adapters.httpx.fetcher(client)`.
+        fetch: The way to the network, such as `adapters.httpx.fetcher()`.
         caching: How long and how much to remember, and how often to ask.
         observe: Told of every event but a plain hit.
 

@@ -11,7 +11,7 @@ from typing import Final
 import anyio
 
 from asapfn.errors import TokenRejected, Unavailable
-from asapfn.keys import is_key_id
+from asapfn.keys import describe_key_id, is_key_id
 from asapfn.types import Key, Names, Resolver, Unverified, as_names
 
 # What `owned_by_issuer` found in order it remembers, within bounds, since it is asked often.
@@ -213,5 +213,6 @@ def key_id_of(unverified: Unverified) -> str:
     if kid is None:
         raise TokenRejected("missing_claim", "the header has no kid", claim="kid")
     if not is_key_id(kid):
-        raise TokenRejected("invalid_claim", "the kid is not well formed", claim="kid")
+        detail = f"the kid is not well formed: {describe_key_id(kid)}"
+        raise TokenRejected("invalid_claim", detail, claim="kid")
     return kid

@@ -16,6 +16,8 @@ from asapfn.types import Caching, Event, Fetch, Key, Observe, Resolver, Unverifi
 from asapfn.verified_keys import has_verified
 
 _ACCEPT: Final = "application/jwk-set+json, application/json"
+# As many as fit into what is fetched at most, so that what is read is read at once.
+_MOST_KEYS: Final = 1000
 _PRIVATE: Final = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"))
 
 
@@ -38,7 +40,7 @@ def jwks(
 
     Args:
         url: Where the set is.
-        fetch: The way to the network, such as `adapters.httpx.fetcher(client)`.
+        fetch: The way to the network, such as `adapters.httpx.fetcher()`.
         cooldown: Seconds after a fetch during which a key that the set lacks is unknown; after
             them it makes the set be fetched again.
         caching: How long to remember the set, and how often to ask for it.
@@ -113,6 +115,8 @@ def _public_keys(body: bytes, url: str) -> tuple[Key, ...]:
         raise Unavailable(url, f"not a key set: {error}") from error
     if not isinstance(members, list):
         raise Unavailable(url, "not a key set: no list of keys")
+    if len(members) > _MOST_KEYS:
+        raise Unavailable(url, f"a set of {len(members)} keys: expected at most {_MOST_KEYS}")
     keys = []
     for member in members:
         if not isinstance(member, dict):

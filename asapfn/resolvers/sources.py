@@ -21,7 +21,7 @@ import anyio.to_thread
 from joserfc.jwk import OctKey
 
 from asapfn.errors import TokenRejected, Unavailable
-from asapfn.keys import import_pem, import_secret
+from asapfn.keys import import_published_pem, import_secret
 from asapfn.resolvers.cache import Answer, Cache, cached, look_up
 from asapfn.resolvers.compose import issuer_of, key_id_of
 from asapfn.types import Caching, Document, Fetch, Key, Observe, Resolver, Unverified
@@ -195,7 +195,7 @@ def pem_repository(
         base_urls: The repository's https URL, or several mirrors, also as `url1 | url2`. The next
             mirror is asked only when one is unavailable: it may hold what the first has revoked. If
             that one says "no such key", this is an outage still: the first may have the key.
-        fetch: The way to the network, such as `adapters.httpx.fetcher(client)`.
+        fetch: The way to the network, such as `adapters.httpx.fetcher()`.
         locate: From a key id to its path under the base.
         media_types: The media types that are taken; None takes any.
         caching: How long and how much to remember, and how often to ask.
@@ -321,9 +321,6 @@ def _answer(
 
 def _public_key(data: bytes, kid: str, source: str) -> Key:
     try:
-        key = import_pem(data, kid=kid)
+        return import_published_pem(data, kid=kid)
     except ValueError as error:
         raise Unavailable(source, f"not a public key: {error}") from error
-    if key.is_private:
-        raise Unavailable(source, "a private key is published: replace it at once")
-    return key

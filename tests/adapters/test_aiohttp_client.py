@@ -131,7 +131,7 @@ async def test_a_websocket_counts_as_http(calls: Calls) -> None:
     assert (refused.value.status, calls.made) == (401, [])
 
 
-@pytest.mark.parametrize("origins", ["https://localhost/", "localhost", "wss://localhost", ()])
+@pytest.mark.parametrize("origins", ["https://localhost/a", "localhost", "wss://localhost", ()])
 def test_a_malformed_origin_is_a_programming_error(origins: Any, calls: Calls) -> None:
     with pytest.raises(ValueError, match="origin"):
         client_middleware(calls, origins=origins)

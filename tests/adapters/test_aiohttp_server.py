@@ -1,5 +1,7 @@
 """The aiohttp server: who called is in the request, or the request is refused."""
 
+import json
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -72,6 +74,31 @@ def test_the_target_is_as_it_was_sent_also_in_a_sub_application(server: str, tar
     assert ask(f"{server}{sent}", {"Authorization": header}).text == "product"
     other = ask(f"{server}{sent}", {"Authorization": header}, method="POST")
     assert other.json()["reason"] == "request_mismatch"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/connect/page?a=1#&b=2",
+        "/connect/page?a=1#",
+        "/connect/page#?a=1",
+        "http://app.example/connect/page?a=1",
+    ],
+)
+def test_a_target_that_the_application_reads_otherwise_is_refused(server: str, target: str) -> None:
+    authorize = connect.authorizer("product", import_secret(SECRET), base_url="")
+    header = f"Authorization: {authorize('GET', '/connect/page?a=1')}"
+    address = ("localhost", int(server.rpartition(":")[2]))
+    with (
+        socket.create_connection(address, 10) as plain,
+        trusting().wrap_socket(plain, server_hostname="localhost") as peer,
+        peer.makefile("rb") as answer,
+    ):
+        lines = (f"GET {target} HTTP/1.1", "Host: x", "Connection: close", header, "", "")
+        peer.sendall("\r\n".join(lines).encode())
+        head, _, body = answer.read().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 401 ")
+    assert json.loads(body)["reason"] == "request_mismatch"
 
 
 def test_a_malformed_scheme_is_a_programming_error() -> None:

@@ -45,8 +45,8 @@ def exchange(origin: str, *lines: str) -> Request:
             "\r\n".join((*lines, "Host: x", "Connection: close", "", "")).encode("latin-1")
         )
         with peer.makefile("rb") as answer:
-            method, target, headers = json.loads(answer.read().partition(b"\r\n\r\n")[2])
-    return Request(method, target, tuple((name, value) for name, value in headers))
+            method, target, headers, mismatch = json.loads(answer.read().partition(b"\r\n\r\n")[2])
+    return Request(method, target, tuple((name, value) for name, value in headers), mismatch)
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -67,6 +67,7 @@ def test_the_target_is_what_was_sent(origin: str, mounted: str, target: str) -> 
     seen = exchange(origin, f"GET {mounted}{target} HTTP/1.1")
     # Only that there was a `?` with nothing after it is lost.
     assert seen.target == f"{mounted}{target}".removesuffix("?")
+    assert seen.mismatch == ""
 
 
 def test_method_and_headers_are_what_was_sent(origin: str) -> None:
@@ -83,7 +84,43 @@ def test_a_root_path_that_is_the_base_urls_makes_no_difference_to_a_qsh(server: 
     with SERVERS[server](tells, root_path="/proxied") as origin:
         seen = exchange(origin, "GET /a?b=c HTTP/1.1")
     assert seen.target == {"uvicorn": "/proxied/a?b=c", "hypercorn": "/a?b=c"}[server]
+    assert seen.mismatch == ""
     assert qsh("GET", seen.target, base_url="https://app.example/proxied") == qsh("GET", "/a?b=c")
+
+
+SPEC = {"version": "3.0", "spec_version": "2.3"}
+
+
+@pytest.mark.parametrize(
+    ("scope", "agrees"),
+    [
+        ({"path": "/a b/é"}, True),
+        ({"path": "/a b/é", "root_path": ""}, True),
+        # Mounted: some frameworks take the mount off the path, and others leave it.
+        ({"path": "/a b/é", "root_path": "/a b", "asgi": SPEC}, True),
+        ({"path": "/é", "root_path": "/a b", "asgi": SPEC}, True),
+        ({"path": "/proxied/a b/é", "root_path": "/proxied", "asgi": SPEC}, True),
+        ({"path": "/a b/é", "root_path": "/a b", "app_root_path": ""}, True),
+        ({}, True),
+        ({"path": "/é"}, False),
+        ({"path": "/admin"}, False),
+        ({"path": ""}, False),
+        ({"path": "/a%20b/é"}, False),
+        ({"path": "/A b/é"}, False),
+        ({"path": "/a b/é/"}, False),
+        ({"path": "/b/é", "root_path": "/a", "asgi": SPEC}, False),
+        # As daphne gives it, which takes it from a header.
+        ({"path": "/a b/é", "root_path": "/a b", "asgi": {"version": "3.0"}}, False),
+        ({"path": "/a b/é", "root_path": "/a b"}, False),
+        ({"path": "/a b/é", "root_path": "/a b/é", "app_root_path": "/a b"}, False),
+    ],
+)
+def test_a_path_that_is_not_the_raw_one_decoded_is_a_mismatch(
+    scope: dict[str, Any], agrees: bool
+) -> None:
+    seen = request({"raw_path": b"/a%20b/%C3%A9", "query_string": b"c=d", "headers": []} | scope)
+    assert seen.target == "/a%20b/%C3%A9?c=d"
+    assert (seen.mismatch == "") is agrees
 
 
 @pytest.mark.parametrize("scope", [{}, {"raw_path": None}])

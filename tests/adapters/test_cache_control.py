@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from asapfn.adapters._cache_control import Freshness, freshness
+from asapfn.adapters._cache_control import Freshness, freshness, retry_after
 
 NOTHING = Freshness(None, None, None)
 
@@ -154,7 +154,9 @@ def test_a_well_formed_header_is_read_back(max_age: int, stale: int) -> None:
         ("no-store", True),
         ("max-age=60, Must-Revalidate", True),
         ("must-revalidate, stale-if-error=60", True),
-        ("no-cache", False),
+        ("no-cache", True),
+        ('no-cache="set-cookie"', True),
+        ("proxy-revalidate, s-maxage=1", False),
         ("max-age=60", False),
         ('private="must-revalidate"', False),
         ("", False),
@@ -162,3 +164,39 @@ def test_a_well_formed_header_is_read_back(max_age: int, stale: int) -> None:
 )
 def test_what_must_not_be_used_stale(cache_control: str, expected: bool) -> None:
     assert freshness(cache_control).must_revalidate is expected
+
+
+NOW = 1_760_000_000.0  # Thu, 09 Oct 2025 08:53:20 GMT
+LATER = "Thu, 09 Oct 2025 08:55:20 GMT"
+
+
+@pytest.mark.parametrize(
+    ("value", "date", "seconds"),
+    [
+        ("", "", None),
+        ("120", "", 120.0),
+        (" 0 ", "", 0.0),
+        ("99999999999999999999", "", 86_400.0),
+        ("-1", "", None),
+        ("1.5", "", None),
+        ("soon", "", None),
+        ("\u0663", "", None),
+        (LATER, "", 120.0),
+        # What counts is the server's clock, where the server says what it shows.
+        (LATER, "Thu, 09 Oct 2025 08:55:10 GMT", 10.0),
+        (LATER, "Thu, 09 Oct 2025 08:56:10 GMT", 0.0),
+        (LATER, "yesterday", 120.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", "", 86_400.0),
+        ("Thu, 09 Oct 99999 08:55:20 GMT", "", None),
+        ("Mon, 01 Jan 0001 00:00:00 GMT", "", 0.0),
+        ("x" * 100_000, "", None),
+    ],
+)
+def test_a_server_may_ask_to_be_left_alone(value: str, date: str, seconds: float | None) -> None:
+    assert retry_after(value, date, NOW) == seconds
+
+
+@given(st.text(), st.text())
+def test_any_text_is_a_pause_within_bounds_or_none(value: str, date: str) -> None:
+    pause = retry_after(value, date, NOW)
+    assert pause is None or 0 <= pause <= 86_400

@@ -1,3 +1,4 @@
+import math
 import time
 from typing import Any
 
@@ -45,18 +46,35 @@ async def test_it_reads_how_long_the_answer_may_be_kept(
         (b"cache-control", b"stale-while-revalidate=20, stale-if-error=10"),
         (b"age", b"100"),
     ]
-    assert (await fetcher(client)(f"{origin}/key", PEM))[3:7] == (200, 20, 10, False)
-    app.fields = [(b"cache-control", b"no-store")]
-    assert (await fetcher(client)(f"{origin}/key", PEM))[3:7] == (0, None, None, True)
+    assert (await fetcher(client)(f"{origin}/key", PEM))[3:] == (200, 20, 10, False, None)
+    app.fields = [(b"cache-control", b"no-store"), (b"retry-after", b"30")]
+    assert (await fetcher(client)(f"{origin}/key", PEM))[3:] == (0, None, None, True, 30)
 
 
-async def test_a_redirect_is_an_answer_whatever_the_client_is_set_to(
-    package: Any, app: Recorder, origin: str, elsewhere: tuple[str, Recorder]
+@pytest.mark.parametrize(
+    ("location", "host"),
+    [
+        ("{elsewhere}/key?token=hunter2", "localhost"),
+        ("//user:hunter2@Other.example/", "other.example"),
+        ("/hunter2", "the same host"),
+        ("https://[hunter2", "the same host"),
+    ],
+)
+async def test_a_redirect_is_refused_by_status_and_host_whatever_the_client_is_set_to(
+    package: Any,
+    app: Recorder,
+    origin: str,
+    elsewhere: tuple[str, Recorder],
+    location: str,
+    host: str,
 ) -> None:
-    app.to = f"{elsewhere[0]}/key"
+    app.to = location.format(elsewhere=elsewhere[0])
     async with package.AsyncClient(verify=trusting(), follow_redirects=True) as client:
-        document = await fetcher(client)(f"{origin}/go", PEM)
-    assert document.status == 302
+        with pytest.raises(Unavailable) as raised:
+            await fetcher(client)(f"{origin}/go", PEM)
+    assert str(raised.value) == (
+        f"{origin}/go: status 302 (Found), a redirect to {host}: redirects are not followed"
+    )
     assert (len(app.seen), elsewhere[1].seen) == (1, [])
 
 
@@ -72,13 +90,24 @@ async def test_no_credentials_of_the_client_are_sent(
         base_url=f"{origin}/base/",
     ) as client:
         app.fields = [(b"set-cookie", b"planted=1; Path=/")]
+        headers = {"User-Agent": "mine/1.0", "X-API-Key": "mine", "accept": "text/html"}
         for _ in range(2):
-            await fetcher(client)(f"{origin}/key?version=2", PEM)
+            await fetcher(client, headers=headers)(f"{origin}/key?version=2", PEM)
     assert [seen.target for seen in app.seen] == ["/key?version=2"] * 2
     for seen in app.seen:
         assert seen.all("x-mine") == ["stays"]
+        assert seen.all("user-agent") == ["mine/1.0"]
+        assert seen.all("x-api-key") == ["mine"]
+        assert seen.all("accept") == [PEM]
         for name in ("authorization", "proxy-authorization", "cookie"):
             assert seen.all(name) == []
+
+
+async def test_credentials_that_the_fetcher_is_given_are_sent(
+    client: Any, app: Recorder, origin: str
+) -> None:
+    await fetcher(client, headers={"Authorization": TOKEN})(f"{origin}/key", PEM)
+    assert app.seen[0].all("authorization") == [TOKEN]
 
 
 async def test_the_clients_own_time_outs_do_not_apply(
@@ -143,7 +172,9 @@ async def test_a_closed_client_is_unavailable(package: Any) -> None:
     with pytest.raises(Unavailable) as raised:
         await fetcher(client)("https://localhost/key?token=secret#part", PEM)
     assert isinstance(raised.value.__cause__, RuntimeError)
-    assert str(raised.value) == "https://localhost/key: RuntimeError"
+    assert str(raised.value) == (
+        "https://localhost/key: RuntimeError: Cannot send a request, as the client has been closed."
+    )
     assert raised.value.source == "https://localhost/key"
 
 
@@ -179,9 +210,13 @@ def test_a_client_that_is_not_async_is_a_programming_error(package: Any) -> None
         fetcher(client)
 
 
-@pytest.mark.parametrize(
-    "limit", [{"timeout": 0}, {"timeout": -1.0}, {"timeout": float("nan")}, {"max_bytes": 0}]
-)
-async def test_a_limit_that_is_not_positive_is_a_programming_error(client: Any, limit: Any) -> None:
-    with pytest.raises(ValueError, match="positive"):
-        fetcher(client, **limit)
+@pytest.mark.parametrize("timeout", [0, -1.0, math.nan, math.inf])
+async def test_a_timeout_that_is_no_time_is_a_programming_error(timeout: float) -> None:
+    with pytest.raises(ValueError, match="timeout must be positive and finite seconds"):
+        fetcher(timeout=timeout)
+
+
+@pytest.mark.parametrize("limit", [{"max_bytes": 0}, {"max_bytes": -1}, {"max_concurrent": 0}])
+async def test_a_limit_that_is_not_positive_is_a_programming_error(limit: Any) -> None:
+    with pytest.raises(ValueError, match="must be positive"):
+        fetcher(**limit)

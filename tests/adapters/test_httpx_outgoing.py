@@ -6,6 +6,8 @@ from calls import TOKEN, Calls
 from servers import Recorder, asgi_server, trusting
 
 from asapfn.adapters.httpx import auth, request_hook
+from asapfn.keys import import_secret
+from asapfn.profiles import connect
 
 
 async def test_auth_serves_an_async_client(
@@ -43,6 +45,55 @@ async def test_auth_does_not_follow_a_redirect_to_another_origin(
     assert app.seen[0].all("authorization") == [TOKEN]
     assert [seen.all("authorization") for seen in elsewhere[1].seen] == [[]]
     assert len(calls.made) == 1
+
+
+def connect_for(origin: str) -> Any:
+    secret = import_secret("a tenant's secret of more than 32 bytes")
+    return connect.authorizer("app", secret, base_url=f"{origin}/wiki")
+
+
+async def test_auth_with_a_connect_authorizer_sends_nothing_to_another_origin(
+    package: Any, app: Recorder, origin: str, elsewhere: tuple[str, Recorder]
+) -> None:
+    wrong = [f"{elsewhere[0]}/wiki/rest/x", f"{origin}/rest/x", f"{origin}/wiki/%2e%2e/rest/x"]
+    give = auth(connect_for(origin))
+    async with package.AsyncClient(verify=trusting(), auth=give) as client:
+        for url in wrong:
+            with pytest.raises(ValueError, match="not below base_url"):
+                await client.get(url)
+        await client.get(f"{origin}/wiki/rest/x")
+    with package.Client(verify=trusting(), auth=give) as client:
+        for url in wrong:
+            with pytest.raises(ValueError, match="not below base_url"):
+                client.get(url)
+    assert elsewhere[1].seen == []
+    assert [seen.target for seen in app.seen] == ["/wiki/rest/x"]
+    assert app.seen[0].all("authorization")[0].startswith("JWT ")
+
+
+async def test_auth_with_a_connect_authorizer_gives_no_token_to_where_a_redirect_points(
+    package: Any, app: Recorder, elsewhere: tuple[str, Recorder], origin: str
+) -> None:
+    secret = import_secret("a tenant's secret of more than 32 bytes")
+    authorize = connect.authorizer("app", secret, base_url=origin)
+    app.to = f"{elsewhere[0]}/wiki/rest/x"
+    async with package.AsyncClient(
+        verify=trusting(), auth=auth(authorize), follow_redirects=True
+    ) as client:
+        assert (await client.get(f"{origin}/go")).text == "hello"
+    assert app.seen[0].all("authorization")[0].startswith("JWT ")
+    assert [seen.all("authorization") for seen in elsewhere[1].seen] == [[]]
+
+
+async def test_the_hook_with_a_connect_authorizer_signs_for_no_other_origin_it_is_given(
+    package: Any, elsewhere: tuple[str, Recorder], origin: str
+) -> None:
+    hook = request_hook(connect_for(origin), origins=[origin, elsewhere[0]])
+    hooks = {"request": [hook]}
+    async with package.AsyncClient(verify=trusting(), event_hooks=hooks) as client:
+        with pytest.raises(ValueError, match="not below base_url"):
+            await client.get(f"{elsewhere[0]}/wiki/rest/x")
+    assert elsewhere[1].seen == []
 
 
 Hooked = Callable[..., Any]
@@ -149,7 +200,7 @@ async def test_a_token_for_plain_http_does_not_follow_the_upgrade_to_https(
     assert seen == [("http://mesh/a", sent), ("http://mesh/b", sent), ("https://mesh/c", kept)]
 
 
-@pytest.mark.parametrize("origins", ["https://localhost/", "localhost", "ftp://localhost", ()])
+@pytest.mark.parametrize("origins", ["https://localhost/a", "localhost", "ftp://localhost", ()])
 def test_a_malformed_origin_is_a_programming_error(origins: Any, calls: Calls) -> None:
     with pytest.raises(ValueError, match="origin"):
         request_hook(calls, origins=origins)

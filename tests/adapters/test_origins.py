@@ -25,6 +25,13 @@ def test_an_origin_is_scheme_host_and_port(text: str, origin: tuple[str, str, in
     assert parse_origins(text) == {origin}
 
 
+def test_a_slash_alone_after_an_origin_is_no_path() -> None:
+    assert parse_origins("https://api.example.com/") == {("https", "api.example.com", 443)}
+    assert parse_origins("http://mesh:8080/") == {("http", "mesh", 8080)}
+    # Of a request's URL it would not be the origin.
+    assert origin_of("https://api.example.com/") is None
+
+
 NOT_ORIGINS = [
     "",
     "api.example.com",
@@ -32,8 +39,10 @@ NOT_ORIGINS = [
     "api.example.com:443",
     "https://",
     "https://:443",
-    "https://api.example.com/",
+    "https://api.example.com//",
     "https://api.example.com/path",
+    "https://api.example.com/path/",
+    "https:///",
     "https://api.example.com?query",
     "https://api.example.com#fragment",
     "https://user@api.example.com",

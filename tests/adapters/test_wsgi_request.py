@@ -42,8 +42,9 @@ def test_the_target_is_as_it_was_sent_also_where_the_application_is_mounted(targ
         ({"REQUEST_URI": "/a%2Fb?c=%2F"}, "/a%2Fb?c=%2F"),
         ({"RAW_URI": "/a%2Fb?c=%2F"}, "/a%2Fb?c=%2F"),
         ({"REQUEST_URI": "/a", "RAW_URI": "/a"}, "/a"),
-        ({"RAW_URI": "https://host:1/a%2Fb?c=/d"}, "/a%2Fb?c=/d"),
-        ({"RAW_URI": "https://host"}, ""),
+        ({"RAW_URI": "https://host:1/a%2Fb?c=/d"}, "https://host:1/a%2Fb?c=/d"),
+        ({"RAW_URI": "https://host"}, "https://host"),
+        ({"RAW_URI": ""}, ""),
         ({"RAW_URI": "//host/a"}, "//host/a"),
         ({"RAW_URI": "/a://b/c"}, "/a://b/c"),
         ({"RAW_URI": "*"}, "*"),
@@ -56,6 +57,45 @@ def test_the_target_is_what_the_server_was_sent_or_none(
     environ: dict[str, str], target: str | None
 ) -> None:
     assert request({"REQUEST_METHOD": "GET", **environ}).target == target
+
+
+@pytest.mark.parametrize(
+    ("environ", "agrees"),
+    [
+        ({"PATH_INFO": "/a/b \xc3\xa9", "QUERY_STRING": "c=%2F"}, True),
+        ({"SCRIPT_NAME": "/a", "PATH_INFO": "/b \xc3\xa9", "QUERY_STRING": "c=%2F"}, True),
+        # A server that is set to a mount which a proxy takes off the path.
+        ({"SCRIPT_NAME": "/x", "PATH_INFO": "/a/b \xc3\xa9", "QUERY_STRING": "c=%2F"}, True),
+        ({"PATH_INFO": "/a%2Fb \xc3\xa9", "QUERY_STRING": "c=%2F"}, True),
+        ({"PATH_INFO": "/a/b \xc3\xa9", "QUERY_STRING": "c=/"}, False),
+        ({"PATH_INFO": "/a/b \xc3\xa9", "QUERY_STRING": "c=%2F&d"}, False),
+        ({"PATH_INFO": "/a/b \xc3\xa9"}, False),
+        ({"PATH_INFO": "/a/b \xe9", "QUERY_STRING": "c=%2F"}, False),
+        ({"PATH_INFO": "/b \xc3\xa9", "QUERY_STRING": "c=%2F"}, False),
+        ({"PATH_INFO": "/a%2fb \xc3\xa9", "QUERY_STRING": "c=%2F"}, False),
+        ({"PATH_INFO": "", "QUERY_STRING": "c=%2F"}, False),
+        ({"QUERY_STRING": "c=%2F"}, False),
+        ({"SCRIPT_NAME": "/a", "PATH_INFO": "/admin", "QUERY_STRING": "c=%2F"}, False),
+        # As gunicorn gives it, which takes the name from a header.
+        (
+            {
+                "HTTP_SCRIPT_NAME": "/a",
+                "SCRIPT_NAME": "/a",
+                "PATH_INFO": "/b \xc3\xa9",
+                "QUERY_STRING": "c=%2F",
+            },
+            False,
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["RAW_URI", "REQUEST_URI"])
+def test_what_the_application_reads_and_is_not_the_target_is_a_mismatch(
+    name: str, environ: dict[str, str], agrees: bool
+) -> None:
+    target = "/a%2Fb%20%C3%A9?c=%2F"
+    seen = request({"REQUEST_METHOD": "GET", name: target, **environ})
+    assert seen.target == target
+    assert (seen.mismatch == "") is agrees
 
 
 def test_headers_are_those_of_the_request_alone() -> None:

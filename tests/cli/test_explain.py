@@ -186,6 +186,17 @@ def test_a_token_can_be_judged_as_of_another_time(asapfn, places):
         assert ran.code == code
 
 
+def test_a_url_has_a_fragment_and_a_target_has_none(asapfn, places):
+    given = asked(CONNECT[3:], places)
+    token = connect(canonical)
+    for url in (f"{URL}#part", f"{URL}&jwt={token}#part", "https://app.example?a=b#part"):
+        text = connect("GET&/&a=b") if "?a=b" in url else token
+        tokens = () if "jwt=" in url else (text,)
+        assert asapfn("verify", "connect", "--url", url, *given, *tokens).code == 0
+    ran = asapfn("explain", "connect", "--url", f"/x?jwt={token}#", *given, "--at", "iat")
+    assert (ran.code, ran.err.startswith("asapfn: --at iat")) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("at", "text"), [("iat", "x"), ("iat", ""), ("iat", asap(iat=None)), ("soon", ""), ("nan", "")]
 )

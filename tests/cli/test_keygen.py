@@ -35,8 +35,33 @@ def test_only_the_owner_can_read_the_private_key_whatever_the_umask(asapfn, tmp_
     finally:
         os.umask(before)
     assert mode(tmp_path / "new" / "private" / "a" / "b" / "k.pem") == 0o600
-    assert mode(tmp_path / "new" / "private") == 0o700
     assert mode(tmp_path / "new" / "public" / "a" / "b" / "k.pem") == 0o644
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+def test_each_folder_of_private_keys_is_the_owners_alone_whatever_the_umask(
+    umask, asapfn, tmp_path
+):
+    before = os.umask(umask)
+    try:
+        for name in ("1.pem", "2.pem"):
+            arguments = ("--issuer", "a/b", "--name", name, "--directory", tmp_path / "x" / "new")
+            assert asapfn("keygen", *arguments).code == 0
+    finally:
+        os.umask(before)
+    modes = {"private": 0o700, "public": 0o755 & ~umask}
+    for half, expected in modes.items():
+        for folder in ("", "a", "a/b"):
+            assert mode(tmp_path / "x" / "new" / half / folder) == expected
+    assert mode(tmp_path / "x") == mode(tmp_path / "x" / "new") == 0o755 & ~umask
+
+
+def test_a_folder_that_exists_keeps_its_mode(asapfn, tmp_path):
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private").chmod(0o750)
+    asapfn("keygen", "--issuer", "a", "--name", "k.pem", "--directory", tmp_path)
+    assert mode(tmp_path / "private") == 0o750
+    assert mode(tmp_path / "private" / "a") == 0o700
 
 
 def test_the_name_is_the_time_unless_given_and_the_key_is_found_to_sign_with(asapfn, tmp_path):

@@ -73,6 +73,43 @@ def test_a_token_in_the_wrong_place_is_not_repeated(asapfn):
         assert "\x1b" not in ran.err
 
 
+SECRET = 'S3cr3t it\'s (choose from "me")'
+KEYGEN = ("keygen", "--issuer", "a")
+VERIFY = ("verify", "asap", "x", "--audience", "a")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((*KEYGEN, "--isuer", SECRET), "unrecognized arguments: --isuer, 1 value"),
+        ((*KEYGEN, f"--isuer={SECRET}"), "unrecognized arguments: --isuer"),
+        ((*KEYGEN, SECRET), "unrecognized arguments: 1 value"),
+        ((*KEYGEN, SECRET, SECRET), "unrecognized arguments: 2 values"),
+        ((*KEYGEN, f"-p{SECRET}"), "unrecognized arguments: 1 value"),
+        ((*KEYGEN, "-p", SECRET), "unrecognized arguments: -p, 1 value"),
+        ((*KEYGEN, f"--{SECRET}"), "unrecognized arguments: 1 value"),
+        ((*KEYGEN, f"--{'s' * 40}"), "unrecognized arguments: 1 value"),
+        ((*KEYGEN, f"--json={SECRET}"), "argument --json: ignored explicit argument"),
+        ((f"--version={SECRET}",), "argument --version: ignored explicit argument"),
+        ((*KEYGEN, "--format", SECRET), "argument --format: invalid choice (choose from"),
+        ((*KEYGEN, f"--format={SECRET}"), "argument --format: invalid choice (choose from"),
+        ((*VERIFY, "--tokne", SECRET), "unrecognized arguments: --tokne, 1 value"),
+        ((*VERIFY, "--leeway", SECRET), "argument --leeway: invalid float value"),
+        (("token", "asap", "--lifetime", SECRET), "argument --lifetime: invalid seconds value"),
+        ((SECRET,), "argument COMMAND: invalid choice (choose from"),
+        (("--tokne", SECRET), "argument COMMAND: invalid choice (choose from"),
+        (("verify", SECRET), "argument PROFILE: invalid choice (choose from"),
+        (("verify", "--tokne", SECRET, "asap"), "argument PROFILE: invalid choice (choose from"),
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_repeated(arguments, said, asapfn):
+    ran = asapfn(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+    assert "S3cr3t" not in ran.err
+    assert "s" * 40 not in ran.err
+
+
 def test_what_a_file_cannot_do_is_wrong_use_and_names_the_file(asapfn, tmp_path):
     ran = asapfn("inspect", f"@{tmp_path}/none")
     assert (ran.code, ran.err) == (2, f"asapfn: {tmp_path}/none: No such file or directory\n")

@@ -1,4 +1,6 @@
 import json
+import os
+import stat
 
 import pytest
 from keyring import key_for
@@ -97,3 +99,54 @@ def test_what_is_no_key_is_wrong_use(name, text, told, asapfn, tmp_path):
 def test_a_directory_that_is_not_there_is_wrong_use(asapfn, tmp_path):
     ran = asapfn("publish", tmp_path / "none", "--to", tmp_path / "www")
     assert (ran.code, "is not a directory" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize("planted", ["issuer/.RS256.pem.new", ".well-known/.jwks.json.new"])
+def test_a_link_planted_beside_a_key_is_not_written_through(planted, asapfn, keys, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    link = tmp_path / "www" / planted
+    link.parent.mkdir(parents=True)
+    link.symlink_to(victim)
+    assert asapfn("publish", keys, "--to", tmp_path / "www").code == 0
+    assert victim.read_text() == "precious"
+    assert key_ids(tmp_path / "www") == ["issuer/ES256.pem", "issuer/RS256.pem"]
+    assert not (tmp_path / "www" / "issuer" / "RS256.pem").is_symlink()
+
+
+@pytest.mark.parametrize("planted", ["issuer", ".well-known", "a/b"])
+def test_a_folder_of_the_repository_that_is_a_link_is_refused(planted, asapfn, keys, tmp_path):
+    write(keys / "a" / "b" / "c" / "k.pem", export_public_pem(key_for("ES384")))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    link = tmp_path / "www" / planted
+    link.parent.mkdir(parents=True)
+    link.symlink_to(elsewhere)
+    ran = asapfn("publish", keys, "--to", tmp_path / "www")
+    assert (ran.code, f"{link} is a symbolic link" in ran.err) == (2, True)
+    assert list(elsewhere.iterdir()) == []
+    assert files(tmp_path / "www") == []
+
+
+def test_the_repository_itself_may_be_a_link(asapfn, keys, tmp_path):
+    (tmp_path / "release").mkdir()
+    (tmp_path / "www").symlink_to(tmp_path / "release")
+    assert asapfn("publish", keys, "--to", tmp_path / "www").code == 0
+    assert key_ids(tmp_path / "release") == ["issuer/ES256.pem", "issuer/RS256.pem"]
+
+
+def test_a_key_that_cannot_be_put_in_its_place_leaves_no_file_behind(asapfn, keys, tmp_path):
+    (tmp_path / "www" / "issuer" / "ES256.pem").mkdir(parents=True)
+    assert asapfn("publish", keys, "--to", tmp_path / "www").code == 2
+    assert files(tmp_path / "www") == []
+
+
+def test_only_the_owner_can_change_what_is_published_whatever_the_umask(asapfn, keys, tmp_path):
+    before = os.umask(0)
+    try:
+        asapfn("publish", keys, "--to", tmp_path / "new" / "www")
+    finally:
+        os.umask(before)
+    made = [tmp_path / "new", *(tmp_path / "new").rglob("*")]
+    assert {stat.S_IMODE(p.stat().st_mode) for p in made if p.is_dir()} == {0o755}
+    assert {stat.S_IMODE(p.stat().st_mode) for p in made if p.is_file()} == {0o644}

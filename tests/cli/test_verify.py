@@ -11,6 +11,7 @@ from asapfn import sign
 from asapfn.adapters.asgi import key_repository
 from asapfn.keys import export_jwks, export_private_pem, export_public_jwk, export_public_pem
 from asapfn.profiles import forge
+from asapfn.profiles.asap import verifier_from_env
 
 KEYS = [key_for("RS256"), key_for("ES256")]
 ARI = "ari:cloud:ecosystem::app/8db33309"
@@ -24,6 +25,10 @@ def asap(**claims):
 
 def jitsi(**claims):
     return asap(room="tea", **claims)
+
+
+async def fetches_nothing(url, accept):
+    raise AssertionError(url)
 
 
 @pytest.fixture
@@ -84,9 +89,28 @@ def test_a_repository_and_the_rest_come_from_the_environment_too(asapfn, reposit
     monkeypatch.setenv("ASAP_SERVER_LEEWAY_SECONDS", "600")
     assert asapfn("verify", "asap", late).code == 0
     assert asapfn("verify", "asap", late, "--leeway", "0").code == 1
-    monkeypatch.setenv("ASAP_SERVER_LEEWAY_SECONDS", "long")
-    ran = asapfn("verify", "asap", late)
-    assert (ran.code, "ASAP_SERVER_LEEWAY_SECONDS" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("value", "accepted"),
+    [("600.5", True), (" 600 ", True), ("0", True), ("", True)]
+    + [(no, False) for no in ("nan", "inf", "-1", "1e3", "long", "1_0", "\u0663", " ", "9" * 400)],
+)
+def test_the_leeway_of_the_environment_is_read_as_by_the_service(
+    value, accepted, asapfn, repository, monkeypatch
+):
+    monkeypatch.setenv("ASAP_SERVER_AUDIENCE", "billing")
+    monkeypatch.setenv("ASAP_PUBLIC_KEY_REPOSITORY_URL", repository)
+    monkeypatch.setenv("ASAP_SERVER_LEEWAY_SECONDS", value)
+    now = int(time.time())
+    ran = asapfn("verify", "asap", asap(iat=now - 200, exp=now - 140))
+    if accepted:
+        verifier_from_env(fetches_nothing)
+        assert ran.code == (0 if "600" in value else 1)
+    else:
+        with pytest.raises(ValueError, match="ASAP_SERVER_LEEWAY_SECONDS must be") as refused:
+            verifier_from_env(fetches_nothing)
+        assert (ran.code, ran.err) == (2, f"asapfn: {refused.value}\n")
 
 
 def test_keys_come_from_files_and_the_token_from_anywhere(asapfn, tmp_path):

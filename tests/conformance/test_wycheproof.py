@@ -43,16 +43,14 @@ class Vector(NamedTuple):
 
 def read(folder: pathlib.Path) -> Iterator[Vector]:
     for file in FILES:
-        text = (folder / "wycheproof" / f"{file}_test.json").read_text(encoding="utf-8")
-        for group in json.loads(text)["testGroups"]:
-            jwk = group.get("public", group["private"])
+        text = (folder / "wycheproof" / f"{file}.json").read_text(encoding="utf-8")
+        for group in json.loads(text):
+            jwk = group["key"]
             jwks = jwk if "keys" in jwk else {"keys": [jwk]}
-            for test in group["tests"]:
-                if "jws" not in test:
-                    continue
+            for number, result, jws in group["tests"]:
                 # One is in JSON serialization: as a peer would send it.
-                jws = test["jws"] if isinstance(test["jws"], str) else json.dumps(test["jws"])
-                yield Vector(file, test["tcId"], jwks, jws, test["result"] == "valid")
+                token = jws if isinstance(jws, str) else json.dumps(jws)
+                yield Vector(file, number, jwks, token, result == "valid")
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """ASAP, the sending side: a directory of private keys, and the one in use."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from keysources import Clock
 
 from asapfn.keys import export_private_pem, export_public_pem
 from asapfn.profiles import asap
-from asapfn.types import Key
+from asapfn.types import Event, Key
 from asapfn.verification import peek
 
 NOW = 1_700_000_000
@@ -138,8 +139,7 @@ def test_a_newest_file_whose_name_makes_no_key_id_leaves_the_one_in_use(
     put(name, pem("RS256"))
     clock.now += 60
     assert key_of_the_moment().kid == "team/issuer/1.pem"
-    with pytest.raises(ValueError, match="kid"):
-        directory(tmp_path, clock)
+    assert directory(tmp_path, clock)().kid == "team/issuer/1.pem"
 
 
 def test_a_folder_or_a_link_to_nothing_by_the_name_of_a_key_leaves_the_one_in_use(
@@ -155,17 +155,110 @@ def test_a_folder_or_a_link_to_nothing_by_the_name_of_a_key_leaves_the_one_in_us
         make()
         clock.now += 60
         assert key_of_the_moment().kid == "team/issuer/1.pem"
-        with pytest.raises(OSError, match="directory"):
-            directory(tmp_path, clock)
+        assert directory(tmp_path, clock)().kid == "team/issuer/1.pem"
 
 
-def test_a_directory_that_goes_away_leaves_the_key_in_use(tmp_path: Path, put: Put) -> None:
+@pytest.mark.parametrize("text", USELESS.values(), ids=USELESS)
+def test_a_restart_while_the_newest_file_is_half_written_signs_with_the_one_before(
+    tmp_path: Path, put: Put, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    put("1.pem", pem("RS256"))
+    put("2.pem", pem())
+    put("3.pem", text)
+    put("4.pem", text)
+    seen: list[Event] = []
+    key_of_the_moment = asap.private_key_directory(tmp_path, "team/issuer", observe=seen.append)
+    assert key_of_the_moment().kid == "team/issuer/2.pem"
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert {record.name for record in caplog.records} == {"asapfn"}
+    for record, name in zip(caplog.records, ("4.pem", "3.pem"), strict=True):
+        assert f"'team/issuer/{name}' cannot be used" in record.getMessage()
+        assert "signing with 'team/issuer/2.pem'" in record.getMessage()
+        assert not any(line in record.getMessage() for line in text.splitlines()[1:])
+    kinds = [(event.kind, event.source, event.key_id) for event in seen]
+    source = str(tmp_path / "team/issuer")
+    assert kinds == [("unavailable", source, f"team/issuer/{name}") for name in ("4.pem", "3.pem")]
+
+
+def test_each_reading_that_finds_the_rotation_failed_reports_it(
+    tmp_path: Path, put: Put, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock(NOW)
+    put("1.pem", pem())
+    seen: list[Event] = []
+    key_of_the_moment = asap.private_key_directory(
+        tmp_path, "team/issuer", clock=clock, observe=seen.append
+    )
+    file = put("2.pem", pem()[:100])
+    for reported in (1, 2):
+        clock.now += 60
+        key_of_the_moment()
+        assert (len(caplog.records), len(seen)) == (reported, reported)
+        key_of_the_moment()
+        assert (len(caplog.records), len(seen)) == (reported, reported)
+    file.write_text(pem("RS256"))
+    clock.now += 60
+    assert key_of_the_moment().kid == "team/issuer/2.pem"
+    assert (len(caplog.records), len(seen)) == (2, 2)
+
+
+def test_the_name_of_a_file_makes_no_line_of_its_own_in_the_log(
+    tmp_path: Path, put: Put, caplog: pytest.LogCaptureFixture
+) -> None:
+    put("1.pem", pem())
+    put("2\nCRITICAL forged.pem", export_public_pem(KEY))
+    asap.private_key_directory(tmp_path, "team/issuer")
+    (record,) = caplog.records
+    assert "\n" not in record.getMessage()
+    assert "2\\nCRITICAL forged.pem" in record.getMessage()
+
+
+def test_a_key_in_use_that_cannot_be_read_for_once_does_not_bring_back_the_one_before(
+    tmp_path: Path, put: Put, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock(NOW)
+    put("1.pem", pem())
+    file = put("2.pem", pem("RS256"))
+    key_of_the_moment = directory(tmp_path, clock)
+    in_use = key_of_the_moment()
+    file.write_text("")
+    clock.now += 60
+    assert key_of_the_moment() is in_use
+    assert "'team/issuer/2.pem' cannot be used" in caplog.text
+    file.unlink()
+    clock.now += 60
+    assert key_of_the_moment().kid == "team/issuer/1.pem"
+
+
+def test_a_directory_that_goes_away_leaves_the_key_in_use(
+    tmp_path: Path, put: Put, caplog: pytest.LogCaptureFixture
+) -> None:
     clock = Clock(NOW)
     folder = put("1.pem", pem()).parent
     key_of_the_moment = directory(tmp_path, clock)
     folder.rename(tmp_path / "moved")
     clock.now += 60
     assert key_of_the_moment().kid == "team/issuer/1.pem"
+    (record,) = caplog.records
+    assert "no *.pem file" in record.getMessage()
+
+
+def test_a_directory_on_a_file_system_that_fails_leaves_the_key_in_use(
+    tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock(NOW)
+    put("1.pem", pem())
+    key_of_the_moment = directory(tmp_path, clock)
+
+    def stale(*arguments: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(Path, "glob", stale)
+    clock.now += 60
+    assert key_of_the_moment().kid == "team/issuer/1.pem"
+    assert "Stale file handle" in caplog.text
+    with pytest.raises(OSError, match="Stale file handle"):
+        directory(tmp_path, clock)
 
 
 @pytest.mark.parametrize("text", USELESS.values(), ids=USELESS)

@@ -78,7 +78,7 @@ async def test_a_context_endpoint_takes_the_fixed_qsh_for_any_request(
 
 
 async def test_a_context_endpoint_takes_no_computed_qsh(context: Authenticate) -> None:
-    sent = request("/page?a=1", token_for())
+    sent = request("/connect/page?a=1", token_for())
     assert (await rejection(context, sent)).reason == "request_mismatch"
 
 
@@ -97,22 +97,22 @@ async def test_a_computed_endpoint_needs_the_raw_target(authenticate: Authentica
 @pytest.mark.parametrize("aud", [None, "app", ["app"], ["x", "https://app.example"]])
 async def test_an_audience_may_be_absent_or_ours(authenticate: Authenticate, aud: object) -> None:
     token = token_for(aud=aud)
-    assert "aud" not in (await authenticate(request("/page?a=1", token))).claims or aud
+    assert "aud" not in (await authenticate(request("/connect/page?a=1", token))).claims or aud
 
 
 @pytest.mark.parametrize("aud", ["other", ["x", "y"], [], "ap", "app2", ""])
 async def test_an_audience_that_is_there_must_be_ours(
     authenticate: Authenticate, aud: object
 ) -> None:
-    sent = request("/page?a=1", token_for(aud=aud))
+    sent = request("/connect/page?a=1", token_for(aud=aud))
     assert (await rejection(authenticate, sent)).reason == "wrong_audience"
 
 
 async def test_without_an_audience_of_ours_none_is_accepted() -> None:
     authenticate = connect.authenticator(resolver, base_url=BASE)
-    await authenticate(request("/page?a=1", token_for()))
+    await authenticate(request("/connect/page?a=1", token_for()))
     for aud in ("app", ["app"], []):
-        sent = request("/page?a=1", token_for(aud=aud))
+        sent = request("/connect/page?a=1", token_for(aud=aud))
         assert (await rejection(authenticate, sent)).reason == "wrong_audience"
 
 
@@ -130,7 +130,7 @@ async def test_a_claim_that_is_required_must_be_there(
 async def test_leeway_is_thirty_seconds_unless_given() -> None:
     now = int(time.time())
     token = token_for(iat=now, exp=now + 180)
-    sent = request("/page?a=1", token)
+    sent = request("/connect/page?a=1", token)
     cases: list[tuple[dict[str, Any], int, bool]] = [
         ({}, 209, True),
         ({}, 210, False),
@@ -151,19 +151,19 @@ async def test_leeway_is_thirty_seconds_unless_given() -> None:
 
 
 async def test_a_stranger_has_an_unknown_key(authenticate: Authenticate) -> None:
-    sent = request("/page?a=1", token_for(iss="stranger"))
+    sent = request("/connect/page?a=1", token_for(iss="stranger"))
     assert (await rejection(authenticate, sent)).reason == "unknown_key"
 
 
 async def test_one_tenants_secret_does_not_sign_for_another(authenticate: Authenticate) -> None:
-    sent = request("/page?a=1", token_for(secret=SECRETS["umbrella"]))
+    sent = request("/connect/page?a=1", token_for(secret=SECRETS["umbrella"]))
     assert (await rejection(authenticate, sent)).reason == "bad_signature"
-    sent = request("/page?a=1", token_for(secret=SECRETS["umbrella"], iss="umbrella"))
+    sent = request("/connect/page?a=1", token_for(secret=SECRETS["umbrella"], iss="umbrella"))
     assert (await authenticate(sent)).claims["iss"] == "umbrella"
 
 
 async def test_a_secret_that_is_too_short_verifies_nothing(authenticate: Authenticate) -> None:
-    sent = request("/page?a=1", token_for(iss="short"))
+    sent = request("/connect/page?a=1", token_for(iss="short"))
     assert (await rejection(authenticate, sent)).reason == "unsuitable_key"
 
 
@@ -186,13 +186,15 @@ async def test_a_public_key_is_no_secret() -> None:
     # import_secret refuses it, as a forger's library would not.
     pem = export_public_pem(RSA).encode()
     confused = sign(connect.claims("issuer", "GET", "/page?a=1"), OctKey(pem, pem), kid=RSA.kid)
-    sent = request("/page?a=1", confused)
+    sent = request("/connect/page?a=1", confused)
     assert (await rejection(authenticate, sent)).reason == "unsuitable_key"
 
 
 async def test_a_secret_is_no_public_key(authenticate: Authenticate) -> None:
     token = sign(connect.claims("acme", "GET", "/page?a=1"), RSA)
-    assert (await rejection(authenticate, request("/page?a=1", token))).reason == "unsuitable_key"
+    assert (
+        await rejection(authenticate, request("/connect/page?a=1", token))
+    ).reason == "unsuitable_key"
 
 
 @pytest.mark.parametrize("algorithm", ["HS384", "HS512", "RS512", "PS256", "ES256"])
@@ -203,7 +205,7 @@ async def test_other_algorithms_are_not_taken(algorithm: str) -> None:
         connect.authenticator(keys_by_id([key]), base_url=BASE),
         connect.context_authenticator(keys_by_id([key])),
     ):
-        error = await rejection(authenticate, request("/page?a=1", token))
+        error = await rejection(authenticate, request("/connect/page?a=1", token))
         assert error.reason == "unsupported_algorithm"
 
 

@@ -24,7 +24,7 @@ def context() -> Authenticate:
     return connect.context_authenticator(resolver, audience="app")
 
 
-@pytest.mark.parametrize("target", ["/connect/page?a=1", "/page?a=1", "/connect/page/?a=%31"])
+@pytest.mark.parametrize("target", ["/connect/page?a=1", "/connect/page/?a=%31"])
 async def test_a_token_for_this_request_is_accepted_in_the_header(
     authenticate: Authenticate, target: str
 ) -> None:
@@ -32,7 +32,7 @@ async def test_a_token_for_this_request_is_accepted_in_the_header(
 
 
 @pytest.mark.parametrize("name", ["jwt", "%6Awt", "j%77%74"])
-@pytest.mark.parametrize("place", ["{}={}&a=1", "a=1&{}={}", "&&a=1&{}={}#fragment"])
+@pytest.mark.parametrize("place", ["{}={}&a=1", "a=1&{}={}", "&&a=1&{}={}&"])
 async def test_a_token_for_this_request_is_accepted_in_the_query(
     authenticate: Authenticate, name: str, place: str
 ) -> None:
@@ -92,8 +92,8 @@ async def test_a_query_token_that_is_none_is_malformed(
     assert (await rejection(authenticate, sent)).reason == "malformed"
 
 
-names = st.sampled_from(["jwt", "JWT", "a", "%6Awt", "j+wt", "", "%", "%FF", "\udcff"])
-values = st.text(st.characters(exclude_characters="&#"), max_size=5)
+names = st.sampled_from(["jwt", "JWT", "a", "%6Awt", "j+wt", "", "%", "%FF"])
+values = st.text(st.characters(exclude_characters="&#", exclude_categories=["Cs"]), max_size=5)
 
 
 @given(st.lists(st.tuples(names, values), max_size=6))

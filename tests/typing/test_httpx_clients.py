@@ -17,7 +17,11 @@ async def authorize_later(method: str, url: str) -> str:
 
 async def test_a_fetcher_takes_the_async_client_of_either_package() -> None:
     async with httpx.AsyncClient() as client, httpx2.AsyncClient() as client2:
-        fetches: list[Fetch] = [fetcher(client), fetcher(client2, timeout=1, max_bytes=1024)]
+        fetches: list[Fetch] = [
+            fetcher(),
+            fetcher(client, headers={"User-Agent": "billing/1.0"}),
+            fetcher(client2, timeout=1, max_bytes=1024, max_concurrent=5),
+        ]
     assert all(map(callable, fetches))
 
 

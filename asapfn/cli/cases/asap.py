@@ -13,6 +13,7 @@ from asapfn.cli.cases.case import Case, Clock, request_of
 from asapfn.cli.inputs import read_bytes
 from asapfn.errors import TokenRejected
 from asapfn.profiles import asap
+from asapfn.profiles.asap.environment import leeway_from_env
 from asapfn.replay import in_memory
 from asapfn.types import Fetch, FirstUse, Token
 from asapfn.verification import peek
@@ -72,7 +73,7 @@ async def case(options: argparse.Namespace, text: str | None, fetch: Fetch, now:
     audience = options.audience or _list(os.environ.get("ASAP_SERVER_AUDIENCE", ""))
     if not audience:
         raise ValueError("say whom the token is for: --audience, or ASAP_SERVER_AUDIENCE")
-    leeway = _leeway() if options.leeway is None else options.leeway
+    leeway = leeway_from_env(os.environ) if options.leeway is None else options.leeway
     request = request_of(text, "Bearer")
     keys = sources.source(options, fetch, "asap")
     # One store for the verdict, and one for the rules, which look at the token again.
@@ -111,13 +112,6 @@ async def case(options: argparse.Namespace, text: str | None, fetch: Fetch, now:
 
 def _list(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
-
-
-def _leeway() -> float:
-    try:
-        return float(os.environ.get("ASAP_SERVER_LEEWAY_SECONDS") or 10)
-    except ValueError:
-        raise ValueError("ASAP_SERVER_LEEWAY_SECONDS is a number of seconds") from None
 
 
 async def _used_before(where: str | None) -> tuple[FirstUse, FirstUse] | None:

@@ -4,8 +4,9 @@ Whether a token is accepted is said by the profile's own verifier, for both comm
 beside it are what `explain` goes through one by one.
 """
 
+import re
 from collections.abc import Callable, Collection
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from asapfn.authentication import credentials
 from asapfn.cli.inputs import authorization
@@ -16,6 +17,8 @@ from asapfn.profiles.connect.incoming import query_tokens
 from asapfn.types import Authenticate, Request, Token
 
 Clock = Callable[[], float]
+
+_ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#\\]*")
 
 
 class Case(NamedTuple):
@@ -66,9 +69,24 @@ def token_of(case: Case) -> str:
     Args:
         case: The token and how it is judged.
     """
-    if case.profile == "Connect" and (tokens := query_tokens(case.request.target or "")):
+    if case.profile == "Connect" and (
+        tokens := query_tokens(target_of(case.request.target or "/"))
+    ):
         return tokens[0]
     return credentials(case.request, case.scheme)
+
+
+def target_of(url: str) -> str:
+    """The target of the request that a client sends for a URL; what is none stays as it is.
+
+    Args:
+        url: The URL, or the target.
+    """
+    origin = _ORIGIN.match(url)
+    if origin is None:
+        return url
+    target = url[origin.end() :].partition("#")[0]
+    return target if target.startswith("/") else f"/{target}"
 
 
 def request_of(

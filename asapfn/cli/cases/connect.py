@@ -2,12 +2,11 @@
 
 import argparse
 
-from asapfn.checks import context_only
+from asapfn.checks import context_only, request_matches
 from asapfn.cli import rules, sources
-from asapfn.cli.cases.case import Case, Clock, request_of
+from asapfn.cli.cases.case import Case, Clock, request_of, target_of
 from asapfn.profiles import connect
-from asapfn.profiles.connect.incoming import for_request
-from asapfn.types import Fetch
+from asapfn.types import Fetch, Request, Token
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,10 +55,16 @@ async def case(options: argparse.Namespace, text: str | None, fetch: Fetch, now:
             keys.resolve, audience=audience, leeway=leeway, now=now
         )
     else:
-        check, wants = for_request(options.method, url or "", base_url), "the request's hash"
+        wants = "the request's hash"
+        check = request_matches(options.method, target_of(url or ""), base_url=base_url)
         authenticate = connect.authenticator(
             keys.resolve, base_url=base_url, audience=audience, leeway=leeway, now=now
         )
+
+    async def as_received(request: Request) -> Token:
+        target = None if request.target is None else target_of(request.target)
+        return await authenticate(request._replace(target=target))
+
     before = rules.claim_rules(
         required=("iss", "iat", "exp", "qsh"),
         audience=lambda claims: frozenset(audience) if "aud" in claims else None,
@@ -72,5 +77,5 @@ async def case(options: argparse.Namespace, text: str | None, fetch: Fetch, now:
     base = None if options.context else base_url
     taken, wanted = ("HS256", "RS256"), tuple(audience)
     return Case(
-        "Connect", "JWT", request, authenticate, taken, keys, before, after, now, wanted, base
+        "Connect", "JWT", request, as_received, taken, keys, before, after, now, wanted, base
     )

@@ -1,5 +1,6 @@
 """ASAP, the sending side: claims, tokens, and the `Authorization` header."""
 
+import logging
 import secrets
 import threading
 import time
@@ -11,10 +12,12 @@ from typing import Any, Final
 from asapfn.algorithms import ASAP, default_algorithm
 from asapfn.keys import import_pem, is_key_id
 from asapfn.signing import sign
-from asapfn.types import Authorize, Key, Names, as_names
+from asapfn.types import Authorize, Event, Key, Names, Observe, as_names
 
 _OURS: Final = frozenset(("iss", "sub", "aud", "iat", "exp", "nbf", "jti"))
 _MAX_REUSED: Final = 1024
+_LONGEST_CAUSE: Final = 200
+_LOGGER: Final = logging.getLogger("asapfn")
 
 
 def _new_jti() -> str:
@@ -229,8 +232,13 @@ def private_key_directory(
     *,
     refresh: float = 60.0,
     clock: Callable[[], float] = time.monotonic,
+    observe: Observe | None = None,
 ) -> Callable[[], Key]:
     """Sign with the newest key of a directory, so that keys are replaced by adding a file.
+
+    A file that cannot be used (half written, unreadable, not a private key for ASAP) is passed
+    over for the newest one that can. Each reading that passes over a file reports it, with the
+    cause, as a WARNING to the logger `asapfn`.
 
     Args:
         path: The directory. The issuer's keys are `{path}/{issuer}/*.pem`; the last by name is the
@@ -238,43 +246,73 @@ def private_key_directory(
         issuer: The service that signs.
         refresh: Seconds after which the directory is read again.
         clock: A clock in seconds, that never goes back.
+        observe: Called with an `unavailable` event for each file that is passed over.
 
     Returns:
         A function that gives the key in use, for `signer` and `authorizer`. Once it has given one
-        it goes on giving it while the directory cannot be read or its newest file is no key.
+        it goes on giving it while its file, or the whole directory, cannot be read.
 
     Raises:
-        ValueError: If there is no key, or the newest file is not a private key that `issuer` can
-            sign with, or its name makes no key id.
-        OSError: If the newest file cannot be read.
+        ValueError: If there is no file, or none that can be used and the newest is not a private
+            key that `issuer` can sign with, or its name makes no key id.
+        OSError: If there is no file that can be used, and the newest cannot be read.
     """
     folder = Path(path) / issuer
 
-    def read() -> Key:
-        files = sorted(folder.glob("*.pem"))
-        if not files:
-            raise ValueError(f"no *.pem file in {folder}")
-        key = import_pem(files[-1].read_bytes(), kid=f"{issuer}/{files[-1].name}")
-        _require_own(issuer, key)
-        if not key.is_private:
-            raise ValueError(f"{files[-1]} is a public key: signing takes the private one")
+    def read(in_use: Key | None) -> Key:
+        start = clock()
+        key, failures = _newest_usable(folder, issuer, in_use)
+        if key is None:
+            raise failures[0][1]
+        for kid, error in failures:
+            cause = str(error)[:_LONGEST_CAUSE]
+            _LOGGER.warning("asapfn: %a cannot be used: %a; signing with %a", kid, cause, key.kid)
+            if observe is not None:
+                observe(Event("unavailable", str(folder), kid, clock() - start))
         return key
 
-    current, due = read(), clock() + refresh
+    current, due = read(None), clock() + refresh
 
     def key_of_the_moment() -> Key:
         nonlocal current, due
         if clock() >= due:
             due = clock() + refresh
-            try:
-                found = read()
-            except (OSError, ValueError):
-                return current  # a file half written, or a mount that is being replaced
+            found = read(current)
             if found != current:
                 current = found
         return current
 
     return key_of_the_moment
+
+
+def _newest_usable(
+    folder: Path, issuer: str, in_use: Key | None
+) -> tuple[Key | None, list[tuple[str, Exception]]]:
+    """The newest key that can be used, else the one in use, and what was wrong with those newer."""
+    failures: list[tuple[str, Exception]] = []
+    try:
+        files = sorted(folder.glob("*.pem"), reverse=True)
+    except OSError as error:  # such as a stale handle of a network file system
+        return in_use, [(f"{issuer}/", error)]
+    for file in files:
+        kid = f"{issuer}/{file.name}"
+        try:
+            return _private_key(file, issuer, kid), failures
+        except (OSError, ValueError) as error:
+            failures.append((kid, error.with_traceback(None)))
+        if in_use is not None and kid == in_use.kid:
+            break  # an older one would undo a rotation because of one failed reading
+    if not failures:
+        failures.append((f"{issuer}/", ValueError(f"no *.pem file in {folder}")))
+    return in_use, failures
+
+
+def _private_key(file: Path, issuer: str, kid: str) -> Key:
+    key = import_pem(file.read_bytes(), kid=kid)
+    _require_own(issuer, key)
+    if not key.is_private:
+        raise ValueError(f"{file} is a public key: signing takes the private one")
+    return key
 
 
 def _require_own(issuer: str, key: Key) -> None:

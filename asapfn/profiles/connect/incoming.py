@@ -12,8 +12,8 @@ from typing import Final
 from urllib.parse import unquote_plus
 
 from asapfn.authentication import credentials
-from asapfn.canonical import qsh
-from asapfn.checks import context_only, request_matches
+from asapfn.canonical import base_path
+from asapfn.checks import context_only, request_matches, require_target
 from asapfn.errors import TokenRejected
 from asapfn.types import Authenticate, Check, Names, Request, Resolver, Token, as_names
 from asapfn.verification import Judge, judge, reader
@@ -29,6 +29,7 @@ def authenticator(
     *,
     base_url: str,
     audience: Names = (),
+    proxy_strips_prefix: bool = False,
     leeway: float = 30.0,
     now: Callable[[], float] = time.time,
 ) -> Authenticate:
@@ -42,29 +43,34 @@ def authenticator(
         resolver: Finds the sender's key: `shared_secrets(...)` for HS256, a resolver of public
             keys for RS256. The latter must say whose key it is, as `by_issuer` does, where more
             than one sender has a key.
-        base_url: The app's base URL; its path is no part of the `qsh`.
+        base_url: The app's base URL; its path is no part of the `qsh`. A target that is not below
+            it is refused.
         audience: Names of the app. A token need not have an `aud`, but one that has must name one
             of these.
+        proxy_strips_prefix: Whether a proxy has removed the base URL's path from each target, and
+            the server does not put it back, as uvicorn does with its `root_path`.
         leeway: Seconds by which clocks may differ.
         now: The clock, seconds since the epoch.
 
     Returns:
         A function from an incoming request to its verified token; its `iss` is the tenant's client
-        key. It raises TokenRejected and Unavailable; `request_mismatch` also for a target that is
-        malformed. It raises ValueError when the server gives no raw target.
+        key. It raises TokenRejected and Unavailable; `request_mismatch` also for a target that
+        `request_matches` refuses, and one that the application reads otherwise than it was sent.
+        It raises ValueError when the server gives no raw target.
 
     Raises:
         TypeError: If a name is not a str.
         ValueError: If the base URL is malformed, or the leeway negative or not finite.
     """
-    qsh("GET", "/", base_url=base_url)
+    base_path(base_url)  # which refuses one that is malformed
     verify_token = _verifier(resolver, audience, leeway, now)
 
     async def authenticate(request: Request) -> Token:
-        target = raw_target(request)
-        return await verify_token(
-            _token(request, target), for_request(request.method, target, base_url)
+        target = received_target(request)
+        matches = request_matches(
+            request.method, target, base_url=base_url, proxy_strips_prefix=proxy_strips_prefix
         )
+        return await verify_token(_token(request, target), matches)
 
     return authenticate
 
@@ -89,7 +95,8 @@ def context_authenticator(
 
     Returns:
         A function from an incoming request to its verified token. It raises TokenRejected and
-        Unavailable. Where the server gives no raw target, only the header is looked at.
+        Unavailable; `request_mismatch` also for a target that `authenticator` refuses. Where the
+        server gives no raw target, only the header is looked at.
 
     Raises:
         TypeError: If a name is not a str.
@@ -98,12 +105,13 @@ def context_authenticator(
     verify_token = _verifier(resolver, audience, leeway, now)
 
     async def authenticate(request: Request) -> Token:
-        return await verify_token(_token(request, request.target or ""), context_only())
+        target = "/" if request.target is None else received_target(request)
+        return await verify_token(_token(request, target), context_only())
 
     return authenticate
 
 
-def raw_target(request: Request) -> str:
+def received_target(request: Request) -> str:
     """The request's target, which a `qsh` was computed over.
 
     Args:
@@ -113,13 +121,18 @@ def raw_target(request: Request) -> str:
         Its target.
 
     Raises:
-        ValueError: If there is none. Encoding the path anew would only guess at what was sent.
+        TokenRejected: `request_mismatch`: it is not one that is read in one way alone, or the
+            application reads something else.
+        ValueError: If there is none. To encode the path again would only guess at what was sent.
     """
     if request.target is None:
         raise ValueError(
             "a qsh is over the target as it was sent, and this server does not say it: use an ASGI"
             " server that sets `raw_path`, or set the WSGI server to pass RAW_URI or REQUEST_URI"
         )
+    require_target(request.target)
+    if request.mismatch:
+        raise TokenRejected("request_mismatch", request.mismatch, claim="qsh")
     return request.target
 
 
@@ -131,34 +144,16 @@ def query_tokens(target: str) -> list[str]:
 
     Returns:
         The values: none, one, or more than one.
+
+    Raises:
+        TokenRejected: `request_mismatch`: for a target that `require_target` refuses.
     """
-    query = target.partition("#")[0].partition("?")[2]
+    require_target(target)
+    query = target.partition("?")[2]
     pairs = [pair.partition("=") for pair in query.split("&")]
     # Decoded as the canonical request does it, so that what is taken for the token here is what is
     # left out of the hash there.
     return [unquote_plus(value) for name, _, value in pairs if unquote_plus(name) == "jwt"]
-
-
-def for_request(method: str, target: str, base_url: str) -> Callable[[Token], None]:
-    """Make the check that a token is for a request that was sent to us, be it malformed.
-
-    Args:
-        method: The request's method.
-        target: Its target.
-        base_url: The app's base URL, well formed.
-
-    Returns:
-        A check that rejects with `missing_claim` or `request_mismatch`.
-    """
-
-    def check(token: Token) -> None:
-        try:
-            matches = request_matches(method, target, base_url=base_url)
-        except ValueError as error:
-            raise TokenRejected("request_mismatch", str(error), claim="qsh") from None
-        matches(token)
-
-    return check
 
 
 def _token(request: Request, target: str) -> str:

@@ -11,17 +11,18 @@ from contextlib import suppress
 from typing import Final
 
 from asapfn.authentication import credentials
-from asapfn.canonical import qsh
-from asapfn.checks import claim_equals
+from asapfn.canonical import base_path
+from asapfn.checks import claim_equals, request_matches
 from asapfn.errors import TokenRejected
 from asapfn.profiles.connect.hosts import PRODUCTION_HOSTS, Hosts, find, require_patterns
-from asapfn.profiles.connect.incoming import for_request, query_tokens, raw_target
+from asapfn.profiles.connect.incoming import query_tokens, received_target
 from asapfn.profiles.connect.installation import Installation, read_installation
 from asapfn.resolvers import first_of, pem_repository
 from asapfn.types import Caching, Fetch, Names, Observe, Request, Resolver, Token, as_names
-from asapfn.verification import verify
+from asapfn.verification import judge, reader, screener
 
 _ALGORITHMS: Final = ("RS256",)
+_REQUIRED: Final = ("iss", "exp", "qsh")
 
 
 def install_keys(
@@ -34,7 +35,7 @@ def install_keys(
     """Find the keys that installs are signed with, by the product's URL.
 
     Args:
-        fetch: The way to the network, such as `adapters.httpx.fetcher(client)`.
+        fetch: The way to the network, such as `adapters.httpx.fetcher()`.
         hosts: Patterns of hosts, in lower case, and the https URLs where their keys are; a port
             other than 443 is part of a pattern, and `*` is exactly one label. Production alone by
             default: a key of staging must never install into a production app. To trust more, say
@@ -76,6 +77,8 @@ async def verify_install(
     keys: Callable[[str], Resolver],
     *,
     base_urls: Names,
+    proxy_strips_prefix: bool = False,
+    max_bytes: int = 65_536,
     leeway: float = 30.0,
     now: Callable[[], float] = time.time,
 ) -> Installation:
@@ -83,7 +86,8 @@ async def verify_install(
 
     What the token proves is who sends, for which `clientKey`, and to which method, path and query.
     The rest of the body, `sharedSecret` and `baseUrl` among it, no signature covers: it rests on
-    TLS. Replace a tenant's secret only by what this function has returned.
+    TLS. Replace a tenant's secret only by what this function has returned. The body is parsed only
+    where the token is well formed, its claims are acceptable, and the body is small enough.
 
     Args:
         request: The request. The token is in its header, `Authorization: JWT <token>`.
@@ -91,6 +95,8 @@ async def verify_install(
         keys: From a product's URL to its resolver: `install_keys(...)`.
         base_urls: The app's base URL, or its base URLs. The token's `aud` must name one, a slash at
             the end aside, and its `qsh` is taken below that one.
+        proxy_strips_prefix: As for `authenticator`.
+        max_bytes: The most bytes that the body may have.
         leeway: Seconds by which clocks may differ.
         now: The clock, seconds since the epoch.
 
@@ -98,10 +104,10 @@ async def verify_install(
         What the body says. Answer 200 or 204.
 
     Raises:
-        TokenRejected: As `verify` for RS256; `request_mismatch`; `invalid_claim` where `iss` is
-            not the body's `clientKey`; `issuer_not_allowed` for a product in no table;
-            `ambiguous_token` for a token in the query; and for the body `malformed` and
-            `unsuitable_key`.
+        TokenRejected: As `verify` for RS256; `request_mismatch`, as by `authenticator`;
+            `invalid_claim` where `iss` is not the body's `clientKey`; `issuer_not_allowed` for a
+            product in no table; `ambiguous_token` for a token in the query; and for the body
+            `malformed` and `unsuitable_key`.
         Unavailable: If the key hosts did not answer.
         TypeError: If the body is not bytes, or a base URL not a str.
         ValueError: If there is no base URL, one is malformed, the leeway is negative or not finite,
@@ -111,22 +117,28 @@ async def verify_install(
     requests".
     """
     bases = _without_slash(base_urls)
-    target = raw_target(request)
+    target = received_target(request)
     token = credentials(request, "JWT")
     if query_tokens(target):
         raise TokenRejected("ambiguous_token", "an install's token is in the header alone")
+    audience = frozenset(base + slash for base in bases for slash in ("", "/"))
+    unverified = reader(_ALGORITHMS)(token)
+    screener(audience, _REQUIRED, leeway, None)(unverified.claims, now())
+    if len(body) > max_bytes:
+        raise TokenRejected("malformed", f"body: longer than {max_bytes} bytes")
     installation = read_installation(body)
-    await verify(
-        token,
+    verify = judge(
         keys(installation.base_url),
-        claim_equals("iss", installation.client_key),
-        _made_for(request.method, target, bases),
-        audience=[base + slash for base in bases for slash in ("", "/")],
-        algorithms=_ALGORITHMS,
-        required=("iss", "exp", "qsh"),
+        (
+            claim_equals("iss", installation.client_key),
+            _made_for(request.method, target, bases, proxy_strips_prefix),
+        ),
+        audience=audience,
+        required=_REQUIRED,
         leeway=leeway,
         now=now,
     )
+    await verify(unverified)
     return installation
 
 
@@ -135,21 +147,27 @@ def _without_slash(base_urls: Names) -> set[str]:
     for base in bases:
         if "://" not in base:
             raise ValueError("a base URL of the app is whole: https://host, perhaps with a path")
-        qsh("POST", "/", base_url=base)  # which refuses one that is malformed
+        base_path(base)  # which refuses one that is malformed
     return bases
 
 
-def _made_for(method: str, target: str, bases: Iterable[str]) -> Callable[[Token], None]:
+def _made_for(
+    method: str, target: str, bases: Iterable[str], proxy_strips_prefix: bool
+) -> Callable[[Token], None]:
     """The check of the `qsh`, below those of our base URLs that the token names."""
 
     def check(token: Token) -> None:
         audience = token.claims["aud"]
         named = {audience} if isinstance(audience, str) else set(audience)
-        *others, last = [base for base in bases if not named.isdisjoint((base, f"{base}/"))]
-        for base in others:
+        *others, last = [
+            request_matches(method, target, base_url=base, proxy_strips_prefix=proxy_strips_prefix)
+            for base in bases
+            if not named.isdisjoint((base, f"{base}/"))
+        ]
+        for matches in others:
             with suppress(TokenRejected):
-                for_request(method, target, base)(token)
+                matches(token)
                 return
-        for_request(method, target, last)(token)
+        last(token)
 
     return check

@@ -71,10 +71,7 @@ def read_installation(body: bytes) -> Installation:
     """
     if not isinstance(body, bytes):
         raise TypeError(f"the body is the bytes that were sent, not {type(body).__name__}")
-    try:
-        members = compact.decode_object(body)
-    except ValueError as error:
-        raise TokenRejected("malformed", f"body: {error}") from None
+    members = _members(body)
     texts = {}
     for field, name in _MEMBERS.items():
         text = members.pop(name, None)
@@ -92,11 +89,23 @@ def read_installation(body: bytes) -> Installation:
     return installation
 
 
+def _members(body: bytes) -> dict[str, Any]:
+    try:
+        return compact.decode_object(body)
+    except ValueError as error:
+        why = str(error)
+    # Raised here and not above: the context of an exception would hold on to the body.
+    raise TokenRejected("malformed", f"body: {why}")
+
+
 def _require_secret(secret: str) -> None:
     if len(secret) > _MAX_SECRET:
         raise TokenRejected("malformed", f"body: sharedSecret is over {_MAX_SECRET} characters")
+    why = ""
     if secret:
         try:
             import_secret(secret)
         except ValueError as error:
-            raise TokenRejected("unsuitable_key", f"body: {error}") from None
+            why = str(error)
+    if why:
+        raise TokenRejected("unsuitable_key", f"body: {why}")

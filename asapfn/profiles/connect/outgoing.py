@@ -1,16 +1,26 @@
 """Connect, the sending side: claims with the computed `qsh`, and the `Authorization` header."""
 
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from asapfn.algorithms import default_algorithm
-from asapfn.canonical import qsh
+from asapfn.canonical import base_path, is_below, qsh
 from asapfn.signing import sign
 from asapfn.types import Authorize, Key, Names, as_names
 
 _OURS: Final = frozenset(("iss", "sub", "aud", "iat", "exp", "qsh"))
+_ORIGIN: Final = re.compile(
+    r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?(?=[/?#]|\Z)",
+    re.ASCII | re.IGNORECASE,
+)
+# A segment of a path that leads up or nowhere, encoded or not; to browsers a backslash is a slash.
+_DOTS: Final = re.compile(r"[/\\](?:\.|%2e){1,2}(?=[/\\]|\Z)", re.IGNORECASE)
+
+# Scheme, host and port, the port always given.
+_Origin = tuple[str, str, int]
 
 
 def claims(
@@ -77,14 +87,14 @@ def authorizer(
 ) -> Authorize:
     """Make what gives requests to one product their `Authorization` header.
 
-    The host is no part of a `qsh`: whoever receives the token could use it at the product. Let it
-    go to the product's origin alone, as `origins=` of the adapters does.
+    The host is no part of a `qsh`: whoever receives the token could use it at the product. So
+    nothing is signed for a URL that is not below the product's base URL.
 
     Args:
         issuer: The app's key.
         key: The secret that is shared with the product, from `import_secret`, for HS256; or an RSA
             private key that carries its key id, for RS256.
-        base_url: The product's base URL.
+        base_url: The product's base URL. If it is a path, or empty, only paths are signed.
         audience: The product's client key, for Jira and Confluence.
         subject: The product's client key, for Bitbucket.
         lifetime: Seconds until a token expires.
@@ -92,8 +102,10 @@ def authorizer(
 
     Returns:
         A function of a method and a URL, as they are sent, that gives `JWT <token>`. It raises
-        ValueError for a URL that is malformed. A request whose parameters are in a form body, with
-        no query, needs `claims(..., form=...)` and `sign` instead.
+        ValueError for a URL that is malformed, or not below the base URL: of another origin,
+        outside of its path, or by a segment `..` perhaps so. A URL may be from the path on
+        (`/wiki/rest`), that of the base URL included. A request whose parameters are in a form
+        body, with no query, needs `claims(..., form=...)` and `sign` instead.
 
     Raises:
         TypeError: If a name is not a str.
@@ -104,6 +116,10 @@ def authorizer(
         raise ValueError("Connect signs with a shared secret (HS256) or an RSA key (RS256)")
     if default_algorithm(key) == "RS256" and key.kid is None:
         raise ValueError("an RSA key needs its key id: give it kid= on import")
+    base = base_path(base_url)
+    origin, rest = _split(base_url)
+    if origin is None and "://" in rest:
+        raise ValueError("base_url is of http or https, names no user, and its host is in ASCII")
 
     def make(method: str, url: str, clock: Callable[[], float]) -> str:
         made = claims(
@@ -116,13 +132,36 @@ def authorizer(
             lifetime=lifetime,
             now=clock,
         )
+        _require_below(url, origin, base)
         return f"JWT {sign(made, key)}"
 
     def authorize(method: str, url: str) -> str:
         return make(method, url, now)
 
-    make("GET", "/", time.time)  # what is wrong is told at once
+    make("GET", base or "/", time.time)  # what is wrong is an error at once
     return authorize
+
+
+def _split(url: str) -> tuple[_Origin | None, str]:
+    """The origin of a URL, None if it has none, and what follows that."""
+    match = _ORIGIN.match(url)
+    if match is None:
+        return None, url
+    scheme, host = match[1].lower(), match[2].lower()
+    return (scheme, host, int(match[3] or {"http": 80, "https": 443}[scheme])), url[match.end() :]
+
+
+def _require_below(url: str, origin: _Origin | None, base: str) -> None:
+    """Refuse a URL that is not below the base URL, or might be of another origin."""
+    found, rest = _split(url)
+    path = re.split("[?#]", rest, maxsplit=1)[0]
+    if found is None:
+        # What begins with // names a host (RFC 3986, section 4.2).
+        inside = path.startswith("/") and path[1:2] not in ("/", "\\")
+    else:
+        inside, path = found == origin, path or "/"
+    if not inside or not is_below(path, base) or (base and _DOTS.search(path)):
+        raise ValueError("the URL is not below base_url: no token is made for it")
 
 
 def require_lifetime(lifetime: float) -> None:

@@ -1,10 +1,12 @@
-"""Each client on each event loop that it knows, and a Redis for them."""
+"""Each client on each event loop that it knows, and each Redis that is there for them."""
 
 import gc
 from collections.abc import Iterator
 
 import pytest
-from redis_server import RedisServer, redis_server
+from redis_server import RedisServer, binaries, redis_server
+
+SERVERS = binaries()
 
 
 @pytest.fixture(
@@ -48,9 +50,15 @@ def garbage(package: str) -> Iterator[None]:
         gc.collect()
 
 
+@pytest.fixture(scope="module", params=list(SERVERS.values()) or [None], ids=list(SERVERS) or None)
+def binary(request: pytest.FixtureRequest) -> str | None:
+    """A server's path; None where there is none, and then what needs it is skipped or fails."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+def running(tmp_path_factory: pytest.TempPathFactory, binary: str | None) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis"), binary=binary) as server:
         yield server
 
 

@@ -12,7 +12,7 @@ import redis.asyncio
 import redis.asyncio.cluster
 import valkey.asyncio
 import valkey.asyncio.cluster
-from redis_server import RedisServer, free_port, redis_server
+from redis_server import RedisServer, redis_server
 from redis_stores import AMPLE, LEFTOVERS, all_at_once
 
 from asapfn.adapters.redis import first_use
@@ -21,19 +21,17 @@ pytestmark = LEFTOVERS
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def cluster(tmp_path_factory: pytest.TempPathFactory, binary: str | None) -> Iterator[RedisServer]:
     """A cluster of two, each with half of the slots."""
-    # The port of the nodes' talk is else the client's and 10,000 more, which may be none.
-    buses = [free_port(), free_port()]
-    options = [("--cluster-enabled", "yes", "--cluster-port", str(bus)) for bus in buses]
+    enabled = ("--cluster-enabled", "yes")
     with (
-        redis_server(tmp_path_factory.mktemp("one"), *options[0]) as one,
-        redis_server(tmp_path_factory.mktemp("two"), *options[1]) as two,
+        redis_server(tmp_path_factory.mktemp("one"), *enabled, binary=binary) as one,
+        redis_server(tmp_path_factory.mktemp("two"), *enabled, binary=binary) as two,
     ):
         with one.admin() as first, two.admin() as second:
-            first.execute_command("CLUSTER ADDSLOTSRANGE", 0, 8191)
-            second.execute_command("CLUSTER ADDSLOTSRANGE", 8192, 16383)
-            first.execute_command("CLUSTER MEET", "127.0.0.1", two.port, buses[1])
+            first.execute_command("CLUSTER ADDSLOTS", *range(8192))
+            second.execute_command("CLUSTER ADDSLOTS", *range(8192, 16384))
+            first.execute_command("CLUSTER MEET", "127.0.0.1", two.port)
             deadline = time.monotonic() + 20
             while {each.cluster("INFO")["cluster_state"] for each in (first, second)} != {"ok"}:
                 assert time.monotonic() < deadline, "the cluster did not form"

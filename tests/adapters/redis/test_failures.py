@@ -28,6 +28,7 @@ from redis_stores import (
 
 from asapfn.adapters.redis import first_use
 from asapfn.errors import Unavailable
+from asapfn.types import FirstUse
 
 pytestmark = LEFTOVERS
 PASSWORD = "a-word-nobody-else-may-see"
@@ -41,9 +42,6 @@ async def test_a_server_that_is_down_is_unavailable_until_it_is_back(package, se
         await assert_unavailable(store)
         await assert_unavailable(store)
         server.start()
-        # A client may need one call to find its connection gone.
-        with contextlib.suppress(Unavailable):
-            await store("probe", 60)
         assert [await store("id", 60) for _ in range(2)] == [True, False]
 
 
@@ -91,6 +89,28 @@ async def test_a_late_answer_is_never_taken_for_that_of_another_id(package, serv
                 said = await all_at_once(hasty, [f"{round_}-{n}" for n in range(5)])
             assert all(isinstance(answer, str) for _, answer in said)
             assert await all_at_once(patient, ["used"] * 5) == {("used", False): 5}
+
+
+async def test_an_answer_to_a_cancelled_command_is_never_taken_for_that_to_the_next(
+    package, server
+):
+    """CVE-2023-28858: redis-py before 4.5.5 accepts 20 of 20."""
+    said = []
+
+    async def use_again(store: FirstUse, token_id: str) -> None:
+        said.append(await store(token_id, 60))
+
+    async with opened(package, server.url, connections=1) as client:
+        store = first_use(client, timeout=AMPLE)
+        for n in range(5):
+            assert await store(f"used-{n}", 60) is True
+            async with anyio.create_task_group() as group:
+                with server.paused():
+                    with anyio.move_on_after(0.02):
+                        await store(f"cancelled-{n}", 60)
+                    group.start_soon(use_again, store, f"used-{n}")
+                    await anyio.sleep(0.05)  # it is sent, while the other's answer is to come
+    assert said == [False] * 5
 
 
 async def test_time_outs_take_no_connection_from_the_pool(package, server):
@@ -165,7 +185,7 @@ async def test_a_server_that_wants_another_password_is_unavailable(package, serv
 
 
 async def test_a_user_who_may_do_no_more_than_it_does_is_enough(package, server):
-    rights = ("on", f">{PASSWORD}", "~billing:*", "+set")
+    rights = ("on", f">{PASSWORD}", "~billing:*", "+set", "+get")
     with server.admin() as admin:
         admin.execute_command("ACL SETUSER", "app", *rights)
     url = server.url.replace("//", f"//app:{PASSWORD}@")
@@ -175,10 +195,11 @@ async def test_a_user_who_may_do_no_more_than_it_does_is_enough(package, server)
         await assert_unavailable(first_use(client, prefix="orders:", timeout=AMPLE))
 
 
-async def test_a_server_that_is_loading_is_unavailable(package, tmp_path):
-    with redis_server(tmp_path, "--loading-process-events-interval-bytes", "1024") as server:
+async def test_a_server_that_is_loading_is_unavailable(package, tmp_path, binary):
+    # While it loads it looks at its clients after each two megabytes.
+    with redis_server(tmp_path, "--rdbcompression", "no", binary=binary) as server:
         with server.admin() as admin:
-            admin.mset({f"key-{n}": "x" * 100 for n in range(2000)})
+            admin.mset({f"key-{n}": "x" * 20_000 for n in range(2000)})
             admin.save()
         server.kill()
         # A millisecond for each key.
@@ -201,11 +222,34 @@ async def test_another_answer_is_no_acceptance(package, server, answer):
                 accepted = await store("id", 60)
             except Unavailable:
                 return
-    # coredis takes all that is not OK for a no.
-    assert (package, accepted) == ("coredis", False)
+    # coredis takes all that is not OK for a no, and what is kept says that the write was its own.
+    assert (package, accepted) == ("coredis", True)
 
 
-async def test_a_lost_answer_is_no_acceptance_and_has_used_the_id_up(package, server):
+async def test_an_id_that_is_there_to_set_and_not_to_get_is_unavailable(package, server):
+    """Such as on a replica that is behind, where a cluster's client reads from replicas."""
+    async with opened(package, server.url) as client:
+        assert await first_use(client, timeout=AMPLE)("id", 60) is True
+    nothing = b"_\r\n" if package == "redis" else b"$-1\r\n"  # protocol 3, which it speaks, and 2
+    with between(server, nothing, command=b"GET") as url:
+        async with opened(package, url) as client:
+            with pytest.raises(Unavailable, match="the key is there to SET and not there to GET"):
+                await first_use(client, timeout=AMPLE)("id", 60)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"$2\r\nno\r\n", b":1\r\n", b"+OK\r\n", b"-ERR no\r\n", b"rubbish\r\n"]
+)
+async def test_another_answer_to_what_is_kept_is_no_acceptance(package, server, answer):
+    async with opened(package, server.url) as client:
+        assert await first_use(client, timeout=AMPLE)("id", 60) is True
+    with between(server, answer, command=b"GET") as url:
+        async with opened(package, url) as client:
+            with contextlib.suppress(Unavailable):
+                assert await first_use(client, timeout=SOON)("id", 60) is False
+
+
+async def test_answers_lost_twice_are_no_acceptance_and_have_used_the_id_up(package, server):
     with between(server, None) as url:
         async with opened(package, url) as client:
             await assert_unavailable(first_use(client, timeout=SOON))
@@ -213,7 +257,7 @@ async def test_a_lost_answer_is_no_acceptance_and_has_used_the_id_up(package, se
         assert await first_use(client, timeout=AMPLE)("id", 60) is False
 
 
-async def test_where_each_write_is_on_disk_a_crash_forgets_nothing(package, tmp_path):
+async def test_where_each_write_is_on_disk_a_crash_forgets_nothing(package, tmp_path, binary):
     durable = ("--appendonly", "yes", "--appendfsync", "always")
     accepted: Counter[str] = Counter()
 
@@ -222,7 +266,7 @@ async def test_where_each_write_is_on_disk_a_crash_forgets_nothing(package, tmp_
             while accepted.total() < number:
                 await anyio.sleep(0.01)
 
-    with redis_server(tmp_path, *durable) as server:
+    with redis_server(tmp_path, *durable, binary=binary) as server:
         async with opened(package, server.url) as client:
             store = first_use(client, timeout=SOON)
 
