@@ -1,13 +1,15 @@
-"""The six callable shapes, and the plain tuples that pass between them.
+"""The types of functions that everything is made of, and the tuples that pass between them.
 
-Everything a user plugs in and everything the library hands out is one of the shapes below: a
-function, never an object with methods to inherit. The tuples are data. `Unverified` and `Token`
-are two types on purpose, so that a type checker tells what is trusted from what is not; tuples
-that hold a token or a secret print without it.
+Everything that can be plugged in is a function of one of the types at the end: a plain `async def`
+fits, or a `def` that returns an awaitable. Their parameters are passed by position, so a function
+may name its own as it likes. The tuples are data. `Unverified` and `Token` are two types on
+purpose: a type checker sees what may be trusted. Tuples that hold a token or a secret print
+without it.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+import time
+from collections.abc import Awaitable, Collection, Iterable, Mapping
+from typing import Any, Literal, NamedTuple, Protocol
 
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
@@ -159,13 +161,187 @@ class Event(NamedTuple):
     detail: str = ""
 
 
-Resolver = Callable[[Unverified], Awaitable[Key | None]]
-Check = Callable[[Token], Awaitable[None] | None]
-Fetch = Callable[[str, str], Awaitable[Document]]
-FirstUse = Callable[[str, float], Awaitable[bool]]
-Authorize = Callable[[str, str], str]
-Authenticate = Callable[[Request], Awaitable[Token]]
-Observe = Callable[[Event], None]
+class Resolver(Protocol):
+    """Finds the key that a token must have been signed with."""
+
+    def __call__(self, unverified: Unverified, /) -> Awaitable[Key | None]:
+        """Find the key. Nothing in the token may be believed yet.
+
+        Returns:
+            The key; None when there is no such key.
+
+        Raises:
+            TokenRejected: When the source must not be asked for this token.
+            Unavailable: When the source could not be asked, or did not answer.
+        """
+        ...
+
+
+class Guard(Protocol):
+    """Rejects a token before its key is looked up, by what the token says of itself.
+
+    `explain` shows a guard by its name, and by the first line of its docstring as what it wants.
+    """
+
+    def __call__(self, unverified: Unverified, /) -> None:
+        """Return None to let the token pass. It must have no effect: anybody can send the token.
+
+        Raises:
+            TokenRejected: When the token is not acceptable, whatever its signature.
+        """
+        ...
+
+
+class Check(Protocol):
+    """What a verified token must also satisfy: the signature holds, the token may be believed.
+
+    `explain` shows a check by its name, and by the first line of its docstring as what it wants.
+    """
+
+    def __call__(self, token: Token, /) -> Awaitable[None] | None:
+        """Return None, or an awaitable of None, to accept; any other value is a TypeError.
+
+        A check that has an effect, such as remembering the token, must be asynchronous: `explain`
+        awaits it only if everything before it has passed.
+
+        Raises:
+            TokenRejected: When the token does not satisfy it.
+            Unavailable: When that could not be found out.
+        """
+        ...
+
+
+class Verify(Protocol):
+    """Verifies tokens by one policy, such as `verifier` and the profiles make it."""
+
+    def __call__(self, token: str | bytes, /, *checks: Check) -> Awaitable[Token]:
+        """Verify a token; checks for this token alone come after the policy's own.
+
+        Returns:
+            The verified token.
+
+        Raises:
+            TokenRejected: With its reason.
+            Unavailable: When it could not be found out whether the token is valid.
+        """
+        ...
+
+
+class Authenticate(Protocol):
+    """Finds the token of an incoming request, and verifies it."""
+
+    def __call__(self, request: Request, /) -> Awaitable[Token]:
+        """Authenticate a request.
+
+        Returns:
+            The verified token.
+
+        Raises:
+            TokenRejected: With its reason; `missing_token` when the request has none.
+            Unavailable: When it could not be found out whether the token is valid.
+        """
+        ...
+
+
+class Sign(Protocol):
+    """Signs tokens of one issuer."""
+
+    def __call__(self, audience: Names, /) -> str:
+        """Return a token for these audiences.
+
+        Raises:
+            ValueError: When there is no audience.
+        """
+        ...
+
+
+class Authorize(Protocol):
+    """Gives an outgoing request its `Authorization` header."""
+
+    def __call__(self, method: str, url: str, /) -> str:
+        """Return the header's value, such as `Bearer <token>`, for a request as it is sent.
+
+        Raises:
+            ValueError: When the request cannot be signed, such as for a malformed URL.
+        """
+        ...
+
+
+class Fetch(Protocol):
+    """Fetches documents over HTTP."""
+
+    def __call__(self, url: str, accept: str, /) -> Awaitable[Document]:
+        """Get a URL, with this `Accept` header.
+
+        Returns:
+            What was answered, whatever its status.
+
+        Raises:
+            Unavailable: When there is no answer, or one that cannot be read.
+        """
+        ...
+
+
+class FirstUse(Protocol):
+    """Remembers which tokens were used, so that each is accepted once."""
+
+    def __call__(self, token_id: str, ttl_seconds: float, /) -> Awaitable[bool]:
+        """Remember an id, for at least so many seconds.
+
+        Returns:
+            True exactly once for an id while it is remembered, else False.
+
+        Raises:
+            Unavailable: When it could not be remembered.
+        """
+        ...
+
+
+class Observe(Protocol):
+    """Receives events, for logs and metrics."""
+
+    def __call__(self, event: Event, /) -> None:
+        """Take note of an event, quickly. It must not raise."""
+        ...
+
+
+class Clock(Protocol):
+    """A clock, such as `time.time`."""
+
+    def __call__(self) -> float:
+        """Return the time in seconds: since the epoch, unless it is said otherwise."""
+        ...
+
+
+class Policy(NamedTuple):
+    """Everything that a verifier demands of a token, as data. `policy` makes one that is valid.
+
+    Attributes:
+        resolver: Finds the key.
+        audience: The token's `aud` must name one of these; an empty set accepts no token that has
+            an `aud`, None accepts any `aud` that names something.
+        audience_required: Whether the token must have an `aud`.
+        algorithms: The algorithms that are accepted.
+        required: Claims that the token must have.
+        leeway: Seconds by which clocks may differ.
+        max_lifetime: The longest `exp - iat` that is accepted, in seconds, or None.
+        typ: The `typ` that the header must have, or None.
+        guards: Called in order after the claims, before the key is looked up.
+        checks: Called in order after the signature.
+        now: The clock, seconds since the epoch.
+    """
+
+    resolver: Resolver
+    audience: frozenset[str] | None
+    audience_required: bool
+    algorithms: frozenset[str]
+    required: tuple[str, ...] = ("exp",)
+    leeway: float = 0.0
+    max_lifetime: float | None = None
+    typ: str | None = None
+    guards: tuple[Guard, ...] = ()
+    checks: tuple[Check, ...] = ()
+    now: Clock = time.time
 
 
 def as_names(names: Names, what: str) -> frozenset[str]:
