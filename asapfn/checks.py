@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from asapfn.canonical import base_path, is_below, qsh
-from asapfn.errors import TokenRejected
+from asapfn.errors import TokenRejected, shown
 from asapfn.types import FirstUse, Token
 
 CONTEXT_QSH = "context-qsh"
@@ -31,6 +31,7 @@ def subject_is_issuer() -> Callable[[Token], None]:
     """
 
     def check(token: Token) -> None:
+        """The sub is the iss, or absent."""
         if "sub" in token.claims and token.claims["sub"] != token.claims.get("iss"):
             raise TokenRejected("subject_mismatch", claim="sub")
 
@@ -55,6 +56,7 @@ def claim_equals(name: str, value: Any) -> Callable[[Token], None]:
         if type(given) is not type(value) or given != value:
             raise TokenRejected("invalid_claim", f"{name} is another", claim=name)
 
+    check.__doc__ = f"{name} is {shown(value)}"
     return check
 
 
@@ -92,6 +94,7 @@ def request_matches(
         base = ""
 
     def check(token: Token) -> None:
+        """The qsh is the hash of the request."""
         _qsh_equals(_expected_qsh(method, target, base, form))(token)
 
     return check
@@ -147,6 +150,7 @@ def first_use(store: FirstUse) -> Callable[[Token], Awaitable[None]]:
     """
 
     async def check(token: Token) -> None:
+        """The iss and jti were not used before."""
         for name in ("iss", "jti", "exp"):
             if name not in token.claims:
                 raise TokenRejected("missing_claim", name, claim=name)
@@ -183,6 +187,7 @@ def _expected_qsh(method: str, target: str, base: str, form: str | bytes | None)
 
 def _qsh_equals(expected: str) -> Callable[[Token], None]:
     def check(token: Token) -> None:
+        """The qsh is that of a context token."""
         given = token.claims.get("qsh")
         if given is None:
             raise TokenRejected("missing_claim", "qsh", claim="qsh")

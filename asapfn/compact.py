@@ -1,22 +1,25 @@
 """The strict codec of JWS's compact serialization (RFC 7515, section 7.1).
 
 Every byte of a token is read once, here, and what was read is what is verified. Whatever two
-parsers could understand in two ways is refused: lax base64url, duplicate members, numbers that are
-none, lone surrogates, endless nesting. The header speaks first: an algorithm that is not taken is
-told before anything else is looked at.
+parsers could understand in two ways is rejected: lax base64url, duplicate members, numbers that are
+none, lone surrogates, endless nesting. The header comes first: an algorithm that is not accepted is
+reported whatever else is wrong.
 """
 
 import binascii
 import json
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, Never
 
 from asapfn.algorithms import ALGORITHMS
-from asapfn.errors import TokenRejected
+from asapfn.errors import TokenRejected, one_of, shown
 
 MAX_BYTES: Final = 16 * 1024
 MAX_DEPTH: Final = 32
+
+_MOST_HEADERS: Final = 256
+_LONGEST_HEADER: Final = 512
 
 _WHITE_SPACE: Final = " \t\r\n"
 
@@ -36,23 +39,25 @@ def encode_base64url(data: bytes) -> bytes:
 def decode_base64url(text: bytes) -> bytes:
     """What unpadded base64url stands for, provided that this is its one spelling.
 
-    Args:
-        text: The encoded bytes.
-
-    Returns:
-        The decoded bytes.
-
     Raises:
         ValueError: On padding, white space, a foreign character, an impossible length, or bits
             left over in the last character that are not zero (RFC 4648, section 3.5).
     """
-    over = len(text) % 4
-    if over and text[-1] not in _LAST[over]:
-        raise ValueError("not unpadded base64url in its one spelling")
-    try:
-        return binascii.a2b_base64(text.translate(_TO_STANDARD) + _PADDING[over], strict_mode=True)
-    except binascii.Error:
-        raise ValueError("not base64url") from None
+    return _decode_segments(text)[0]
+
+
+def _decode_segments(*segments: bytes) -> list[bytes]:
+    decoded = []
+    for text in segments:
+        over = len(text) % 4
+        if over and text[-1] not in _LAST[over]:
+            raise ValueError("not unpadded base64url in its one spelling")
+        standard = text.translate(_TO_STANDARD) + _PADDING[over]
+        try:
+            decoded.append(binascii.a2b_base64(standard, strict_mode=True))
+        except binascii.Error:
+            raise ValueError("not base64url") from None
+    return decoded
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -137,7 +142,7 @@ def read_header(head: bytes, algorithms: Collection[str] = ALGORITHMS) -> dict[s
 
     Args:
         head: The segment.
-        algorithms: Names of the algorithms that are taken.
+        algorithms: Names of the algorithms that are accepted.
 
     Returns:
         The header's members.
@@ -153,7 +158,8 @@ def read_header(head: bytes, algorithms: Collection[str] = ALGORITHMS) -> dict[s
     if not isinstance(algorithm, str):
         raise ValueError("the header has no alg")
     if algorithm not in algorithms:
-        raise TokenRejected("unsupported_algorithm", claim="alg")
+        detail = f"expected {one_of(algorithms)}, got {shown(algorithm)}"
+        raise TokenRejected("unsupported_algorithm", detail, claim="alg")
     # No extension is understood here, so none may be critical (RFC 7515, section 4.1.11).
     if "crit" in header or "b64" in header:
         raise ValueError("the header asks for an extension")
@@ -163,69 +169,61 @@ def read_header(head: bytes, algorithms: Collection[str] = ALGORITHMS) -> dict[s
     return header
 
 
-def header_reader(algorithms: Collection[str]) -> Callable[[bytes], dict[str, Any]]:
-    """Make a `read_header` that remembers, since the tokens of one signer begin alike.
-
-    Args:
-        algorithms: Names of the algorithms that are taken.
-
-    Returns:
-        The function. It remembers a bounded number of short headers that hold strings alone, and
-        gives each caller a dict of its own.
-    """
-    known: dict[bytes, dict[str, Any]] = {}
-
-    def read(head: bytes) -> dict[str, Any]:
-        header = known.get(head)
-        if header is None:
-            header = read_header(head, algorithms)
-            if len(head) <= 512 and all(isinstance(value, str) for value in header.values()):
-                if len(known) >= 256:
-                    known.clear()
-                known[head] = header
-        return header.copy()
-
-    return read
-
-
 def parse(
-    token: str | bytes, read_header: Callable[[bytes], dict[str, Any]] = read_header
+    token: str | bytes,
+    algorithms: Collection[str] = ALGORITHMS,
+    headers: dict[bytes, dict[str, Any]] | None = None,
 ) -> tuple[dict[str, Any], bytes, bytes, bytes]:
     """Take a token apart. Nothing is verified.
 
     Args:
         token: The token.
-        read_header: Reads the first segment, and decides which algorithms are taken.
+        algorithms: Names of the algorithms that are accepted.
+        headers: Headers that were read before, by their segment, since the tokens of one signer
+            begin alike; more are added within bounds. Only for the same algorithms.
 
     Returns:
-        The header, the payload, the signing input and the signature.
+        The header, a dict of the caller's own; the payload, the signing input and the signature.
 
     Raises:
-        TokenRejected: `unsupported_algorithm`: the header names an algorithm that is not taken,
+        TokenRejected: `unsupported_algorithm`: the header names an algorithm that is not accepted,
             whatever else is wrong. `malformed`: the token is longer than `MAX_BYTES`, does not
             have three segments, a segment is not strict base64url, the header is not what
-            `read_header` takes, or the signature is empty.
+            `read_header` accepts, or the signature is empty.
         TypeError: If the token is neither str nor bytes.
     """
-    if isinstance(token, str):
-        # Where it is not ASCII it gets a character that is none of base64url's either.
-        data = token.encode("ascii", "replace")
-    elif isinstance(token, bytes):
-        data = token
-    else:
+    # A character that is not ASCII becomes one that is not base64url's either.
+    data = token.encode("ascii", "replace") if isinstance(token, str) else token
+    if not isinstance(data, bytes):
         raise TypeError(f"a token is a str or bytes, not {type(token).__name__}")
     try:
         if len(data) > MAX_BYTES:
             raise ValueError(f"longer than {MAX_BYTES} bytes")
         head, _, rest = data.partition(b".")
-        header = read_header(head)
+        header = headers.get(head) if headers else None
+        header = _new_header(head, algorithms, headers) if header is None else header.copy()
         body, _, tail = rest.partition(b".")
-        payload, signature = decode_base64url(body), decode_base64url(tail)
+        payload, signature = _decode_segments(body, tail)
         if not signature:
             raise ValueError("no signature")
     except ValueError as error:
         raise TokenRejected("malformed", str(error)) from None
     return header, payload, data[: -len(tail) - 1], signature
+
+
+def _new_header(
+    head: bytes, algorithms: Collection[str], headers: dict[bytes, dict[str, Any]] | None
+) -> dict[str, Any]:
+    """Read a header, and remember a copy if it is short and holds strings alone."""
+    header = read_header(head, algorithms)
+    if headers is None:
+        return header
+    flat = len(head) <= _LONGEST_HEADER and all(type(value) is str for value in header.values())
+    if flat:
+        if len(headers) >= _MOST_HEADERS:
+            headers.clear()
+        headers[head] = header.copy()
+    return header
 
 
 def encode_segment(members: Mapping[str, Any]) -> bytes:

@@ -1,12 +1,14 @@
-"""The two exceptions of the house, and how they are told to an HTTP client.
+"""The two exceptions of this library, and what an HTTP client gets to see of them.
 
-`TokenRejected` means that the token is no good; `Unavailable` that nobody could tell. Each carries
-a stable code to act on and a detail for the log. What is sent to a client is made from fixed texts
-alone, so that nothing of a token, a key or an expected value leaves the house.
+`TokenRejected` means that the token is not accepted; `Unavailable` that this could not be found
+out. Each has a stable code to act on, and a detail for the log: what was expected and what was
+seen. What is sent to a client is made from fixed texts alone, so nothing of a token, a key or an
+expected value is disclosed.
 """
 
-from collections.abc import Mapping
-from typing import Final, Literal
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal
 
 Reason = Literal[
     "malformed",
@@ -52,17 +54,20 @@ DESCRIPTIONS: Final[Mapping[Reason, str]] = {
     "issuer_not_allowed": "The token's issuer is not allowed",
 }
 
+_MAX_SHOWN: Final = 200
+
 
 class TokenRejected(Exception):
     """The token is not accepted.
 
     Args:
         reason: The stable code, one of `Reason`.
-        detail: What was wrong, for the log; never a token, a secret or a key.
+        detail: What was expected and what was seen, for the log; never a token, a secret or a key.
         claim: The claim or header parameter that was at fault, where there is one.
 
     Attributes:
         reason: As given.
+        detail: As given.
         claim: As given.
         status: The HTTP status to answer: 403 for `issuer_not_allowed`, else 401.
 
@@ -75,6 +80,7 @@ class TokenRejected(Exception):
             raise ValueError(f"unknown reason {reason!r}: use one of {', '.join(DESCRIPTIONS)}")
         super().__init__(reason, detail)
         self.reason: Reason = reason
+        self.detail = detail
         self.claim = claim
         self.status = 403 if reason == "issuer_not_allowed" else 401
 
@@ -83,7 +89,7 @@ class TokenRejected(Exception):
 
 
 class Unavailable(Exception):
-    """It could not be found out whether the token is good; trying again later may help.
+    """It could not be found out whether the token is valid; trying again later may help.
 
     The cause, where there is one, is chained as `__cause__`.
 
@@ -135,10 +141,10 @@ def cause(error: BaseException) -> str:
 
 
 def challenge(error: TokenRejected, scheme: str = "Bearer") -> str:
-    """The value of the `WWW-Authenticate` header that goes with a refusal.
+    """The value of the `WWW-Authenticate` header that goes with a rejection.
 
     Args:
-        error: Why the token was refused.
+        error: Why the token was rejected.
         scheme: The authentication scheme that is expected.
 
     Returns:
@@ -151,3 +157,21 @@ def challenge(error: TokenRejected, scheme: str = "Bearer") -> str:
     if error.reason == "ambiguous_token":
         code = "invalid_request"
     return f'{scheme} error="{code}", error_description="{DESCRIPTIONS[error.reason]}"'
+
+
+def shown(value: Any) -> str:
+    """A value for a detail, as JSON: in one line of ASCII, cut to 200 characters."""
+    return _cut(_as_json(value))
+
+
+def one_of(names: Iterable[str]) -> str:
+    """Names for a detail, any of which would do: in one line of ASCII, cut to 200 characters."""
+    return _cut(" or ".join(map(_as_json, sorted(names))))
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, default=str).replace("\x7f", "\\u007f")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

@@ -20,22 +20,23 @@ from contenders import (
 import asapfn
 from asapfn.algorithms import ALGORITHMS, ASAP
 from asapfn.profiles import asap
-from asapfn.types import Key, Token, Unverified
-from asapfn.verification import judge, reader
+from asapfn.types import Key, Unverified
+from asapfn.verification import parse_token, policy, verifier
 
 
 def verifying(algorithm: str) -> dict[str, Verify]:
     """From the signature alone to the whole of ASAP."""
     key, model = public_key(algorithm), ALGORITHMS[algorithm].model
     ready = asapfn.peek(token(algorithm))
-    read = reader(ASAP)
+    headers: dict[bytes, dict[str, Any]] = {}
 
     async def in_hand(unverified: Unverified) -> Key:
         return key
 
-    settle = judge(
+    core = policy(
         in_hand,
-        audience=frozenset([AUDIENCE]),
+        audience=AUDIENCE,
+        algorithms=ASAP,
         required=("iss", "jti"),
         leeway=10.0,
         max_lifetime=3600.0,
@@ -43,18 +44,15 @@ def verifying(algorithm: str) -> dict[str, Verify]:
     )
 
     def read_and_verify(text: str) -> bool:
-        unverified = read(text)
+        unverified = parse_token(text, ASAP, headers)
         return model.verify(unverified.signing_input, unverified.signature, key)
-
-    async def read_and_judge(text: str) -> Token:
-        return await settle(read(text))
 
     return {
         "joserfc (the signature)": lambda _: model.verify(
             ready.signing_input, ready.signature, key
         ),
         "asapfn (and reading)": read_and_verify,
-        "asapfn (and judging)": read_and_judge,
+        "asapfn (and the claims)": verifier(core),
         "asapfn (and ASAP's rules)": asap.verifier(in_hand, AUDIENCE, issuers=[ISSUER, "another"]),
         "asapfn (and the cache)": composition(public_pem(algorithm)),
     }

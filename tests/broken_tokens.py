@@ -80,7 +80,9 @@ def by_secret(secret: bytes) -> str:
 
 TOKENS = {
     "nothing": Broken(ASAP, "", "missing_token", "one token", "send one token"),
-    "another scheme": Broken(ASAP, f"JWT {asap()}", "missing_token", "one token", "by the scheme"),
+    "another scheme": Broken(
+        ASAP, f"JWT {asap()}", "missing_token", "one token", "expected scheme"
+    ),
     "two headers": Broken(
         ASAP,
         f"Authorization: Bearer {asap()}\nauthorization: Bearer {asap()}",
@@ -88,111 +90,254 @@ TOKENS = {
         "one token",
         "in one place",
     ),
-    "in quotes": Broken(ASAP, f'"{asap()}"', "malformed", "header", "in quotes"),
-    "cut": Broken(ASAP, f"{head}.{body}", "malformed", "payload", "fewer than three"),
-    "padded": Broken(ASAP, f"{asap()}==", "malformed", "payload", "padding"),
-    "standard base64": Broken(ASAP, f"{head}.{body}.ab+/", "malformed", "payload", "base64url, -"),
-    "broken lines": Broken(ASAP, f"{head}.{body[:9]}\n{body[9:]}.{tail}", "malformed", "payload",
-                           "white space"),
-    "percent-encoded": Broken(ASAP, asap().replace(".", "%2E"), "malformed", "header", "percent"),
-    "no signature": Broken(ASAP, f"{head}.{body}.", "malformed", "payload", "signature is empty"),
-    "claims that are no object": Broken(ASAP, forge(["iss"], key_for("RS256")), "malformed",
-                                        "payload", "is it a token"),
-    "unsigned": Broken(ASAP, forge(good(), key_for("RS256"), alg="none"), "unsupported_algorithm",
-                       "algorithm", "unsigned"),
-    "an extension": Broken(ASAP, forge(good(), key_for("RS256"), crit=["x"]), "malformed",
-                           "parameters", "is it a token"),
-    "too long": Broken(ASAP, asap() + "A" * 16_384, "malformed", "size", "is it a token"),
-    "HS256": Broken(ASAP, sign(good(), key_for("HS256")), "unsupported_algorithm", "algorithm",
-                    "sign by an algorithm"),
+    "in quotes": Broken(ASAP, f'"{asap()}"', "malformed", "well formed", "in quotes"),
+    "cut": Broken(ASAP, f"{head}.{body}", "malformed", "well formed", "fewer than three"),
+    "padded": Broken(ASAP, f"{asap()}==", "malformed", "well formed", "padding"),
+    "standard base64": Broken(
+        ASAP, f"{head}.{body}.ab+/", "malformed", "well formed", "base64url, -"
+    ),
+    "broken lines": Broken(
+        ASAP, f"{head}.{body[:9]}\n{body[9:]}.{tail}", "malformed", "well formed", "white space"
+    ),
+    "percent-encoded": Broken(
+        ASAP, asap().replace(".", "%2E"), "malformed", "well formed", "percent"
+    ),
+    "no signature": Broken(
+        ASAP, f"{head}.{body}.", "malformed", "well formed", "signature is empty"
+    ),
+    "claims that are no object": Broken(
+        ASAP, forge(["iss"], key_for("RS256")), "malformed", "well formed", "is it a token"
+    ),
+    "unsigned": Broken(
+        ASAP,
+        forge(good(), key_for("RS256"), alg="none"),
+        "unsupported_algorithm",
+        "algorithm",
+        "unsigned",
+    ),
+    "an extension": Broken(
+        ASAP,
+        forge(good(), key_for("RS256"), crit=["x"]),
+        "malformed",
+        "well formed",
+        "is it a token",
+    ),
+    "too long": Broken(ASAP, asap() + "A" * 16_384, "malformed", "well formed", "is it a token"),
+    "HS256": Broken(
+        ASAP,
+        sign(good(), key_for("HS256")),
+        "unsupported_algorithm",
+        "algorithm",
+        "sign with an algorithm",
+    ),
     "no jti": Broken(ASAP, asap(jti=None), "missing_claim", "jti is there", "set jti"),
-    "no aud": Broken(ASAP, asap(aud=None), "missing_claim", "audience", "set aud"),
-    "no kid": Broken(ASAP, forge(good(), key_for("RS256"), kid=None), "missing_claim", "key id",
-                     "set kid"),
-    "exp a string": Broken(ASAP, asap(exp=str(NOW + 60)), "invalid_claim", "claim types",
-                           "mend exp"),
-    "kid a number": Broken(ASAP, forge(good(), key_for("RS256"), kid=7), "malformed",
-                           "parameters", "is it a token"),
+    "no aud": Broken(ASAP, asap(aud=None), "missing_claim", "aud is there", "set aud"),
+    "no kid": Broken(
+        ASAP,
+        forge(good(), key_for("RS256"), kid=None),
+        "missing_claim",
+        "key belongs to issuer",
+        "set kid",
+    ),
+    "exp a string": Broken(
+        ASAP, asap(exp=str(NOW + 60)), "invalid_claim", "claim types", "correct exp"
+    ),
+    "kid a number": Broken(
+        ASAP, forge(good(), key_for("RS256"), kid=7), "malformed", "well formed", "is it a token"
+    ),
     "exp before iat": Broken(ASAP, asap(iat=NOW + 90), "invalid_claim", "exp is after iat", "exp"),
     "nbf after exp": Broken(ASAP, asap(nbf=NOW + 90), "invalid_claim", "nbf is before exp", "nbf"),
-    "ill-formed kid": Broken(ASAP, forge(good(), key_for("RS256"), kid="issuer/../x"),
-                             "invalid_claim", "key id", "mend kid"),
+    "ill-formed kid": Broken(
+        ASAP,
+        forge(good(), key_for("RS256"), kid="issuer/../x"),
+        "invalid_claim",
+        "key belongs to issuer",
+        "correct kid",
+    ),
     "expired": Broken(ASAP, asap(iat=NOW - 99, exp=NOW - 39), "expired", "not expired", "clocks"),
     "iat to come": Broken(ASAP, asap(iat=NOW + 50), "not_yet_valid", "issued by now", "clocks"),
     "nbf to come": Broken(ASAP, asap(nbf=NOW + 50), "not_yet_valid", "valid by now", "clocks"),
     "two hours": Broken(ASAP, asap(exp=NOW + 7200), "lifetime_too_long", "lifetime", "shorter"),
-    "audience in another case": Broken(ASAP, asap(aud="Billing"), "wrong_audience", "audience",
-                                       "upper and lower case alone"),
-    "audience with a slash": Broken(ASAP, asap(aud=["x", "billing/"]), "wrong_audience",
-                                    "audience", "a slash at the end alone"),
-    "another audience": Broken(ASAP, asap(aud="shipping"), "wrong_audience", "audience", "letter"),
-    "a stranger": Broken(ASAP, asap(iss="stranger"), "issuer_not_allowed", "issuer is allowed",
-                         "add the issuer"),
-    "issuer in another case": Broken(ASAP, asap(iss="Issuer"), "issuer_not_allowed",
-                                     "issuer is allowed", "upper and lower case alone"),
-    "unpublished": Broken(ASAP, forge(good(), key_for("RS256"), kid="issuer/no.pem"),
-                          "unknown_key", "key is found", "publish"),
-    "another's key": Broken(ASAP, forge(good(), key_for("RS256"), kid="other/RS256.pem"),
-                            "key_not_owned", "key is the issuer's", "iss/"),
-    "a key that does not fit": Broken(ASAP, forge(good(), key_for("RS256"),
-                                                  kid="issuer/ES256.pem"),
-                                      "unsuitable_key", "key fits", "algorithm"),
-    "another key signed": Broken(ASAP, sign(good(), generate("RS256", kid="issuer/RS256.pem")),
-                                 "bad_signature", "signature", "another key published"),
+    "audience in another case": Broken(
+        ASAP, asap(aud="Billing"), "wrong_audience", "audience", "upper and lower case"
+    ),
+    "audience with a slash": Broken(
+        ASAP, asap(aud=["x", "billing/"]), "wrong_audience", "audience", "a slash at the end"
+    ),
+    "another audience": Broken(
+        ASAP, asap(aud="shipping"), "wrong_audience", "audience", "character for character"
+    ),
+    "a stranger": Broken(
+        ASAP, asap(iss="stranger"), "issuer_not_allowed", "issuer is allowed", "add the issuer"
+    ),
+    "issuer in another case": Broken(
+        ASAP, asap(iss="Issuer"), "issuer_not_allowed", "issuer is allowed", "upper and lower case"
+    ),
+    "unpublished": Broken(
+        ASAP,
+        forge(good(), key_for("RS256"), kid="issuer/no.pem"),
+        "unknown_key",
+        "key is found",
+        "publish",
+    ),
+    "another's key": Broken(
+        ASAP,
+        forge(good(), key_for("RS256"), kid="other/RS256.pem"),
+        "key_not_owned",
+        "key belongs to issuer",
+        "iss/",
+    ),
+    "a key that does not fit": Broken(
+        ASAP,
+        forge(good(), key_for("RS256"), kid="issuer/ES256.pem"),
+        "unsuitable_key",
+        "key fits",
+        "algorithm",
+    ),
+    "another key signed": Broken(
+        ASAP,
+        sign(good(), generate("RS256", kid="issuer/RS256.pem")),
+        "bad_signature",
+        "signature",
+        "another key signed",
+    ),
     "ECDSA in DER": Broken(ASAP, in_der(), "bad_signature", "signature", "in DER"),
-    "another's signature by ECDSA": Broken(ASAP, sign(good(), generate("ES256",
-                                                                       kid="issuer/ES256.pem")),
-                                           "bad_signature", "signature", "another key published"),
-    "another subject": Broken(ASAP, asap(sub="ann"), "subject_mismatch", "subject", "leave sub"),
-    "used before": Broken((*ASAP, "--used", "{used}"), asap(), "replayed", "first use", "anew"),
-    "a secret with its line feed": Broken(CONNECT, by_secret(SECRET + b"\n"), "bad_signature",
-                                          "signature", "with a line feed"),
+    "another's signature by ECDSA": Broken(
+        ASAP,
+        sign(good(), generate("ES256", kid="issuer/ES256.pem")),
+        "bad_signature",
+        "signature",
+        "another key signed",
+    ),
+    "another subject": Broken(
+        ASAP, asap(sub="ann"), "subject_mismatch", "subject is issuer", "leave sub"
+    ),
+    "used before": Broken(
+        (*ASAP, "--used", "{used}"), asap(), "replayed", "first use", "a new token"
+    ),
+    "a secret with its line feed": Broken(
+        CONNECT, by_secret(SECRET + b"\n"), "bad_signature", "signature", "with a line feed"
+    ),
     "a secret in base64": Broken(
-        ("connect", "--url", URL, "--secret-from", "{secret64}"), by_secret(SECRET),
-        "bad_signature", "signature", "decoded from base64",
+        ("connect", "--url", URL, "--secret-from", "{secret64}"),
+        by_secret(SECRET),
+        "bad_signature",
+        "signature",
+        "decoded from base64",
     ),
     "a secret in base64, too short for its algorithm": Broken(
         ("connect", "--url", URL, "--secret-from", "{secret64}"),
-        sign({"iss": "tenant", "iat": NOW, "exp": NOW + 60, "qsh": qsh("GET", URL)},
-             import_secret(SECRET * 2)),
-        "bad_signature", "signature", "another key published"),
+        sign(
+            {"iss": "tenant", "iat": NOW, "exp": NOW + 60, "qsh": qsh("GET", URL)},
+            import_secret(SECRET * 2),
+        ),
+        "bad_signature",
+        "signature",
+        "another key signed",
+    ),
     "another secret": Broken(CONNECT, by_secret(SECRET * 2), "bad_signature", "signature", "key"),
     "a secret for HS512": Broken(
         CONNECT,
-        forge({"iss": "tenant", "iat": NOW, "exp": NOW + 60, "qsh": qsh("GET", URL)},
-              key_for("HS512"), alg="HS512", kid=None),
-        "unsupported_algorithm", "algorithm", "sign by"),
-    "a context token": Broken(CONNECT, connect(qsh="context-qsh"), "request_mismatch", "request",
-                              "it is a context token"),
-    "no context token": Broken(("connect", "--context", "--secret-from", "{secret}"),
-                               connect(canonical), "request_mismatch", "request",
-                               "for one request"),
-    "qsh a number": Broken(CONNECT, connect(qsh=7), "request_mismatch", "request", "compare"),
+        forge(
+            {"iss": "tenant", "iat": NOW, "exp": NOW + 60, "qsh": qsh("GET", URL)},
+            key_for("HS512"),
+            alg="HS512",
+            kid=None,
+        ),
+        "unsupported_algorithm",
+        "algorithm",
+        "sign with",
+    ),
+    "a context token": Broken(
+        CONNECT,
+        connect(qsh="context-qsh"),
+        "request_mismatch",
+        "request matches",
+        "it is a context token",
+    ),
+    "no context token": Broken(
+        ("connect", "--context", "--secret-from", "{secret}"),
+        connect(canonical),
+        "request_mismatch",
+        "qsh equals",
+        "for one request",
+    ),
+    "qsh a number": Broken(
+        CONNECT, connect(qsh=7), "request_mismatch", "request matches", "compare"
+    ),
     "no qsh": Broken(CONNECT, connect(qsh=None), "missing_claim", "qsh is there", "set qsh"),
-    "an audience unasked": Broken(CONNECT, connect(canonical, aud="me"), "wrong_audience",
-                                  "audience", "letter"),
-    "a malformed URL": Broken(("connect", "--url", "/%zz", "--secret-from", "{secret}"),
-                              connect(canonical), "request_mismatch", "request", "malformed"),
-    "outside of the base URL": Broken((*CONNECT, "--base-url", "https://app.example/other"),
-                                      connect(canonical), "request_mismatch", "request",
-                                      "its hash is the request's, but request_mismatch: the"),
-    "a target with a #": Broken(("connect", "--url", "/page?a=1#b", "--secret-from", "{secret}"),
-                                connect("GET&/page&a=1"), "request_mismatch", "one token", ""),
-    "another request": Broken(CONNECT, connect("GET&/other&"), "request_mismatch", "request",
-                              "none of the requests"),
-    "of Isolated Cloud": Broken(FORGE, forge_token(context={"icLabel": "x"}), "invalid_claim",
-                                "not of Isolated Cloud", "keys of Isolated Cloud"),
-    "Forge without a kid": Broken(FORGE, forge_token(None), "missing_claim", "key id", "set kid"),
+    "an audience unasked": Broken(
+        CONNECT,
+        connect(canonical, aud="me"),
+        "wrong_audience",
+        "audience",
+        "character for character",
+    ),
+    "a malformed URL": Broken(
+        ("connect", "--url", "/%zz", "--secret-from", "{secret}"),
+        connect(canonical),
+        "request_mismatch",
+        "request matches",
+        "malformed",
+    ),
+    "outside of the base URL": Broken(
+        (*CONNECT, "--base-url", "https://app.example/other"),
+        connect(canonical),
+        "request_mismatch",
+        "request matches",
+        "its hash is the request's, but request_mismatch: the",
+    ),
+    "a target with a #": Broken(
+        ("connect", "--url", "/page?a=1#b", "--secret-from", "{secret}"),
+        connect("GET&/page&a=1"),
+        "request_mismatch",
+        "one token",
+        "",
+    ),
+    "another request": Broken(
+        CONNECT,
+        connect("GET&/other&"),
+        "request_mismatch",
+        "request matches",
+        "none of the requests",
+    ),
+    "of Isolated Cloud": Broken(
+        FORGE,
+        forge_token(context={"icLabel": "x"}),
+        "invalid_claim",
+        "not of isolated cloud",
+        "keys of Isolated Cloud",
+    ),
+    "Forge without a kid": Broken(
+        FORGE, forge_token(None), "missing_claim", "has key id", "set kid"
+    ),
     "Forge for another app": Broken(FORGE, forge_token(aud="x"), "wrong_audience", "audience", ""),
-    "Forge by another": Broken(FORGE, forge_token(iss="me"), "invalid_claim", "issuer", "iss"),
-    "Jitsi without a room": Broken(JITSI, jitsi(room=None), "missing_claim", "room is there",
-                                   "set room"),
-    "Jitsi, room a number": Broken(JITSI, jitsi(room=7), "invalid_claim", "room", "mend room"),
+    "Forge by another": Broken(
+        FORGE, forge_token(iss="me"), "invalid_claim", "claim equals", "iss"
+    ),
+    "Jitsi without a room": Broken(
+        JITSI, jitsi(room=None), "missing_claim", "room is there", "set room"
+    ),
+    "Jitsi, room a number": Broken(
+        JITSI, jitsi(room=7), "invalid_claim", "room is text", "correct room"
+    ),
     "Jitsi, for nobody": Broken(
-        ("jitsi", "--issuer", "*", "--audience", "*", "--no-room", "--public-key",
-         "{keys}/issuer/RS256.pem"),
-        jitsi(aud=[]), "wrong_audience", "audience", "letter"),
-}  # fmt: skip
+        (
+            "jitsi",
+            "--issuer",
+            "*",
+            "--audience",
+            "*",
+            "--no-room",
+            "--public-key",
+            "{keys}/issuer/RS256.pem",
+        ),
+        jitsi(aud=[]),
+        "wrong_audience",
+        "audience",
+        "character for character",
+    ),
+}
 
 # What a token's qsh was made of, instead of the expected request, and how that is told.
 PITFALLS = {

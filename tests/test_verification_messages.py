@@ -11,36 +11,37 @@ from asapfn import compact
 from asapfn.algorithms import ALGORITHMS
 from asapfn.errors import TokenRejected
 from asapfn.signing import sign
-from asapfn.verification import reader, verify
+from asapfn.verification import parse_token, verify
 
 ONE_OF = f"unknown algorithm: use those of {', '.join(ALGORITHMS)}"
-NONE_EXPECTED = "wrong_audience: no audience is expected"
+SERVICE_EXPECTED = 'wrong_audience: expected "service", got'
+NONE_EXPECTED = "wrong_audience: expected no aud, got"
 
 # The payload or the claims that differ; options; what is told; the claim.
 REFUSALS: list[tuple[bytes | dict[str, Any], dict[str, Any], str, str | None]] = [
     (b"[]", {}, "malformed: claims: not a JSON object", None),
     (b'{"a":1,"a":2}', {}, "malformed: claims: a member occurs twice", None),
-    ({"iss": 1}, {}, "invalid_claim: iss is not a string", "iss"),
-    ({"sub": 1}, {}, "invalid_claim: sub is not a string", "sub"),
-    ({"jti": 1}, {}, "invalid_claim: jti is not a string", "jti"),
-    ({"exp": "1"}, {}, "invalid_claim: exp is not a time", "exp"),
-    ({"iat": "1"}, {}, "invalid_claim: iat is not a time", "iat"),
-    ({"nbf": "1"}, {}, "invalid_claim: nbf is not a time", "nbf"),
-    ({"aud": 1}, {}, "invalid_claim: aud is not a string or strings", "aud"),
-    ({}, {"required": ["sub"]}, "missing_claim: sub", "sub"),
-    ({"iat": NOW - 60, "exp": NOW}, {}, "expired", "exp"),
-    ({"iat": NOW + 60}, {}, "invalid_claim: exp is not after iat", "exp"),
-    ({"nbf": NOW + 60}, {}, "invalid_claim: nbf is not before exp", "nbf"),
-    ({}, {"max_lifetime": 59.5}, "lifetime_too_long: over 59.5 s", "exp"),
-    ({}, {"max_lifetime": 59.0}, "lifetime_too_long: over 59 s", "exp"),
-    ({"iat": NOW + 1}, {}, "not_yet_valid", "iat"),
-    ({"nbf": NOW + 1}, {}, "not_yet_valid", "nbf"),
-    (b'{"exp":%d}' % (NOW + 60), {}, "missing_claim: aud", "aud"),
-    ({}, {"audience": None}, NONE_EXPECTED, "aud"),
-    ({"aud": ["service"]}, {"audience": None}, NONE_EXPECTED, "aud"),
-    ({"aud": "another"}, {}, "wrong_audience", "aud"),
-    ({"aud": ["another"]}, {}, "wrong_audience", "aud"),
-    ({}, {"typ": "at+jwt"}, "invalid_claim: typ is another", "typ"),
+    ({"iss": 1}, {}, "invalid_claim: iss is not a string: 1", "iss"),
+    ({"sub": 1}, {}, "invalid_claim: sub is not a string: 1", "sub"),
+    ({"jti": 1}, {}, "invalid_claim: jti is not a string: 1", "jti"),
+    ({"exp": "1"}, {}, 'invalid_claim: exp is not a time: "1"', "exp"),
+    ({"iat": "1"}, {}, 'invalid_claim: iat is not a time: "1"', "iat"),
+    ({"nbf": "1"}, {}, 'invalid_claim: nbf is not a time: "1"', "nbf"),
+    ({"aud": 1}, {}, "invalid_claim: aud is not a string or strings: 1", "aud"),
+    ({}, {"required": ["sub"]}, "missing_claim: the token has no sub", "sub"),
+    ({"iat": NOW - 60, "exp": NOW}, {}, f"expired: exp is {NOW}, now {NOW}, leeway 0 s", "exp"),
+    ({"iat": NOW + 60}, {}, f"invalid_claim: exp {NOW + 60} is not after iat {NOW + 60}", "exp"),
+    ({"nbf": NOW + 60}, {}, f"invalid_claim: nbf {NOW + 60} is not before exp {NOW + 60}", "nbf"),
+    ({}, {"max_lifetime": 59.5}, "lifetime_too_long: expected at most 59.5 s, got 60 s", "exp"),
+    ({}, {"max_lifetime": 59.0}, "lifetime_too_long: expected at most 59 s, got 60 s", "exp"),
+    ({"iat": NOW + 1}, {}, f"not_yet_valid: iat is {NOW + 1}, now {NOW}, leeway 0 s", "iat"),
+    ({"nbf": NOW + 1}, {}, f"not_yet_valid: nbf is {NOW + 1}, now {NOW}, leeway 0 s", "nbf"),
+    (b'{"exp":%d}' % (NOW + 60), {}, "missing_claim: the token has no aud", "aud"),
+    ({}, {"audience": None}, f'{NONE_EXPECTED} "service"', "aud"),
+    ({"aud": ["service"]}, {"audience": None}, f'{NONE_EXPECTED} ["service"]', "aud"),
+    ({"aud": "another"}, {}, f'{SERVICE_EXPECTED} "another"', "aud"),
+    ({"aud": ["\x1b"]}, {}, f'{SERVICE_EXPECTED} ["\\u001b"]', "aud"),
+    ({}, {"typ": "at+jwt"}, 'invalid_claim: expected "at+jwt", got "JWT"', "typ"),
 ]
 
 
@@ -106,12 +107,15 @@ async def test_wrong_use_is_told_before_the_token_is_looked_at(
 def test_what_is_no_fault_of_the_token_is_not_laid_to_it(
     fault: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, token = reader(["ES256"]), sign(CLAIMS, KEY)
-    read(token)  # the header is remembered from here on: only the claims are decoded
+    headers: dict[bytes, dict[str, Any]] = {}
+    token = sign(CLAIMS, KEY)
+    parse_token(
+        token, ALGORITHMS, headers
+    )  # the header is remembered from here on: only the claims are decoded
 
     def fail(data: bytes) -> dict[str, Any]:
         raise fault
 
     monkeypatch.setattr(compact, "decode_object", fail)
     with pytest.raises(fault):
-        read(token)
+        parse_token(token, ALGORITHMS, headers)

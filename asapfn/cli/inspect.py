@@ -7,12 +7,12 @@ from typing import Any
 
 from asapfn import compact
 from asapfn.cli.inputs import authorization, read_text
-from asapfn.cli.mend import mend
 from asapfn.cli.parsing import Commands, add_command
 from asapfn.cli.style import painter
 from asapfn.cli.text import as_json, members_as_lines, safe
 from asapfn.cli.verify import add_token_argument, verdict_as_members, verdict_in_words
 from asapfn.errors import TokenRejected
+from asapfn.hints import hint
 from asapfn.verification import peek
 
 
@@ -88,6 +88,6 @@ def _show(
         out.append(paint("bold", title))
         out += ["  cannot be read"] if members is None else members_as_lines(members, now)
     if refusal is not None:
-        out.append(f"{paint('red', 'no good')}  {verdict_in_words(refusal)[1]}")
-        out.append(f"  {safe(mend(refusal, text))}")
+        out.append(f"{paint('red', 'rejected')}  {verdict_in_words(refusal)[1]}")
+        out.append(f"  {safe(hint(refusal, text))}")
     sys.stdout.write("\n".join(out) + "\n")

@@ -135,7 +135,7 @@ def _key_set(where: str, fetch: Fetch) -> Source:
         try:
             return await resolver(unverified)
         except Unavailable as error:
-            raise Unavailable(where, error.args[1]) from error
+            raise Unavailable(where, error.detail) from error
 
     return Source(resolve, where)
 

@@ -1,32 +1,33 @@
-"""`asapfn verify`: is this token good?"""
+"""`asapfn verify`: is this token accepted?"""
 
 import argparse
 import math
 import sys
 import time
-from typing import Any
+from typing import Any, Final
 
-from asapfn.cli.cases import PROFILES, judge
 from asapfn.cli.inputs import read_text
 from asapfn.cli.parsing import Commands, Run, add_command, add_group
+from asapfn.cli.profiles import PROFILES
 from asapfn.cli.sources import network
 from asapfn.cli.style import painter
 from asapfn.cli.text import as_json, date, members_as_lines, safe
 from asapfn.errors import DESCRIPTIONS, TokenRejected, Unavailable
 from asapfn.types import Token
+from asapfn.verification import verifier
+
+Verdict = Token | TokenRejected | Unavailable
+
+STYLES: Final = {"accepted": "green", "rejected": "red", "unavailable": "yellow"}
 
 
 def add_to(commands: Commands) -> None:
-    """Add the command.
-
-    Args:
-        commands: What it is added to.
-    """
+    """Add the command."""
     add_for_profiles(
         commands,
         "verify",
         "verify a token",
-        "Verify a token as a service would. The exit code says whether it is good.",
+        "Verify a token as a service would. The exit code says whether it is accepted.",
         run,
     )
 
@@ -34,18 +35,7 @@ def add_to(commands: Commands) -> None:
 def add_for_profiles(
     commands: Commands, name: str, summary: str, description: str, run: Run
 ) -> dict[str, argparse.ArgumentParser]:
-    """Add a command that judges a token of any profile.
-
-    Args:
-        commands: What it is added to.
-        name: Its name, the verb that it is.
-        summary: A few words for the list of commands.
-        description: What it does.
-        run: Runs it and gives the exit code.
-
-    Returns:
-        The parser of each profile.
-    """
+    """Add a command that is about a token of any profile; returns the parser of each profile."""
     examples = {each: f"asapfn {name} {each} {PROFILES[each].example}" for each in PROFILES}
     group = add_group(commands, name, summary, description, list(examples.values()))
     parsers = {}
@@ -58,11 +48,7 @@ def add_for_profiles(
 
 
 def add_token_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the token.
-
-    Args:
-        parser: The command.
-    """
+    """Add the token to a command."""
     parser.add_argument(
         "token",
         metavar="TOKEN",
@@ -73,19 +59,9 @@ def add_token_argument(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(options: argparse.Namespace) -> int:
-    """Run the command.
-
-    Args:
-        options: The command line.
-
-    Returns:
-        0 if the token is accepted, 1 if it is rejected, 3 if nobody could tell.
-
-    Raises:
-        ValueError: If something is missing or cannot be used.
-    """
+    """Run the command: 0 if the token is accepted, 1 if it is rejected, 3 if unavailable."""
     text = None if options.token is None else read_text(options.token)
-    verdict = await _judge(options, text)
+    verdict = await _verdict(options, text)
     if options.json:
         sys.stdout.write(as_json(verdict_as_members(verdict)))
     else:
@@ -93,31 +69,25 @@ async def run(options: argparse.Namespace) -> int:
     return exit_code(verdict)
 
 
-async def _judge(
-    options: argparse.Namespace, text: str | None
-) -> Token | TokenRejected | Unavailable:
-    make = PROFILES[options.profile].case
+async def _verdict(options: argparse.Namespace, text: str | None) -> Verdict:
     async with network() as fetch:
-        return await judge(await make(options, text, fetch, time.time))
+        question = await PROFILES[options.profile].ask(options, text, fetch, time.time)
+        try:
+            token = question.token_of(question.request)
+            return await verifier(question.policy)(token, *question.checks)
+        except (TokenRejected, Unavailable) as error:
+            return error
 
 
-def exit_code(verdict: Token | TokenRejected | Unavailable) -> int:
-    """The exit code that tells a verdict.
-
-    Args:
-        verdict: The verdict.
-    """
+def exit_code(verdict: Verdict) -> int:
+    """The exit code for a verdict."""
     if isinstance(verdict, Token):
         return 0
     return 1 if isinstance(verdict, TokenRejected) else 3
 
 
-def verdict_as_members(verdict: Token | TokenRejected | Unavailable) -> dict[str, Any]:
-    """A verdict as JSON has it.
-
-    Args:
-        verdict: The verdict.
-    """
+def verdict_as_members(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as JSON has it."""
     if isinstance(verdict, Token):
         until = verdict.usable_until if verdict.usable_until < math.inf else None
         return {
@@ -130,39 +100,34 @@ def verdict_as_members(verdict: Token | TokenRejected | Unavailable) -> dict[str
         return {
             "outcome": "unavailable",
             "source": verdict.source,
-            "detail": verdict.args[1],
+            "detail": verdict.detail,
             "status": verdict.status,
         }
     return {
         "outcome": "rejected",
         "reason": verdict.reason,
-        "detail": verdict.args[1],
+        "detail": verdict.detail,
         "claim": verdict.claim,
         "status": verdict.status,
     }
 
 
-def verdict_in_words(verdict: Token | TokenRejected | Unavailable) -> tuple[str, str]:
-    """A verdict for a person: the one word, and the rest.
-
-    Args:
-        verdict: The verdict.
-    """
+def verdict_in_words(verdict: Verdict) -> tuple[str, str]:
+    """A verdict for a person: the one word, and the rest."""
     if isinstance(verdict, Token):
         until = verdict.usable_until
         return "accepted", f"until {date(until)}" if until < math.inf else "for ever: it has no exp"
     if isinstance(verdict, Unavailable):
         return "unavailable", safe(str(verdict))
     about = f" ({verdict.claim})" if verdict.claim else ""
-    detail = f": {verdict.args[1]}" if verdict.args[1] else ""
+    detail = f": {verdict.detail}" if verdict.detail else ""
     return "rejected", safe(f"{verdict.reason}{about}. {DESCRIPTIONS[verdict.reason]}{detail}.")
 
 
-def _show(verdict: Token | TokenRejected | Unavailable) -> None:
+def _show(verdict: Verdict) -> None:
     paint = painter(sys.stdout)
     word, rest = verdict_in_words(verdict)
-    style = {"accepted": "green", "rejected": "red", "unavailable": "yellow"}[word]
-    sys.stdout.write(f"{paint(style, word)}  {rest}\n")
+    sys.stdout.write(f"{paint(STYLES[word], word)}  {rest}\n")
     if isinstance(verdict, Token):
         for title, members in (("header", verdict.header), ("claims", verdict.claims)):
             lines = members_as_lines(members, verdict.verified_at)

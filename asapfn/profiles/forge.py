@@ -1,20 +1,21 @@
 """Forge: the tokens by which Atlassian calls an app's remote (Forge, "Forge remote essentials").
 
-Which app a token is for and in which environment it was made is the caller's to say. The token says
-it too, of course; but who asks a token whom to trust takes any app's token.
+Which app a token is for and in which environment it was made is for the caller to say. The token
+says it too; but a verifier that believed it would accept any app's token.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
+from asapfn import verification
 from asapfn.checks import claim_equals
 from asapfn.errors import TokenRejected
+from asapfn.guards import has_key_id
 from asapfn.resolvers import jwks
-from asapfn.types import Caching, Fetch, Observe, Resolver, Token
-from asapfn.verification import judge, reader
+from asapfn.types import Caching, Clock, Fetch, Observe, Policy, Resolver, Unverified, Verify
 
-__all__ = ["keys", "verifier"]
+__all__ = ["keys", "policy", "verifier"]
 
 _KEY_SETS: Final[Mapping[str, str]] = {
     "production": "https://forge.cdn.prod.atlassian-dev.net/.well-known/jwks.json",
@@ -38,7 +39,7 @@ def keys(
         fetch: The way to the network, such as `adapters.httpx.fetcher()`.
         environment: Whose keys: `production` or `staging`.
         caching: How long to remember the set, and how often to ask for it.
-        observe: Told of every event but a plain hit.
+        observe: Receives every event but a plain hit.
 
     Returns:
         A resolver, as `resolvers.jwks` makes it. Make one for the process and share it.
@@ -51,14 +52,10 @@ def keys(
     return jwks(_KEY_SETS[environment], fetch, caching=caching, observe=observe)
 
 
-def verifier(
-    resolver: Resolver,
-    app_id: str,
-    *,
-    leeway: float = 10.0,
-    now: Callable[[], float] = time.time,
-) -> Callable[[str], Awaitable[Token]]:
-    """Make a function that verifies Forge's invocation tokens, for `bearer`.
+def policy(
+    resolver: Resolver, app_id: str, *, leeway: float = 10.0, now: Clock = time.time
+) -> Policy:
+    """What is demanded of Forge's invocation tokens.
 
     Args:
         resolver: Finds keys: `keys(...)`.
@@ -67,32 +64,49 @@ def verifier(
         now: The clock, seconds since the epoch.
 
     Returns:
-        An async function from a token to a verified `Token`, whose claims have `app`, `context`
-        and `principal`. It raises TokenRejected and Unavailable. A token of Isolated Cloud, one
-        with `icLabel`, is `invalid_claim`: where its keys are is not documented.
+        The policy. A token of Isolated Cloud, one with `icLabel`, is `invalid_claim`: where its
+        keys are is not documented.
 
     Raises:
         ValueError: If `app_id` is not an app's ARI, or the leeway negative or not finite.
     """
     if not app_id.startswith(_ARI) or app_id == _ARI:
         raise ValueError(f"app_id is the app's ARI, {_ARI}<uuid>, as the manifest has it")
-    read = reader(["RS256"])
-    settle = judge(
+    return verification.policy(
         resolver,
-        [claim_equals("iss", _ISSUER)],
-        audience=frozenset([app_id]),
+        claim_equals("iss", _ISSUER),
+        audience=app_id,
+        algorithms=["RS256"],
         required=_REQUIRED,
         leeway=leeway,
+        guards=[has_key_id, not_of_isolated_cloud],
         now=now,
     )
 
-    async def verify_token(token: str) -> Token:
-        unverified = read(token)
-        if "kid" not in unverified.header:
-            raise TokenRejected("missing_claim", "the header has no kid", claim="kid")
-        parts = (unverified.claims, *unverified.claims.values())
-        if any(isinstance(part, dict) and "icLabel" in part for part in parts):
-            raise TokenRejected("invalid_claim", "a token of Isolated Cloud", claim="icLabel")
-        return await settle(unverified)
 
-    return verify_token
+def verifier(
+    resolver: Resolver, app_id: str, *, leeway: float = 10.0, now: Clock = time.time
+) -> Verify:
+    """Make a function that verifies Forge's invocation tokens, for `bearer`.
+
+    Args:
+        resolver: As for `policy`, like all that follow.
+        app_id: See `policy`.
+        leeway: See `policy`.
+        now: See `policy`.
+
+    Returns:
+        An async function from a token to a verified `Token`, whose claims have `app`, `context`
+        and `principal`. It raises TokenRejected and Unavailable.
+
+    Raises:
+        ValueError: As for `policy`.
+    """
+    return verification.verifier(policy(resolver, app_id, leeway=leeway, now=now))
+
+
+def not_of_isolated_cloud(unverified: Unverified, /) -> None:
+    """No claim has an icLabel."""
+    parts = (unverified.claims, *unverified.claims.values())
+    if any(isinstance(part, dict) and "icLabel" in part for part in parts):
+        raise TokenRejected("invalid_claim", "a token of Isolated Cloud", claim="icLabel")

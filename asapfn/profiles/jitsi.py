@@ -6,16 +6,28 @@ ownership, no `jti`, and no limit on a token's life. What a token adds is the `r
 
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from asapfn.algorithms import ASYMMETRIC
-from asapfn.errors import TokenRejected
-from asapfn.resolvers import only_issuers, pem_repository
-from asapfn.types import Caching, Fetch, Names, Observe, Resolver, Token, as_names
-from asapfn.verification import Judge, judge, reader
+from asapfn import verification
+from asapfn.errors import TokenRejected, shown
+from asapfn.guards import has_key_id, issuer_is_one_of
+from asapfn.resolvers import pem_repository
+from asapfn.types import (
+    Caching,
+    Clock,
+    Fetch,
+    Guard,
+    Names,
+    Observe,
+    Policy,
+    Resolver,
+    Token,
+    Verify,
+    as_names,
+)
 
-__all__ = ["repository", "verifier"]
+__all__ = ["policy", "repository", "verifier"]
 
 _ANY: Final = "*"
 
@@ -33,7 +45,7 @@ def repository(
         base_urls: The server's https URL, or several mirrors, also as `url1 | url2`.
         fetch: The way to the network, such as `adapters.httpx.fetcher()`.
         caching: How long and how much to remember, and how often to ask.
-        observe: Told of every event but a plain hit.
+        observe: Receives every event but a plain hit.
 
     Returns:
         A resolver that takes any media type, as `resolvers.pem_repository` makes it. Make one for
@@ -47,16 +59,16 @@ def repository(
     )
 
 
-def verifier(
+def policy(
     resolver: Resolver,
     *,
     issuers: Names,
     audiences: Names,
     require_room: bool = True,
     leeway: float = 10.0,
-    now: Callable[[], float] = time.time,
-) -> Callable[[str], Awaitable[Token]]:
-    """Make a function that verifies Jitsi's tokens.
+    now: Clock = time.time,
+) -> Policy:
+    """What is demanded of Jitsi's tokens.
 
     Args:
         resolver: Finds keys: `repository(...)`.
@@ -67,47 +79,71 @@ def verifier(
         now: The clock, seconds since the epoch.
 
     Returns:
-        An async function from a token to a verified `Token`. It raises TokenRejected and
-        Unavailable, and requires `kid`, `iss`, `aud` and `exp`. Which room and which tenant the
-        request is about is the caller's to compare: `room` may be `*`, and so may `sub`, the
-        domain or tenant, whose case does not matter.
+        The policy. It requires `kid`, `iss`, `aud` and `exp`.
 
     Raises:
         TypeError: If a name is not a str.
         ValueError: If there is no issuer or no audience, or the leeway is negative or not finite.
     """
     accepted, wanted = as_names(issuers, "issuers"), as_names(audiences, "audiences")
-    resolve = resolver if _ANY in accepted else only_issuers(resolver, accepted)
+    guards: list[Guard] = [] if _ANY in accepted else [issuer_is_one_of(accepted)]
+    made = verification.policy(
+        resolver,
+        room_is_text,
+        audience=wanted,
+        required=("iss", "exp", "room") if require_room else ("iss", "exp"),
+        leeway=leeway,
+        guards=[has_key_id, *guards],
+        now=now,
+    )
+    return made._replace(audience=None) if _ANY in wanted else made
 
-    read = reader(ASYMMETRIC)
 
-    def for_whom(audience: frozenset[str]) -> Judge:
-        return judge(
-            resolve,
-            [_room_is_text],
-            audience=audience,
-            required=("iss", "exp", "room") if require_room else ("iss", "exp"),
+def verifier(
+    resolver: Resolver,
+    *,
+    issuers: Names,
+    audiences: Names,
+    require_room: bool = True,
+    leeway: float = 10.0,
+    now: Clock = time.time,
+) -> Verify:
+    """Make a function that verifies Jitsi's tokens.
+
+    Args:
+        resolver: As for `policy`, like all that follow.
+        issuers: See `policy`.
+        audiences: See `policy`.
+        require_room: See `policy`.
+        leeway: See `policy`.
+        now: See `policy`.
+
+    Returns:
+        An async function from a token to a verified `Token`. It raises TokenRejected and
+        Unavailable. Which room and which tenant the request is about is for the caller to compare:
+        `room` may be `*`, and so may `sub`, the domain or tenant, whose case does not matter.
+
+    Raises:
+        TypeError: As for `policy`.
+        ValueError: As for `policy`.
+    """
+    return verification.verifier(
+        policy(
+            resolver,
+            issuers=issuers,
+            audiences=audiences,
+            require_room=require_room,
             leeway=leeway,
             now=now,
         )
-
-    settle = for_whom(wanted)
-
-    async def verify_token(token: str) -> Token:
-        unverified = read(token)
-        if "kid" not in unverified.header:
-            raise TokenRejected("missing_claim", "the header has no kid", claim="kid")
-        if _ANY in wanted and "aud" in unverified.claims:
-            named = as_names(unverified.claims["aud"] or [_ANY], "aud")
-            return await for_whom(named)(unverified)
-        return await settle(unverified)
-
-    return verify_token
+    )
 
 
-def _room_is_text(token: Token) -> None:
-    if not isinstance(token.claims.get("room", ""), str):
-        raise TokenRejected("invalid_claim", "room is not a string", claim="room")
+def room_is_text(token: Token, /) -> None:
+    """The room is a string."""
+    room = token.claims.get("room", "")
+    if not isinstance(room, str):
+        raise TokenRejected("invalid_claim", f"room is not a string: {shown(room)}", claim="room")
 
 
 def _hashed(kid: str) -> str:

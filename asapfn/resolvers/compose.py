@@ -6,17 +6,12 @@ looked up, and what it lets pass is not kept from it by an older answer.
 
 from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
-from typing import Final
 
 import anyio
 
-from asapfn.errors import TokenRejected, Unavailable
-from asapfn.keys import describe_key_id, is_key_id
-from asapfn.types import Key, Names, Resolver, Unverified, as_names
-
-# What `owned_by_issuer` found in order it remembers, within bounds, since it is asked often.
-_MOST_REMEMBERED: Final = 1024
-_LONGEST_REMEMBERED: Final = 256
+from asapfn.errors import TokenRejected, Unavailable, shown
+from asapfn.guards import issuer_is_one_of, issuer_of, key_belongs_to_issuer
+from asapfn.types import Guard, Key, Names, Resolver, Unverified
 
 
 def first_of(*resolvers: Resolver) -> Resolver:
@@ -68,9 +63,12 @@ def by_issuer(table: Mapping[str, Resolver]) -> Resolver:
 
 
 def _by_issuer(table: Mapping[str, Resolver], unverified: Unverified) -> Awaitable[Key | None]:
-    resolver = table.get(issuer_of(unverified))
+    issuer = issuer_of(unverified)
+    resolver = table.get(issuer)
     if resolver is None:
-        raise TokenRejected("issuer_not_allowed", claim="iss")
+        raise TokenRejected(
+            "issuer_not_allowed", f"no resolver is for {shown(issuer)}", claim="iss"
+        )
     return resolver(unverified)
 
 
@@ -89,16 +87,7 @@ def only_issuers(resolver: Resolver, issuers: Names) -> Resolver:
         TypeError: If an issuer is not a str.
         ValueError: If there is no issuer.
     """
-    return partial(_only_issuers, resolver, as_names(issuers, "issuers"))
-
-
-def _only_issuers(
-    resolver: Resolver, allowed: frozenset[str], unverified: Unverified
-) -> Awaitable[Key | None]:
-    if unverified.claims.get("iss") in allowed:
-        return resolver(unverified)
-    issuer_of(unverified)
-    raise TokenRejected("issuer_not_allowed", claim="iss")
+    return partial(_guarded, resolver, issuer_is_one_of(issuers))
 
 
 def owned_by_issuer(resolver: Resolver, *, direct: bool = False) -> Resolver:
@@ -115,42 +104,12 @@ def owned_by_issuer(resolver: Resolver, *, direct: bool = False) -> Resolver:
         `invalid_claim` for an ill-formed key id, and `key_not_owned` for a key id that does not
         begin with the issuer and a slash (ASAP specification, "Key identifier").
     """
-    return partial(_owned, resolver, direct, {})
+    return partial(_guarded, resolver, partial(key_belongs_to_issuer, direct=direct))
 
 
-def _owned(
-    resolver: Resolver, direct: bool, owners: dict[str | None, str], unverified: Unverified
-) -> Awaitable[Key | None]:
-    header, claims, _, _ = unverified
-    issuer = claims.get("iss")
-    if issuer is None or owners.get(header.get("kid")) != issuer:
-        issuer, kid = require_owner(unverified, direct=direct)
-        if len(issuer) + len(kid) <= _LONGEST_REMEMBERED:
-            if len(owners) >= _MOST_REMEMBERED:
-                owners.clear()
-            owners[kid] = issuer
+def _guarded(resolver: Resolver, guard: Guard, unverified: Unverified) -> Awaitable[Key | None]:
+    guard(unverified)
     return resolver(unverified)
-
-
-def require_owner(unverified: Unverified, *, direct: bool = False) -> tuple[str, str]:
-    """Refuse a token whose key id is not its issuer's.
-
-    Args:
-        unverified: The token.
-        direct: See `owned_by_issuer`.
-
-    Returns:
-        Its issuer and its key id.
-
-    Raises:
-        TokenRejected: `missing_claim`, `invalid_claim` and `key_not_owned`, as for
-            `owned_by_issuer`.
-    """
-    kid, issuer = key_id_of(unverified), issuer_of(unverified)
-    prefix = f"{issuer}/"
-    if not kid.startswith(prefix) or (direct and "/" in kid[len(prefix) :]):
-        raise TokenRejected("key_not_owned", claim="kid")
-    return issuer, kid
 
 
 def with_deadline(resolver: Resolver, seconds: float) -> Resolver:
@@ -177,42 +136,3 @@ async def _with_deadline(resolver: Resolver, seconds: float, unverified: Unverif
     with anyio.move_on_after(seconds):
         return await resolver(unverified)
     raise Unavailable("resolver", f"no answer within {seconds:g} s")
-
-
-def issuer_of(unverified: Unverified) -> str:
-    """The token's issuer.
-
-    Args:
-        unverified: The token.
-
-    Returns:
-        Its `iss`.
-
-    Raises:
-        TokenRejected: `missing_claim`.
-    """
-    issuer: str | None = unverified.claims.get("iss")
-    if issuer is None:
-        raise TokenRejected("missing_claim", "iss", claim="iss")
-    return issuer
-
-
-def key_id_of(unverified: Unverified) -> str:
-    """The token's key id, provided that it is well formed by ASAP's grammar.
-
-    Args:
-        unverified: The token.
-
-    Returns:
-        Its `kid`.
-
-    Raises:
-        TokenRejected: `missing_claim` without one, `invalid_claim` if it is ill-formed.
-    """
-    kid: str | None = unverified.header.get("kid")
-    if kid is None:
-        raise TokenRejected("missing_claim", "the header has no kid", claim="kid")
-    if not is_key_id(kid):
-        detail = f"the kid is not well formed: {describe_key_id(kid)}"
-        raise TokenRejected("invalid_claim", detail, claim="kid")
-    return kid

@@ -21,9 +21,9 @@ import anyio.to_thread
 from joserfc.jwk import OctKey
 
 from asapfn.errors import TokenRejected, Unavailable
+from asapfn.guards import issuer_of, key_id_of
 from asapfn.keys import import_published_pem, import_secret
 from asapfn.resolvers.cache import Answer, Cache, cached, look_up
-from asapfn.resolvers.compose import issuer_of, key_id_of
 from asapfn.types import Caching, Document, Fetch, Key, Observe, Resolver, Unverified
 
 PEM_MEDIA_TYPE = "application/x-pem-file"

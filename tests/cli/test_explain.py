@@ -27,10 +27,6 @@ from broken_tokens import (
 from forging import forge
 from keyring import key_for
 
-from asapfn import TokenRejected
-from asapfn.cli.cases import PROFILES, judge
-from asapfn.cli.parsing import Parser
-from asapfn.cli.steps import follow
 from asapfn.compact import encode_base64url
 from asapfn.errors import DESCRIPTIONS
 from asapfn.keys import export_public_pem
@@ -73,7 +69,7 @@ def test_explain_names_the_true_cause_and_agrees_with_verify(what, asapfn, place
     answer = json.loads(explained.out)
     first = failing(answer)[0]
     assert (answer["reason"], first["rule"]) == (reason, rule)
-    assert cause in answer["mend"]
+    assert cause in answer["hint"]
     assert explained.code == 1
     known = [each for each in given if each != "--form-from"]
     verified = asapfn("verify", *known, "-", "--json", stdin=text.encode())
@@ -94,59 +90,22 @@ def test_explain_finds_the_request_that_a_qsh_was_made_of(pitfall, asapfn, place
     ran = asapfn("explain", *asked(arguments, places), connect(made_of), "--json")
     answer = json.loads(ran.out)
     assert (ran.code, answer["reason"]) == (1, "request_mismatch")
-    assert failing(answer)[0]["rule"] == "request"
+    assert failing(answer)[0]["rule"] == "request matches"
     assert answer["request"]["token"]["canonical"] == made_of
-    assert cause in answer["mend"]
+    assert cause in answer["hint"]
     assert cause in "; ".join(answer["request"]["token"]["why"])
     expected = below if "--base-url" in arguments else canonical
     assert answer["request"]["expected"] == expected
     assert answer["request"]["qsh"] == hashlib.sha256(expected.encode()).hexdigest()
 
 
-# Ways in which an ASAP token can be wrong that can be had together.
-FAULTS: dict[str, dict[str, Any]] = {
-    "no jti": {"jti": None},
-    "no aud": {"aud": None},
-    "expired": {"iat": NOW - 99, "exp": NOW - 50},
-    "iat after exp": {"iat": NOW + 99},
-    "too long": {"exp": NOW + 7200},
-    "to come": {"nbf": NOW + 50},
-    "nbf after exp": {"nbf": NOW + 90_000},
-    "another audience": {"aud": "x"},
-    "another issuer": {"iss": "stranger"},
-    "another subject": {"sub": "x"},
-    "no kid": {"kid": None},
-    "ill-formed kid": {"kid": "issuer/./x"},
-    "another's kid": {"kid": "x/y"},
-    "no such key": {"kid": "issuer/none.pem"},
-    "key of another type": {"kid": "issuer/ES256.pem"},
-    "not taken": {"alg": "HS512"},
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_the_first_rule_that_fails_is_what_verify_says_of_tokens_with_two_faults(
-    fault, places
-):
-    parser = Parser()
-    PROFILES["asap"].add_arguments(parser)
-    options = parser.parse_args(asked(ASAP[1:], places))
-    for other in FAULTS:
-        changed = FAULTS[fault] | FAULTS[other]
-        header = {name: changed[name] for name in ("kid", "alg") if name in changed}
-        claims = {name: value for name, value in changed.items() if name not in header}
-        text = forge(good(**claims), key_for("RS256"), signed_as="RS256", **header)
-        case = await PROFILES["asap"].case(options, text, no_fetch, time.time)
-        verdict = await judge(case)
-        trail = await follow(case, verdict)
-        first = next(step.error for step in trail.steps if step.outcome == "FAIL")
-        assert isinstance(verdict, TokenRejected)
-        assert isinstance(first, TokenRejected)
-        assert (verdict.args, verdict.claim) == (first.args, first.claim), other
-
-
-async def no_fetch(url: str, accept: str) -> Any:
-    raise AssertionError("nothing is fetched")
+def test_the_request_is_compared_also_where_another_rule_failed_first(asapfn, places):
+    late = connect("GET&/jira/issue&", iat=NOW - 999, exp=NOW - 900)
+    ran = asapfn("explain", *asked(CONNECT, places), late, "--json")
+    answer = json.loads(ran.out)
+    assert (ran.code, answer["reason"]) == (1, "expired")
+    assert answer["request"]["token"]["why"] == ["the query is left out"]
+    assert "the query" not in answer["hint"]
 
 
 def test_a_good_token_passes_every_rule(asapfn, places):
@@ -161,7 +120,7 @@ def test_a_good_token_passes_every_rule(asapfn, places):
     ):
         ran = asapfn("explain", *asked(arguments, places), text, "--json")
         answer = json.loads(ran.out)
-        assert (ran.code, answer["outcome"], answer["mend"]) == (0, "accepted", "")
+        assert (ran.code, answer["outcome"], answer["hint"]) == (0, "accepted", "")
         assert failing(answer) == []
         assert "accepted" in asapfn("explain", *asked(arguments, places), text).out
 
@@ -170,7 +129,7 @@ def test_rules_behind_the_first_that_fails_are_looked_at_too(asapfn, places):
     text = asap(iat=NOW - 99, exp=NOW - 50, aud="x", sub="y")
     ran = asapfn("explain", *asked(ASAP, places), text, "--json")
     rules = [rule["rule"] for rule in failing(json.loads(ran.out))]
-    assert rules == ["not expired", "audience", "subject"]
+    assert rules == ["not expired", "audience", "subject is issuer"]
 
 
 def test_a_token_can_be_judged_as_of_another_time(asapfn, places):
@@ -206,7 +165,7 @@ def test_a_time_that_is_none_is_wrong_use(at, text, asapfn, places):
     assert ran.err.startswith("asapfn: --at")
 
 
-def test_the_report_for_a_person_shows_each_rule_its_value_and_the_mend(asapfn, places):
+def test_the_report_for_a_person_shows_each_rule_its_value_and_the_hint(asapfn, places):
     made_of = PITFALLS["a slash more"][1]
     out = asapfn("explain", *asked(CONNECT, places), connect(made_of)).out
     lines = out.splitlines()
@@ -217,7 +176,7 @@ def test_the_report_for_a_person_shows_each_rule_its_value_and_the_mend(asapfn, 
     assert f"  token's   {made_of}" in lines
     assert lines[-2].startswith("rejected  request_mismatch (qsh).")
     assert lines[-1].startswith(
-        "to mend   its hash is of this request in another form: a slash more"
+        "hint      its hash is of this request in another form: a slash more"
     )
     out = asapfn("explain", *asked(CONNECT, places), connect("x")).out
     assert "  token's   none of those that were tried" in out.splitlines()
@@ -234,7 +193,7 @@ def test_an_outage_is_told_with_exit_code_3(asapfn, places, tmp_path):
     answer = json.loads(ran.out)
     assert (ran.code, answer["outcome"], answer["status"]) == (3, "unavailable", 503)
     assert failing(answer)[0]["rule"] == "key is found"
-    assert "ask again" in answer["mend"]
+    assert "try again" in answer["hint"]
     out = asapfn("explain", *arguments).out
     assert out.splitlines()[-2].startswith(f"unavailable  {tmp_path}: not a public key")
 

@@ -150,11 +150,11 @@ def test_a_refusal_is_told_by_its_reason_and_exit_code_1(asapfn, tmp_path):
     arguments = (*ASAP, asap(aud="x\x1b[2J"), "--public-key", tmp_path / "pem")
     ran = asapfn(*arguments)
     assert ran.code == 1
-    assert ran.out.startswith("rejected  wrong_audience (aud). The token is for another audience.")
+    assert ran.out.startswith("rejected  wrong_audience (aud). The token is for another audience: ")
     assert json.loads(asapfn(*arguments, "--json").out) == {
         "outcome": "rejected",
         "reason": "wrong_audience",
-        "detail": "",
+        "detail": 'expected "billing", got "x\\u001b[2J"',
         "claim": "aud",
         "status": 401,
     }

@@ -8,6 +8,7 @@ ASAPFN_EXAMPLES is the number of tokens for each algorithm, ASAPFN_SEED where th
 """
 
 import os
+import re
 import warnings
 from typing import Any
 
@@ -70,8 +71,16 @@ STRICTER = {
     "invalid_claim: exp is not after iat",
     "invalid_claim: nbf is not before exp",
     # RFC 7519, section 4.1.3: a token for somebody is not for whoever expects nobody.
-    "wrong_audience: no audience is expected",
+    "wrong_audience: expected no aud",
 }
+
+
+def rule_of(error: TokenRejected) -> str:
+    """What a rejection says, without the values that were seen."""
+    detail = error.detail.partition(", got ")[0]
+    if error.reason == "invalid_claim":
+        detail = re.sub(r" -?[0-9][0-9.e+-]*", "", detail.partition(": ")[0])
+    return f"{error.reason}: {detail}"
 
 
 def pyjwt(token: bytes, algorithm: str, key: Key, audience: str | None) -> Claims | None:
@@ -163,8 +172,8 @@ async def test_what_we_accept_they_accept_and_what_we_alone_refuse_is_named(
         takers = [name for name, read in theirs.items() if read is not None]
         event("refused by us alone" if takers else "refused by all")
         if takers:
-            event(f"{' and '.join(takers)}: {error}")
-            assert str(error) in STRICTER, takers
+            event(f"{' and '.join(takers)}: {rule_of(error)}")
+            assert rule_of(error) in STRICTER, takers
     else:
         event("accepted")
         assert theirs == {"PyJWT": claims, "joserfc": claims}

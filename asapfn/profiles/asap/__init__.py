@@ -6,12 +6,13 @@ verifies. `outgoing` signs, `incoming` verifies, `environment` sets both up from
 """
 
 from asapfn.profiles.asap.environment import signer_from_env, verifier_from_env
-from asapfn.profiles.asap.incoming import repository, verifier
+from asapfn.profiles.asap.incoming import policy, repository, verifier
 from asapfn.profiles.asap.outgoing import authorizer, claims, private_key_directory, signer
 
 __all__ = [
     "authorizer",
     "claims",
+    "policy",
     "private_key_directory",
     "repository",
     "signer",

@@ -3,12 +3,12 @@
 import math
 import os
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from asapfn.keys import import_data_uri, import_pem
 from asapfn.profiles.asap.incoming import repository, verifier
 from asapfn.profiles.asap.outgoing import signer
-from asapfn.types import Fetch, FirstUse, Key, Names, Token
+from asapfn.types import Fetch, FirstUse, Key, Names, Verify
 
 
 def signer_from_env(environ: Mapping[str, str] | None = None) -> Callable[[Names | None], str]:
@@ -48,7 +48,7 @@ def verifier_from_env(
     *,
     issuers: Names | None = None,
     replay: FirstUse | None = None,
-) -> Callable[[str], Awaitable[Token]]:
+) -> Verify:
     """Make a verifier from `ASAP_PUBLIC_KEY_REPOSITORY_URL` and its companions.
 
     Args:
@@ -58,7 +58,7 @@ def verifier_from_env(
             `ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL` and `ASAP_SERVER_LEEWAY_SECONDS`, such as
             `10` or `2.5`. None stands for the process's own environment.
         issuers: The issuers that are allowed; None allows each that has a key there.
-        replay: Where used tokens are remembered, so that each is taken once.
+        replay: Where used tokens are remembered, so that each is accepted once.
 
     Returns:
         An async function from a token to a verified `Token`, as `verifier` makes it.

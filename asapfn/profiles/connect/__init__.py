@@ -12,7 +12,7 @@ from asapfn.profiles.connect.hosts import (
     STAGING_HOSTS,
 )
 from asapfn.profiles.connect.impersonation import authorization_server, impersonation_assertion
-from asapfn.profiles.connect.incoming import authenticator, context_authenticator
+from asapfn.profiles.connect.incoming import authenticator, context_authenticator, policy
 from asapfn.profiles.connect.install import install_keys, verify_install
 from asapfn.profiles.connect.installation import Installation
 from asapfn.profiles.connect.outgoing import authorizer, claims
@@ -30,5 +30,6 @@ __all__ = [
     "context_authenticator",
     "impersonation_assertion",
     "install_keys",
+    "policy",
     "verify_install",
 ]

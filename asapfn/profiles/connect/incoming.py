@@ -7,21 +7,55 @@ each kind and none for both.
 """
 
 import time
-from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import unquote_plus
 
+from asapfn import verification
 from asapfn.authentication import credentials
 from asapfn.canonical import base_path
 from asapfn.checks import context_only, request_matches, require_target
 from asapfn.errors import TokenRejected
-from asapfn.types import Authenticate, Check, Names, Request, Resolver, Token, as_names
-from asapfn.verification import Judge, judge, reader
+from asapfn.types import Authenticate, Clock, Names, Policy, Request, Resolver, Token
 
 # Both at once: the key that the resolver finds decides which of the two holds, since neither takes
 # the other's type of key.
 _ALGORITHMS: Final = ("HS256", "RS256")
 _REQUIRED: Final = ("iss", "iat", "exp", "qsh")
+
+
+def policy(
+    resolver: Resolver,
+    *,
+    audience: Names = (),
+    leeway: float = 30.0,
+    now: Clock = time.time,
+) -> Policy:
+    """What Connect demands of every token, whichever request it is for.
+
+    Which request that must be is a check for each token, as `authenticator` makes it.
+
+    Args:
+        resolver: As for `authenticator`, like all that follow.
+        audience: See `authenticator`.
+        leeway: See `authenticator`.
+        now: See `authenticator`.
+
+    Returns:
+        The policy. It requires `iss`, `iat`, `exp` and `qsh`.
+
+    Raises:
+        TypeError: If a name is not a str.
+        ValueError: If the leeway is negative or not finite.
+    """
+    return verification.policy(
+        resolver,
+        audience=audience or None,
+        audience_required=False,
+        algorithms=_ALGORITHMS,
+        required=_REQUIRED,
+        leeway=leeway,
+        now=now,
+    )
 
 
 def authenticator(
@@ -31,7 +65,7 @@ def authenticator(
     audience: Names = (),
     proxy_strips_prefix: bool = False,
     leeway: float = 30.0,
-    now: Callable[[], float] = time.time,
+    now: Clock = time.time,
 ) -> Authenticate:
     """Say who sent a request, by a token that was made for this very request.
 
@@ -63,14 +97,15 @@ def authenticator(
         ValueError: If the base URL is malformed, or the leeway negative or not finite.
     """
     base_path(base_url)  # which refuses one that is malformed
-    verify_token = _verifier(resolver, audience, leeway, now)
+    asked = policy(resolver, audience=audience, leeway=leeway, now=now)
+    verify_token = verification.verifier(asked)
 
     async def authenticate(request: Request) -> Token:
         target = received_target(request)
         matches = request_matches(
             request.method, target, base_url=base_url, proxy_strips_prefix=proxy_strips_prefix
         )
-        return await verify_token(_token(request, target), matches)
+        return await verify_token(token_of(request, target), matches)
 
     return authenticate
 
@@ -80,7 +115,7 @@ def context_authenticator(
     *,
     audience: Names = (),
     leeway: float = 30.0,
-    now: Callable[[], float] = time.time,
+    now: Clock = time.time,
 ) -> Authenticate:
     """Say who sent a request, by a context token: its `qsh` is the fixed text `context-qsh`.
 
@@ -102,11 +137,12 @@ def context_authenticator(
         TypeError: If a name is not a str.
         ValueError: If the leeway is negative or not finite.
     """
-    verify_token = _verifier(resolver, audience, leeway, now)
+    asked = policy(resolver, audience=audience, leeway=leeway, now=now)
+    verify_token = verification.verifier(asked)
 
     async def authenticate(request: Request) -> Token:
         target = "/" if request.target is None else received_target(request)
-        return await verify_token(_token(request, target), context_only())
+        return await verify_token(token_of(request, target), context_only())
 
     return authenticate
 
@@ -156,7 +192,8 @@ def query_tokens(target: str) -> list[str]:
     return [unquote_plus(value) for name, _, value in pairs if unquote_plus(name) == "jwt"]
 
 
-def _token(request: Request, target: str) -> str:
+def token_of(request: Request, target: str) -> str:
+    """The one token of a request, in its header or in the query of its target."""
     tokens = query_tokens(target)
     try:
         tokens.append(credentials(request, "JWT"))
@@ -166,23 +203,3 @@ def _token(request: Request, target: str) -> str:
     if len(tokens) > 1:
         raise TokenRejected("ambiguous_token", "more than one in header and query together")
     return tokens[0]
-
-
-def _verifier(
-    resolver: Resolver, audience: Names, leeway: float, now: Callable[[], float]
-) -> Callable[[str, Check], Awaitable[Token]]:
-    audiences = as_names(audience, "audience") if audience else frozenset[str]()
-
-    read = reader(_ALGORITHMS)
-
-    def for_whom(names: frozenset[str] | None) -> Judge:
-        return judge(resolver, audience=names, required=_REQUIRED, leeway=leeway, now=now)
-
-    # An audience need not be named; one that is must be ours, of which there may be none.
-    unnamed, named = for_whom(None), for_whom(audiences)
-
-    def verify_token(token: str, check: Check) -> Awaitable[Token]:
-        unverified = read(token)
-        return (named if "aud" in unverified.claims else unnamed)(unverified, check)
-
-    return verify_token

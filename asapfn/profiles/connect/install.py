@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
+from asapfn import verification
 from asapfn.authentication import credentials
 from asapfn.canonical import base_path
 from asapfn.checks import claim_equals, request_matches
@@ -18,8 +19,19 @@ from asapfn.profiles.connect.hosts import PRODUCTION_HOSTS, Hosts, find, require
 from asapfn.profiles.connect.incoming import query_tokens, received_target
 from asapfn.profiles.connect.installation import Installation, read_installation
 from asapfn.resolvers import first_of, pem_repository
-from asapfn.types import Caching, Fetch, Names, Observe, Request, Resolver, Token, as_names
-from asapfn.verification import judge, reader, screener
+from asapfn.types import (
+    Caching,
+    Clock,
+    Fetch,
+    Key,
+    Names,
+    Observe,
+    Request,
+    Resolver,
+    Token,
+    Unverified,
+    as_names,
+)
 
 _ALGORITHMS: Final = ("RS256",)
 _REQUIRED: Final = ("iss", "exp", "qsh")
@@ -80,7 +92,7 @@ async def verify_install(
     proxy_strips_prefix: bool = False,
     max_bytes: int = 65_536,
     leeway: float = 30.0,
-    now: Callable[[], float] = time.time,
+    now: Clock = time.time,
 ) -> Installation:
     """Verify that an install or uninstall was sent by the product it is about.
 
@@ -121,25 +133,30 @@ async def verify_install(
     token = credentials(request, "JWT")
     if query_tokens(target):
         raise TokenRejected("ambiguous_token", "an install's token is in the header alone")
-    audience = frozenset(base + slash for base in bases for slash in ("", "/"))
-    unverified = reader(_ALGORITHMS)(token)
-    screener(audience, _REQUIRED, leeway, None)(unverified.claims, now())
-    if len(body) > max_bytes:
-        raise TokenRejected("malformed", f"body: longer than {max_bytes} bytes")
-    installation = read_installation(body)
-    verify = judge(
-        keys(installation.base_url),
-        (
-            claim_equals("iss", installation.client_key),
-            _made_for(request.method, target, bases, proxy_strips_prefix),
-        ),
-        audience=audience,
+    rules = verification.policy(
+        _no_key,
+        audience=[base + slash for base in bases for slash in ("", "/")],
+        algorithms=_ALGORITHMS,
         required=_REQUIRED,
         leeway=leeway,
         now=now,
     )
-    await verify(unverified)
+    verification.screen(token, rules)
+    if len(body) > max_bytes:
+        raise TokenRejected("malformed", f"body: longer than {max_bytes} bytes")
+    installation = read_installation(body)
+    verify = verification.verifier(rules._replace(resolver=keys(installation.base_url)))
+    await verify(
+        token,
+        claim_equals("iss", installation.client_key),
+        _made_for(request.method, target, bases, proxy_strips_prefix),
+    )
     return installation
+
+
+async def _no_key(unverified: Unverified) -> Key | None:
+    """Which resolver it is, the body says, and that is read only once the claims are acceptable."""
+    return None
 
 
 def _without_slash(base_urls: Names) -> set[str]:

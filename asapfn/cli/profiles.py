@@ -1,0 +1,277 @@
+"""What `verify` and `explain` know of each profile: its flags, and the policy that they ask for."""
+
+import argparse
+import math
+import os
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from asapfn.authentication import credentials
+from asapfn.checks import context_only, first_use, request_matches
+from asapfn.cli import sources
+from asapfn.cli.inputs import authorization, read_bytes
+from asapfn.errors import TokenRejected
+from asapfn.profiles import asap, connect, forge, jitsi
+from asapfn.profiles.asap.environment import leeway_from_env
+from asapfn.profiles.connect.incoming import token_of
+from asapfn.replay import in_memory
+from asapfn.types import Check, Clock, Fetch, FirstUse, Policy, Request, Token
+from asapfn.verification import peek
+
+_ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#\\]*")
+
+
+class Question(NamedTuple):
+    """What is asked about a request.
+
+    Attributes:
+        request: The request that the token came with.
+        token_of: Finds the one token in it; TokenRejected if there is none, or more than one.
+        policy: What is demanded of the token.
+        checks: Checks for this token alone.
+        source: Where keys are looked up, in words.
+        url: The URL of the request, as it was given.
+        base_url: Where a token is for one request, the app's base URL; else None.
+    """
+
+    request: Request
+    token_of: Callable[[Request], str]
+    policy: Policy
+    checks: tuple[Check, ...]
+    source: str
+    url: str = ""
+    base_url: str | None = None
+
+
+class Profile(NamedTuple):
+    """What the command line knows of a profile.
+
+    Attributes:
+        title: What such a token is.
+        add_arguments: Adds the profile's flags to a command.
+        ask: Makes the question of a command line; ValueError if something is missing or wrong.
+        example: Arguments that show how it is used.
+    """
+
+    title: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    ask: Callable[[argparse.Namespace, str | None, Fetch, Clock], Awaitable[Question]]
+    example: str
+
+
+def _add_asap(parser: argparse.ArgumentParser) -> None:
+    group = _token_group(parser)
+    _add_names(group, "--audience", "this service's name (ASAP_SERVER_AUDIENCE)")
+    _add_names(group, "--issuer", "an issuer that is allowed; none for each that has a key")
+    group.add_argument(
+        "--any-subject", action="store_true", help="allow a sub that is not the issuer"
+    )
+    _add_seconds(group, "--leeway", None, "ASAP_SERVER_LEEWAY_SECONDS, else 10")
+    _add_seconds(group, "--max-lifetime", 3600.0)
+    group.add_argument(
+        "--used",
+        metavar="WHERE",
+        help="a file with tokens that were used before, one a line: each is accepted once",
+    )
+
+
+async def _ask_asap(
+    options: argparse.Namespace, text: str | None, fetch: Fetch, now: Clock
+) -> Question:
+    names = os.environ.get("ASAP_SERVER_AUDIENCE", "").split(",")
+    audience = options.audience or [name.strip() for name in names if name.strip()]
+    if not audience:
+        raise ValueError("give the name of this service: --audience, or ASAP_SERVER_AUDIENCE")
+    leeway = leeway_from_env(os.environ) if options.leeway is None else options.leeway
+    request = _request(text, "Bearer")
+    keys = sources.source(options, fetch, "asap")
+    policy = asap.policy(
+        keys.resolve,
+        audience,
+        issuers=options.issuer,
+        subject_is_issuer=not options.any_subject,
+        leeway=leeway,
+        max_lifetime=options.max_lifetime,
+        replay=None if options.used is None else await _used_before(options.used),
+        now=now,
+    )
+    return Question(request, _bearer_token, policy, (), keys.name)
+
+
+async def _used_before(where: str) -> FirstUse:
+    store = in_memory()
+    use = first_use(store)
+    lines = read_bytes(where, "file of used tokens").decode("utf-8", "replace").splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            # The last word, as the line may be a whole header.
+            seen = peek(line.split()[-1])
+        except (TokenRejected, IndexError):
+            raise ValueError(f"line {number} of the used tokens is no token") from None
+        with suppress(TokenRejected):
+            await use(Token(seen.header, seen.claims, 0.0, math.inf))
+    return store
+
+
+def _add_connect(parser: argparse.ArgumentParser) -> None:
+    group = _token_group(parser, secret=True)
+    group.add_argument("--method", metavar="METHOD", default="GET", help="default GET")
+    group.add_argument(
+        "--url", metavar="URL", help="of the request, as it was sent; its jwt= may be the token"
+    )
+    group.add_argument("--base-url", metavar="URL", default="", help="the app's own base URL")
+    group.add_argument(
+        "--context", action="store_true", help="a context token, for no request in particular"
+    )
+    _add_names(group, "--audience", "the app's name")
+    _add_seconds(group, "--leeway", 30.0)
+
+
+async def _ask_connect(
+    options: argparse.Namespace, text: str | None, fetch: Fetch, now: Clock
+) -> Question:
+    url: str | None = options.url
+    if url is None and not options.context:
+        raise ValueError("give the request of the token: --method and --url; or --context")
+    target = None if url is None else target_of(url)
+    request = _request(text, "JWT", options.method, target)
+    keys = sources.source(options, fetch, "connect")
+    policy = connect.policy(
+        keys.resolve, audience=options.audience or (), leeway=options.leeway, now=now
+    )
+    if options.context:
+        return Question(request, _connect_token, policy, (context_only(),), keys.name)
+    check = request_matches(options.method, target or "", base_url=options.base_url)
+    return Question(
+        request, _connect_token, policy, (check,), keys.name, url or "", options.base_url
+    )
+
+
+def target_of(url: str) -> str:
+    """The target of the request that a client sends for a URL; what is none stays as it is."""
+    origin = _ORIGIN.match(url)
+    if origin is None:
+        return url
+    target = url[origin.end() :].partition("#")[0]
+    return target if target.startswith("/") else f"/{target}"
+
+
+def _add_forge(parser: argparse.ArgumentParser) -> None:
+    group = _token_group(parser)
+    group.add_argument(
+        "--app-id", metavar="ARI", required=True, help="ari:cloud:ecosystem::app/<uuid>"
+    )
+    group.add_argument(
+        "--environment",
+        choices=("production", "staging"),
+        default="production",
+        help="whose published keys, where no others are given; default production",
+    )
+    _add_seconds(group, "--leeway", 10.0)
+
+
+async def _ask_forge(
+    options: argparse.Namespace, text: str | None, fetch: Fetch, now: Clock
+) -> Question:
+    request = _request(text, "Bearer")
+    keys = sources.source(options, fetch, "forge")
+    policy = forge.policy(keys.resolve, options.app_id, leeway=options.leeway, now=now)
+    return Question(request, _bearer_token, policy, (), keys.name)
+
+
+def _add_jitsi(parser: argparse.ArgumentParser) -> None:
+    group = _token_group(parser)
+    _add_names(group, "--issuer", "allowed; * for any", required=True)
+    _add_names(group, "--audience", "allowed; * for any", required=True)
+    group.add_argument("--no-room", action="store_true", help="allow a token without a room")
+    _add_seconds(group, "--leeway", 10.0)
+
+
+async def _ask_jitsi(
+    options: argparse.Namespace, text: str | None, fetch: Fetch, now: Clock
+) -> Question:
+    request = _request(text, "Bearer")
+    keys = sources.source(options, fetch, "jitsi")
+    policy = jitsi.policy(
+        keys.resolve,
+        issuers=options.issuer,
+        audiences=options.audience,
+        require_room=not options.no_room,
+        leeway=options.leeway,
+        now=now,
+    )
+    return Question(request, _bearer_token, policy, (), keys.name)
+
+
+def _request(
+    text: str | None, scheme: str, method: str = "GET", target: str | None = None
+) -> Request:
+    if text is None and target is None:
+        raise ValueError("give the token: itself, - for standard input, or @FILE")
+    return Request(method, target, authorization(text or "", scheme))
+
+
+def _bearer_token(request: Request) -> str:
+    return credentials(request, "Bearer")
+
+
+def _connect_token(request: Request) -> str:
+    return token_of(request, "/" if request.target is None else request.target)
+
+
+def _token_group(
+    parser: argparse.ArgumentParser, *, secret: bool = False
+) -> argparse._ArgumentGroup:
+    sources.add_arguments(parser, secret=secret)
+    return parser.add_argument_group("what the token must be")
+
+
+def _add_names(
+    group: argparse._ArgumentGroup, flag: str, what: str, *, required: bool = False
+) -> None:
+    group.add_argument(
+        flag,
+        metavar="NAME",
+        action="append",
+        required=required,
+        help=f"{what}; repeat it for another",
+    )
+
+
+def _add_seconds(
+    group: argparse._ArgumentGroup, flag: str, default: float | None, otherwise: str = ""
+) -> None:
+    shown = otherwise if default is None else f"{default:g}"
+    group.add_argument(
+        flag, metavar="SECONDS", type=float, default=default, help=f"default {shown}"
+    )
+
+
+PROFILES: Final[Mapping[str, Profile]] = {
+    "asap": Profile(
+        "an ASAP token, from service to service",
+        _add_asap,
+        _ask_asap,
+        "--audience billing --repository https://keys.example/ @token.txt",
+    ),
+    "connect": Profile(
+        "a Connect token, between a product and an app",
+        _add_connect,
+        _ask_connect,
+        "--method GET --url 'https://app.example/issue?id=7' --secret-from secret.txt @token.txt",
+    ),
+    "forge": Profile(
+        "an invocation token, from Forge to an app's remote",
+        _add_forge,
+        _ask_forge,
+        "--app-id ari:cloud:ecosystem::app/8db33309 @token.txt",
+    ),
+    "jitsi": Profile(
+        "a token of Jitsi's dialect of ASAP",
+        _add_jitsi,
+        _ask_jitsi,
+        "--issuer meet --audience jitsi --repository https://keys.example/ @token.txt",
+    ),
+}

@@ -1,0 +1,303 @@
+"""Explanation: every rule that a token is put to, what it saw and wanted, and what to do about it.
+
+The rules are those of `verification`, called in the same order; here the first that is broken is
+noted, and the others are looked at too. The key is looked up once and the signature verified once.
+What to do about a rejection is in `asapfn.hints`.
+"""
+
+import re
+from collections.abc import Coroutine, Iterable, Iterator
+from typing import Any, Final, Literal, NamedTuple
+
+from asapfn import verification
+from asapfn.algorithms import ALGORITHMS, verify_signature
+from asapfn.errors import Reason, TokenRejected, Unavailable, one_of, shown
+from asapfn.hints import hint, readable_header
+from asapfn.types import Check, Guard, Key, Policy, Token, Unverified
+from asapfn.verification import Rule
+
+__all__ = ["Explanation", "Step", "explain"]
+
+Outcome = Literal["pass", "fail", "skip"]
+Error = TokenRejected | Unavailable
+
+_KEY: Final = ("key is found", "key fits", "signature")
+_IN_TIME: Final = "not expired meanwhile"
+
+
+class Step(NamedTuple):
+    """A rule and what came of it.
+
+    Attributes:
+        rule: The rule's name.
+        outcome: `pass`; `fail`; or `skip`: it does not apply, or could not be looked at.
+        saw: The values it looked at, as far as they are known.
+        wants: What they must be, in words; empty where the name says it.
+        error: Why it failed.
+    """
+
+    rule: str
+    outcome: Outcome
+    saw: dict[str, Any]
+    wants: str
+    error: Error | None = None
+
+
+class Explanation(NamedTuple):
+    """What a verifier says of a token, and why.
+
+    Attributes:
+        verdict: The verified token; or what the verifier raises, the error of the first step that
+            failed.
+        steps: Every rule, in the order in which it is applied.
+        hint: What to do about a rejection or an outage, in words; else empty.
+    """
+
+    verdict: Token | TokenRejected | Unavailable
+    steps: tuple[Step, ...]
+    hint: str
+
+
+async def explain(token: str | bytes, policy: Policy, *checks: Check) -> Explanation:
+    """Explain what a verifier says of a token: go through every rule, past the first that fails.
+
+    The key is not looked up for a token that a guard rejects. Checks are called for every token
+    that can be read, but awaited only if everything before them has passed. So the effects are
+    those of a verification: a token that is accepted once is used up.
+
+    Args:
+        token: The token.
+        policy: What is demanded of it: `policy(...)`, or a profile's.
+        *checks: Checks for this token alone, as for the verifier.
+
+    Returns:
+        The explanation.
+
+    Raises:
+        TypeError: On wrong use, as `verify`.
+        ValueError: If the policy cannot be applied.
+    """
+    policy = verification.validated(policy)
+    checks = (*policy.checks, *checks)
+    steps, unverified = _parsing_steps(token, policy)
+    if unverified is None:
+        steps += _skipped(_names_after_parsing(policy, checks))
+        return _rejected(steps, token)
+    claim_steps, usable_until = _claim_steps(unverified, policy)
+    steps += claim_steps
+    guard_steps = [await _step_of(guard, unverified, _passed(steps)) for guard in policy.guards]
+    steps += guard_steps
+    key = None
+    if _passed(guard_steps):
+        key_steps, key = await _key_steps(unverified, policy, _passed(steps))
+        steps += key_steps
+    else:
+        steps += _skipped(_KEY)
+    verified_at = policy.now()
+    steps.append(_time_step(verified_at, usable_until, _passed(steps)))
+    verified = Token(unverified.header, unverified.claims, verified_at, usable_until)
+    for check in checks:
+        steps.append(await _step_of(check, verified, _passed(steps)))
+    if _passed(steps):
+        return Explanation(verified, tuple(steps), "")
+    return _rejected(steps, token, unverified, key)
+
+
+def _step(
+    rule: str,
+    saw: dict[str, Any],
+    wants: str = "",
+    error: Error | None = None,
+    *,
+    known: bool = True,
+) -> Step:
+    return Step(rule, "fail" if error else "pass" if known else "skip", saw, wants, error)
+
+
+def _skipped(rules: Iterable[str]) -> list[Step]:
+    return [Step(rule, "skip", {}, "") for rule in rules]
+
+
+def _passed(steps: Iterable[Step]) -> bool:
+    return all(step.error is None for step in steps)
+
+
+def _rejected(
+    steps: list[Step],
+    token: str | bytes,
+    unverified: Unverified | None = None,
+    key: Key | None = None,
+) -> Explanation:
+    failed = [(step.error, step.wants) for step in steps if step.error is not None]
+    error, wants = failed[0]
+    return Explanation(error, tuple(steps), hint(error, token, wants, unverified, key))
+
+
+def _parsing_steps(token: str | bytes, policy: Policy) -> tuple[list[Step], Unverified | None]:
+    """The rules of parsing; and the token, if it can be read, be its algorithm accepted or not."""
+    errors: dict[Reason, TokenRejected] = {}
+    unverified = None
+    for algorithms in (policy.algorithms, ALGORITHMS):
+        try:
+            unverified = verification.parse_token(token, algorithms)
+            break
+        except TokenRejected as error:
+            errors.setdefault(error.reason, error)
+            if error.reason != "unsupported_algorithm":
+                break
+    header = readable_header(token)
+    saw = {} if header is None else {"alg": header["alg"]}
+    read = unverified is not None
+    return [
+        _step(
+            "algorithm",
+            saw,
+            one_of(policy.algorithms),
+            errors.get("unsupported_algorithm"),
+            known=saw.get("alg") in policy.algorithms,
+        ),
+        _step(
+            "well formed",
+            {},
+            "three segments of base64url, the first two JSON objects",
+            errors.get("malformed"),
+            known=read or "invalid_claim" in errors,
+        ),
+        _step(
+            "claim types",
+            {},
+            "names are strings, times are numbers",
+            errors.get("invalid_claim"),
+            known=read,
+        ),
+    ], unverified
+
+
+def _names_after_parsing(policy: Policy, checks: Iterable[Check]) -> Iterator[str]:
+    yield from (rule.name for rule, _, _ in _claim_rules(policy))
+    yield from (_name(guard) for guard in policy.guards)
+    yield from (*_KEY, _IN_TIME)
+    yield from (_name(check) for check in checks)
+
+
+def _claim_rules(policy: Policy) -> list[tuple[Rule, tuple[str, ...], str]]:
+    """The rules of `check_claims` in its order, what each looks at, and what it wants."""
+    within = f"leeway {policy.leeway:g} s"
+    rules: list[tuple[Rule, tuple[str, ...], str]]
+    rules = [(verification.presence(name), (name,), "") for name in policy.required]
+    rules += [
+        (verification.NOT_EXPIRED, ("exp",), within),
+        (verification.EXP_AFTER_IAT, ("exp", "iat"), ""),
+    ]
+    if policy.max_lifetime is not None:
+        rules += [(verification.LIFETIME, ("exp", "iat"), f"at most {policy.max_lifetime:g} s")]
+    rules += [(verification.NBF_BEFORE_EXP, ("nbf", "exp"), "")]
+    rules += [(verification.ISSUED, ("iat",), within), (verification.STARTED, ("nbf",), within)]
+    if policy.audience_required:
+        rules += [(verification.presence("aud"), ("aud",), "")]
+    audience = "any" if policy.audience is None else one_of(policy.audience) or "absent"
+    rules += [(verification.AUDIENCE, ("aud",), audience)]
+    if policy.typ is not None:
+        rules += [
+            (verification.presence("typ"), ("typ",), ""),
+            (verification.TYP, ("typ",), shown(policy.typ)),
+        ]
+    return rules
+
+
+def _claim_steps(unverified: Unverified, policy: Policy) -> tuple[list[Step], float]:
+    """The rules about claims, and the time until when the token may be used."""
+    errors: dict[Rule, TokenRejected] = {}
+
+    def note(rule: Rule, detail: str, /) -> None:
+        errors[rule] = TokenRejected(rule.reason, detail, claim=rule.claim)
+
+    until = verification.check_claims(unverified, policy.now(), policy, note)
+    steps = []
+    for rule, about, wants in _claim_rules(policy):
+        saw = _values(unverified, about)
+        absent = [name for name in about if name not in saw]
+        if absent and rule not in errors:
+            wants = f"no {' and no '.join(absent)}"
+        steps.append(_step(rule.name, saw, wants, errors.get(rule), known=not absent))
+    return steps, until
+
+
+async def _key_steps(
+    unverified: Unverified, policy: Policy, passed: bool
+) -> tuple[list[Step], Key | None]:
+    """The rules about the key and the signature, and the key if there is one."""
+    header, _, signing_input, signature = unverified
+    found, fits, signed = _KEY
+    saw = _values(unverified, ["kid"])
+    key: Any = None
+    try:
+        key = await policy.resolver(unverified)
+        if type(key) not in verification.KEY_TYPES:
+            raise verification.no_key(key, unverified)
+    except (TokenRejected, Unavailable) as error:
+        return [_step(found, saw, "", error), *_skipped([fits, signed])], None
+    except Exception:
+        if passed:
+            raise
+        return _skipped(_KEY), None  # the resolver relies on what an earlier rule demands
+    steps, form = [_step(found, saw)], {"alg": header["alg"], "kty": key.key_type}
+    try:
+        holds = verify_signature(header["alg"], key, signing_input, signature)
+    except TokenRejected as unsuitable:
+        return [*steps, _step(fits, form, "", unsuitable), *_skipped([signed])], key
+    forged = None if holds else verification.bad_signature(unverified)
+    return [*steps, _step(fits, form), _step(signed, {}, "made with this key", forged)], key
+
+
+async def _step_of(test: Guard | Check, given: Any, passed: bool) -> Step:
+    """Call a guard or a check, which may rely on what the rules before it demand.
+
+    So unless these have passed, it is not awaited, and what else it raises is its own affair.
+    """
+    error: Error | None = None
+    known = True
+    try:
+        outcome: object = test(given)
+        if outcome is not None and type(given) is Unverified:
+            raise TypeError(verification.GUARD_RETURNED)
+        if passed:
+            await verification.finish(outcome)
+        else:
+            known = outcome is None
+            if isinstance(outcome, Coroutine):
+                outcome.close()
+    except (TokenRejected, Unavailable) as raised:
+        error = raised
+    except Exception:
+        if passed:
+            raise
+        known = False
+    wants = _wants(test)
+    about = {*re.findall(r"\w+", wants), getattr(error, "claim", None)}
+    return _step(_name(test), _values(given, about), wants, error, known=known)
+
+
+def _time_step(now: float, usable_until: float, passed: bool) -> Step:
+    """The rule that the token did not expire while its key was looked up."""
+    late = passed and not now < usable_until
+    error = verification.expired_meanwhile(usable_until, now) if late else None
+    return _step(_IN_TIME, {}, "", error, known=passed)
+
+
+def _name(test: Guard | Check) -> str:
+    """A guard's or check's own name, or that of the function that made it, in words."""
+    path = getattr(test, "__qualname__", type(test).__qualname__).split(".")
+    names = [part for part in path if part not in ("<locals>", "<lambda>", "check", "guard")]
+    return (names or path)[-1].strip("_").replace("_", " ")
+
+
+def _wants(test: Guard | Check) -> str:
+    return (test.__doc__ or "").strip().partition("\n")[0].removesuffix(".")
+
+
+def _values(token: Unverified | Token, names: Iterable[str | None]) -> dict[str, Any]:
+    """Values of a token, by the names of claims and of what is read of its header."""
+    header = {name: token.header[name] for name in ("alg", "kid", "typ") if name in token.header}
+    members = {**token.claims, **header}
+    return {name: members[name] for name in sorted(filter(None, names)) if name in members}

@@ -1,0 +1,174 @@
+"""Hints: what to do about a rejection, and a closer look at the usual causes.
+
+These are a token that was copied with its quotes, an audience with one slash too many, a signature
+in another encoding, a secret that was read with its line feed.
+"""
+
+import base64
+import binascii
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from joserfc.jwk import ECKey, OctKey
+
+from asapfn import compact
+from asapfn.algorithms import verify_signature
+from asapfn.errors import Reason, TokenRejected, Unavailable, shown
+from asapfn.keys import import_secret
+from asapfn.types import Key, Unverified
+
+_HINTS: Final[Mapping[Reason, str]] = {
+    "malformed": "check what was sent: is it a token, complete and without quotes?",
+    "unsupported_algorithm": "sign with an algorithm that is accepted",
+    "missing_claim": "have the signer set {claim}",
+    "invalid_claim": "have the signer correct {claim}",
+    "expired": "sign a new token for each request; if it was new, compare the two machines' clocks",
+    "not_yet_valid": "compare the clocks of the two machines",
+    "lifetime_too_long": "sign for a shorter time: a minute is usual",
+    "wrong_audience": "sign for this service's name, character for character",
+    "unknown_key": "publish the public key under this kid, or correct the kid",
+    "key_not_owned": "name the key after its issuer, iss/..., and publish it under that name",
+    "unsuitable_key": "sign with the algorithm that the published key is for",
+    "bad_signature": "check whether another key signed than the one published under this kid, and"
+    " whether the token was changed on its way",
+    "subject_mismatch": "leave sub out; or, if the issuer may speak for others, allow that"
+    " (subject_is_issuer=False, or --any-subject)",
+    "replayed": "sign a new token for each request: this service accepts a token once",
+    "request_mismatch": "sign for this very request: compare the canonical requests",
+    "missing_token": "send one token in the Authorization header, with the expected scheme",
+    "ambiguous_token": "send one token, in one place",
+    "issuer_not_allowed": "add the issuer to those that are allowed, if it should be",
+}
+
+_FORMS: Final = (
+    (r"[\"'].*|.*[\"']", "it is in quotes: remove them"),
+    (r"\S*\s[\s\S]*", "there is white space in it: it was broken into lines, or more was copied"),
+    (r".*%[0-9A-Fa-f]{2}.*", "it is percent-encoded: decode it first"),
+    (r".*=.*", "it has base64's padding (=): JWS has none (RFC 7515, section 2)"),
+    (r".*[+/].*", "it is in base64: JWS uses base64url, - for + and _ for / (RFC 7515)"),
+    (r"[^.]*(?:\.[^.]*){4}", "five segments: it is encrypted (JWE), not signed (JWS)"),
+    (r"[^.]*(?:\.[^.]*)?", "it has fewer than three segments: it was cut, or is something else"),
+    (r"[^.]*\.[^.]*\.", "its signature is empty"),
+    (r"[^.]*(?:\.[^.]*){3,}", "it has more than three segments"),
+)
+
+_NEAR: Final[tuple[tuple[str, Callable[[str], str]], ...]] = (
+    ("white space", str.strip),
+    ("upper and lower case", str.casefold),
+    ("a slash at the end", lambda name: name.rstrip("/")),
+    ("the scheme before it", lambda name: name.rpartition("://")[2].rstrip("/")),
+)
+
+
+def hint(
+    error: TokenRejected | Unavailable,
+    token: str | bytes = "",
+    wants: str = "",
+    unverified: Unverified | None = None,
+    key: Key | None = None,
+) -> str:
+    """What to do about a rejection or an outage, in a line or two.
+
+    Args:
+        error: The rejection, or the outage.
+        token: The token as it was sent.
+        wants: What the broken rule wants, names in it as JSON.
+        unverified: The token, if it could be read.
+        key: The key, if one was found.
+    """
+    if isinstance(error, Unavailable):
+        return "try again; if it persists, check that the source of keys answers from here"
+    if error.claim == "icLabel":
+        return "none: where the keys of Isolated Cloud are is not documented"
+    cause = _cause(error, token, wants, unverified, key)
+    advice = _HINTS[error.reason].format(claim=error.claim)
+    return f"{cause}; {advice}" if cause else advice
+
+
+def readable_header(token: str | bytes) -> dict[str, Any] | None:
+    """The header of a token whose other parts may be broken; None if it names no algorithm."""
+    data = token.encode("ascii", "replace") if isinstance(token, str) else token
+    try:
+        header = compact.decode_object(compact.decode_base64url(data.partition(b".")[0]))
+    except ValueError:
+        return None
+    return header if isinstance(header.get("alg"), str) else None
+
+
+def _cause(
+    error: TokenRejected,
+    token: str | bytes,
+    wants: str,
+    unverified: Unverified | None,
+    key: Key | None,
+) -> str:
+    """The cause that the token or the key gives away, if any."""
+    if error.reason == "malformed" and error.claim is None:
+        text = token if isinstance(token, str) else token.decode("latin-1")
+        return next((cause for form, cause in _FORMS if re.fullmatch(form, text)), "")
+    if error.reason == "unsupported_algorithm":
+        header = readable_header(token)
+        unsigned = header is not None and header["alg"].lower() == "none"
+        return "it is unsigned, and nothing unsigned is ever accepted" if unsigned else ""
+    if unverified is not None and error.reason in ("wrong_audience", "issuer_not_allowed"):
+        given = unverified.claims.get(error.claim or "")
+        return _near(given if isinstance(given, list) else [given], wants)
+    if unverified is not None and error.reason == "bad_signature" and key is not None:
+        return _other_signature(unverified, key)
+    return ""
+
+
+def _near(given: Iterable[Any], wants: str) -> str:
+    """In what one of the given names differs from one that is wanted, if in little."""
+    wanted = [json.loads(name) for name in re.findall(r'"(?:[^"\\]|\\.)*"', wants)]
+    names = [name for name in given if isinstance(name, str)]
+    for name, other in itertools.product(names, wanted):
+        for what, without in _NEAR:
+            if without(name) == without(other):
+                return f"{shown(name)} and {shown(other)} differ only in {what}"
+    return ""
+
+
+def _other_signature(unverified: Unverified, key: Key) -> str:
+    """With which other encoding or secret the signature would have been right, if any."""
+
+    def holds(other: Key, signature: bytes) -> bool:
+        return verify_signature(
+            unverified.header["alg"], other, unverified.signing_input, signature
+        )
+
+    if isinstance(key, ECKey) and holds(key, _from_der(unverified.signature, key)):
+        return "the signature is in DER: JWS has r and s side by side (RFC 7518, section 3.4)"
+    if isinstance(key, OctKey):
+        for what, other in _other_secrets(key.raw_value):
+            if holds(other, unverified.signature):
+                return f"the signature was made with the secret {what}"
+    return ""
+
+
+def _from_der(signature: bytes, key: ECKey) -> bytes:
+    """An ECDSA signature as JWS has it, of one in DER; empty for anything else."""
+    size = (key.raw_value.curve.key_size + 7) // 8
+    try:
+        r, s = decode_dss_signature(signature)
+        return r.to_bytes(size) + s.to_bytes(size)
+    except (ValueError, OverflowError):
+        return b""
+
+
+def _other_secrets(secret: bytes) -> Iterator[tuple[str, Key]]:
+    others = {
+        "with a line feed at its end": secret + b"\n",
+        "without the white space around it": secret.strip(),
+    }
+    with suppress(binascii.Error):
+        standard = secret.translate(bytes.maketrans(b"-_", b"+/"))
+        others["decoded from base64"] = base64.b64decode(standard + b"==")
+    for what, other in others.items():
+        with suppress(ValueError):
+            yield what, import_secret(other)
