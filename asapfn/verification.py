@@ -342,13 +342,6 @@ def check_claims(unverified: Unverified, now: float, policy: Policy, refuse: Ref
     return until
 
 
-def screen(token: str | bytes, policy: Policy) -> Unverified:
-    """Parse a token and apply the rules about its claims: what can be said without its key."""
-    unverified = parse_token(token, policy.algorithms)
-    check_claims(unverified, policy.now(), policy, _raise)
-    return unverified
-
-
 def _check_typ(given: str | None, typ: str, refuse: Refuse) -> None:
     if given is None:
         refuse(presence("typ"), "the header has no typ")

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
-from asapfn import verification
 from asapfn.authentication import credentials
 from asapfn.canonical import base_path
 from asapfn.checks import claim_equals, request_matches
@@ -32,6 +31,7 @@ from asapfn.types import (
     Unverified,
     as_names,
 )
+from asapfn.verification import verify
 
 _ALGORITHMS: Final = ("RS256",)
 _REQUIRED: Final = ("iss", "exp", "qsh")
@@ -133,30 +133,30 @@ async def verify_install(
     token = credentials(request, "JWT")
     if query_tokens(target):
         raise TokenRejected("ambiguous_token", "an install's token is in the header alone")
-    rules = verification.policy(
-        _no_key,
+    found: list[Installation] = []
+
+    async def find_key(unverified: Unverified) -> Key | None:
+        # The body is read here, so only once the token's claims are acceptable.
+        if len(body) > max_bytes:
+            raise TokenRejected("malformed", f"body: longer than {max_bytes} bytes")
+        found.append(read_installation(body))
+        return await keys(found[0].base_url)(unverified)
+
+    def iss_is_the_client_key(token: Token) -> None:
+        claim_equals("iss", found[0].client_key)(token)
+
+    await verify(
+        token,
+        find_key,
+        iss_is_the_client_key,
+        _made_for(request.method, target, bases, proxy_strips_prefix),
         audience=[base + slash for base in bases for slash in ("", "/")],
         algorithms=_ALGORITHMS,
         required=_REQUIRED,
         leeway=leeway,
         now=now,
     )
-    verification.screen(token, rules)
-    if len(body) > max_bytes:
-        raise TokenRejected("malformed", f"body: longer than {max_bytes} bytes")
-    installation = read_installation(body)
-    verify = verification.verifier(rules._replace(resolver=keys(installation.base_url)))
-    await verify(
-        token,
-        claim_equals("iss", installation.client_key),
-        _made_for(request.method, target, bases, proxy_strips_prefix),
-    )
-    return installation
-
-
-async def _no_key(unverified: Unverified) -> Key | None:
-    """Which resolver it is, the body says, and that is read only once the claims are acceptable."""
-    return None
+    return found[0]
 
 
 def _without_slash(base_urls: Names) -> set[str]:
