@@ -4,8 +4,8 @@ Where there are more, they wait, and the newest goes first. In a burst that is l
 be fetched within the deadline, the deadline of the oldest is the nearest: to serve them first would
 make all of them late, and a key that is asked for now would wait behind the whole burst.
 
-Where an origin's places are all held by fetches that hang, one more is let in every second: it
-finds out that the origin is well again before their deadlines.
+Where an origin's places are all held by fetches that hang, one more is let in every quarter of a
+second: it finds out that the origin is well again before their deadlines.
 """
 
 import math
@@ -17,7 +17,7 @@ import anyio
 from anyio.lowlevel import current_token
 
 # Seconds without a fetch that began, after which an origin gets one place more.
-_QUIET: Final = 1.0
+_QUIET: Final = 0.25
 
 
 @dataclass(slots=True)

@@ -39,9 +39,11 @@ T = TypeVar("T")
 NOTHING: Final = object()
 
 # The pause after a failure doubles from the first to the longest, each cut by up to a half. A
-# source that is down altogether is asked by `_TRIES` look-ups, then by one a pause.
+# source that is down altogether is asked by `_TRIES` look-ups, then by one a pause, which is never
+# so long that a recovery is found out late.
 _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 1.0
+_LONGEST_OUTAGE_PAUSE: Final = 0.5
 _LONGEST_RETRY_AFTER: Final = 60.0
 _TRIES: Final = 5
 
@@ -113,6 +115,8 @@ class Cache(Generic[T]):
         unknown: Entries of keys that do not exist.
         failures: Failures by key. A look-up that succeeds ends its own.
         outage: The failures of the whole source. Any look-up that succeeds ends them.
+        answered: When the newest question began that the source answered. What fails of older
+            questions, such as those that still hang, says nothing about the source of today.
         flights: The calls in progress.
         budget: The misses that are left.
         serials: Numbers for questions: an answer never replaces one to a later question.
@@ -132,6 +136,7 @@ class Cache(Generic[T]):
     unknown: OrderedDict[Hashable, Entry[T]] = field(default_factory=OrderedDict)
     failures: OrderedDict[Hashable, Failure] = field(default_factory=OrderedDict)
     outage: Failure | None = None
+    answered: float = -math.inf
     flights: Flights[Entry[T] | Unavailable | RateLimited] = field(default_factory=dict)
     budget: Budget = field(init=False)
     serials: "itertools.count[int]" = field(default_factory=itertools.count)
@@ -324,7 +329,7 @@ async def _refresh(
     except Unavailable as outage:
         return _failed(cache, key, unverified, outage, began)
     except TokenRejected:
-        _answered(cache, key)
+        _answered(cache, key, began)
         raise
     except Exception as error:
         fault = Unavailable(cache.source, f"asking failed: {type(error).__name__}")
@@ -334,7 +339,7 @@ async def _refresh(
         raise
     if answer.unusable is not None:
         return _failed(cache, key, unverified, answer.unusable, began, unusable=True)
-    _answered(cache, key)
+    _answered(cache, key, began)
     if charged and answer.value is not None:
         refund(cache.budget, issuer)
     now, marked = cache.clock(), answer.value is not None and cache.is_proven(answer.value)
@@ -460,20 +465,22 @@ def _failed(
         if len(cache.failures) > cache.caching.max_keys:
             cache.failures.popitem(last=False)
         if unusable:
-            cache.outage = None
-        elif cache.one_source:
+            cache.outage, cache.answered = None, max(cache.answered, began)
+        elif cache.one_source and began >= cache.answered:
             tries = 1 if cache.outage is None else cache.outage.tries + 1
-            pause = max(asked_off, _pause(cache, tries - _TRIES) if tries >= _TRIES else 0.0)
+            pause = asked_off
+            if tries >= _TRIES:
+                pause = max(pause, _pause(cache, tries - _TRIES, _LONGEST_OUTAGE_PAUSE))
             cache.outage = Failure(outage.source, detail, tries, now + pause)
     _report(cache, "unavailable", unverified, now - began, detail)
     return outage
 
 
-def _answered(cache: Cache[T], key: Hashable) -> None:
+def _answered(cache: Cache[T], key: Hashable, began: float) -> None:
     """Forget the failures of a source that answers."""
     with cache.lock:
         cache.failures.pop(key, None)
-        cache.outage = None
+        cache.outage, cache.answered = None, max(cache.answered, began)
 
 
 def _probe(cache: Cache[T], now: float) -> None:
@@ -481,12 +488,12 @@ def _probe(cache: Cache[T], now: float) -> None:
     with cache.lock:
         outage = cache.outage
         if outage is not None and outage.tries >= _TRIES:
-            pause = _pause(cache, outage.tries - _TRIES)
+            pause = _pause(cache, outage.tries - _TRIES, _LONGEST_OUTAGE_PAUSE)
             cache.outage = outage._replace(retry_at=now + pause)
 
 
-def _pause(cache: Cache[T], tries: int) -> float:
-    longest = min(_LONGEST_PAUSE, cache.caching.min_age)
+def _pause(cache: Cache[T], tries: int, longest: float = _LONGEST_PAUSE) -> float:
+    longest = min(longest, cache.caching.min_age)
     return min(_FIRST_PAUSE * 2.0 ** min(tries - 1, 10), longest) * (1 - cache.chance() / 2)
 
 

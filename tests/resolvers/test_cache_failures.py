@@ -35,7 +35,7 @@ async def test_a_source_that_is_down_for_many_keys_is_asked_by_one_look_up_a_pau
     for _ in range(30):
         assert {await house.sees(f"issuer{n}/key") for n in range(300)} == {"unavailable"}
         house.clock.turn(0.1)
-    assert house.requests <= 10
+    assert house.requests <= 5 + 3.0 / 0.25
     # One success, of any key, ends it for all: also for those that were not asked for at all.
     house.repository.answer = good
     house.clock.turn(1.0)
@@ -227,3 +227,18 @@ async def test_an_error_that_many_get_is_each_ones_own() -> None:
             group.start_soon(call)
     assert len(set(map(id, errors))) == 10
     assert {str(error) for error in errors} == {f"{URL}{KID}: no connection"}
+
+
+async def test_questions_that_still_hang_when_a_source_is_well_again_do_not_make_it_down() -> None:
+    house = House(lambda url: down(url) if "hangs" in url else good(url))
+    open_gate = house.repository.close_gate()
+    async with anyio.create_task_group() as group:
+        for n in range(20):
+            group.start_soon(house.sees, f"hangs{n}/key")
+        await settle()
+        house.clock.turn(1.0)
+        house.repository.closed = None
+        assert await house.sees("cold/key") == "key"
+        open_gate()
+    assert len(house.cache.failures) == 20
+    assert [await house.sees(f"colder{n}/key") for n in range(20)] == ["key"] * 20
