@@ -1,15 +1,16 @@
 """Tokens by which services prove to each other who they are: ASAP, Connect, Forge, Jitsi.
 
 Keys are in `asapfn.keys`, what finds them in `asapfn.resolvers`, what a token must also satisfy in
-`asapfn.guards` and `asapfn.checks`, ready policies in `asapfn.profiles`, and what connects them to
-clients and frameworks in `asapfn.adapters`.
+`asapfn.guards` and `asapfn.checks`, ready policies in `asapfn.asap`, `connect`, `forge` and
+`jitsi`, and what connects them to clients and frameworks in `asapfn.adapters`.
 """
 
-from asapfn.authentication import bearer
-from asapfn.canonical import canonical_query, canonical_request, qsh
+from asapfn._core.canonical import canonical_query, canonical_request, qsh
+from asapfn._core.credentials import bearer
+from asapfn._core.signing import sign
+from asapfn._core.verification import peek, policy, verifier, verify
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.explaining import Explanation, Step, explain
-from asapfn.signing import sign
 from asapfn.types import (
     Authenticate,
     Authorize,
@@ -32,7 +33,6 @@ from asapfn.types import (
     Unverified,
     Verify,
 )
-from asapfn.verification import peek, policy, verifier, verify
 
 __all__ = [
     "Authenticate",

@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from asapfn.canonical import base_path, is_below, qsh
+from asapfn._core.canonical import base_path, is_below, qsh
 from asapfn.errors import TokenRejected, shown
 from asapfn.types import FirstUse, Token
 

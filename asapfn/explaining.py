@@ -9,12 +9,12 @@ import re
 from collections.abc import Coroutine, Iterable, Iterator
 from typing import Any, Final, Literal, NamedTuple
 
-from asapfn import verification
-from asapfn.algorithms import ALGORITHMS, verify_signature
+from asapfn._core import verification
+from asapfn._core.algorithms import ALGORITHMS, verify_signature
+from asapfn._core.verification import Rule
 from asapfn.errors import Reason, TokenRejected, Unavailable, one_of, shown
 from asapfn.hints import hint, readable_header
 from asapfn.types import Check, Guard, Key, Policy, Token, Unverified
-from asapfn.verification import Rule
 
 __all__ = ["Explanation", "Step", "explain"]
 

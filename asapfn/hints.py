@@ -16,8 +16,8 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from joserfc.jwk import ECKey, OctKey
 
-from asapfn import compact
-from asapfn.algorithms import verify_signature
+from asapfn._core import compact
+from asapfn._core.algorithms import verify_signature
 from asapfn.errors import Reason, TokenRejected, Unavailable, shown
 from asapfn.keys import import_secret
 from asapfn.types import Key, Unverified

@@ -17,10 +17,10 @@ from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
-from asapfn.algorithms import ALGORITHMS
-from asapfn.jwk import export_jwks, export_public_jwk, import_jwk
-from asapfn.material import wrap_native, wrap_secret
-from asapfn.native import read_private_key, read_public_key
+from asapfn._core.algorithms import ALGORITHMS
+from asapfn._core.jwk import export_jwks, export_public_jwk, import_jwk
+from asapfn._core.key_material import wrap_native, wrap_secret
+from asapfn._core.native import read_private_key, read_public_key
 from asapfn.types import Key
 
 __all__ = [

@@ -10,11 +10,10 @@ import atlassian_jwt
 import pytest
 from atlassian_jwt.url_utils import hash_url
 from contest import Lap, calls
-from npm_peers import Ask, qsh_peer
 
-from asapfn import Request, qsh
-from asapfn.profiles import connect
+from asapfn import Request, connect, qsh
 from asapfn.resolvers import shared_secrets
+from tests.support.npm_peers import Ask, qsh_peer
 
 TENANT: Final = "a-tenant"
 SECRET: Final = "a shared secret of more than thirty-two bytes"

@@ -25,9 +25,9 @@ from joserfc import jwt as joserfc_jwt
 from joserfc.jwk import OctKey
 
 import asapfn
-from asapfn.algorithms import ALGORITHMS, ASAP, default_algorithm
+from asapfn import asap
+from asapfn._core.algorithms import ALGORITHMS, ASAP, default_algorithm
 from asapfn.keys import export_private_pem, export_public_pem, generate, import_pem, import_secret
-from asapfn.profiles import asap
 from asapfn.resolvers import keys_by_id
 from asapfn.types import Document, Key, Token
 

@@ -16,9 +16,9 @@ from contenders import AUDIENCE, ISSUER, MIRRORS, private_key
 from contest import Lap
 
 import asapfn
-from asapfn.algorithms import verify_signature
+from asapfn import asap
+from asapfn._core.algorithms import verify_signature
 from asapfn.keys import export_public_pem, import_pem
-from asapfn.profiles import asap
 from asapfn.types import Caching, Document, Key, Unverified
 
 IMPORTS: Final = ("asapfn", "joserfc.jws", "anyio", "jwt")

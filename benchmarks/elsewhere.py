@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
-from servers import asgi_server, authority
+from tests.support.servers import asgi_server, authority
 
 
 @contextlib.contextmanager

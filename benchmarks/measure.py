@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple
 import applications
 import connect_requests
 import costs
-import parts
 import repositories
 from contenders import (
     AUDIENCE,
@@ -26,8 +25,9 @@ from contenders import (
 )
 from contest import Lap, calls, contest, lap_of
 
-from asapfn.profiles import asap
+from asapfn import asap
 from asapfn.types import Document, Unverified
+from tests.system.soak import parts
 
 BARE: Final = "cryptography"
 

@@ -18,10 +18,10 @@ from contenders import (
 )
 
 import asapfn
-from asapfn.algorithms import ALGORITHMS, ASAP
-from asapfn.profiles import asap
+from asapfn import asap
+from asapfn._core.algorithms import ALGORITHMS, ASAP
+from asapfn._core.verification import parse_token, policy, verifier
 from asapfn.types import Key, Unverified
-from asapfn.verification import parse_token, policy, verifier
 
 
 def verifying(algorithm: str) -> dict[str, Verify]:

@@ -15,10 +15,10 @@ from atlassian_jwt_auth.verifier import _load_public_key
 from contenders import AUDIENCE, ISSUER, Verify, public_key, public_pem
 from elsewhere import served
 
+from asapfn import asap
 from asapfn.adapters.asgi import ASGIApp, key_repository
 from asapfn.adapters.httpx import fetcher
 from asapfn.keys import import_pem
-from asapfn.profiles import asap
 
 REQUESTS: Final = "atlassian-jwt-auth (requests)"
 AIOHTTP: Final = "atlassian-jwt-auth (aiohttp)"

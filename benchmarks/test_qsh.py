@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 from atlassian_jwt.url_utils import hash_url
-from npm_peers import qsh_peer
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from asapfn.canonical import qsh
+from asapfn._core.canonical import qsh
+from tests.support.npm_peers import qsh_peer
 
 # What a product sends to a page of an app, and what a script asks a product for: the second needs
 # to be encoded anew.

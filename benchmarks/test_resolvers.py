@@ -10,13 +10,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 import pytest
-from keyring import key_for
-from keysources import asking, published
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from asapfn.profiles import asap
+from asapfn import asap
 from asapfn.resolvers import only_issuers, owned_by_issuer, pem_repository
 from asapfn.types import Caching, Document, Key, Resolver, Unverified
+from tests.support.keyring import key_for
+from tests.support.keysources import asking, published
 
 MIRRORS = "https://one.example/ | https://two.example/"
 KEY = key_for("ES256")

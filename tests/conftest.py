@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 
 # What they assert is told in full, as within a test.
-pytest.register_assert_rewrite("redis_stores", "refusals", "verifying")
+pytest.register_assert_rewrite("tests.support")
 
 # CI tries the same cases every time, so that a red run is about the change; elsewhere each run
 # tries new ones. Neither minds a slow machine.

@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 
 import httpx
 
-from asapfn import Authenticate, Key, TokenRejected, Unavailable, bearer, compact, sign
+from asapfn import Authenticate, Key, TokenRejected, Unavailable, asap, bearer, connect, sign
+from asapfn._core import compact
 from asapfn.adapters.asgi import ASGIApp, Receive, Scope, Send, key_repository, request
 from asapfn.adapters.httpx import auth, fetcher
 from asapfn.cli.parsing import Commands, add_command
@@ -20,7 +21,6 @@ from asapfn.cli.style import painter
 from asapfn.cli.text import as_json
 from asapfn.errors import DESCRIPTIONS, challenge
 from asapfn.keys import generate, import_secret
-from asapfn.profiles import asap, connect
 from asapfn.replay import in_memory
 from asapfn.resolvers import shared_secrets
 

@@ -12,7 +12,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from asapfn.canonical import canonical_request
+from asapfn._core.canonical import canonical_request
+from asapfn._core.verification import peek
 from asapfn.checks import CONTEXT_QSH
 from asapfn.cli.inputs import authorization, read_bytes, read_text
 from asapfn.cli.parsing import Commands
@@ -28,12 +29,11 @@ from asapfn.cli.verify import (
     verdict_as_members,
     verdict_in_words,
 )
+from asapfn.connect.incoming import query_tokens
 from asapfn.errors import TokenRejected
 from asapfn.explaining import Explanation, Step, explain
 from asapfn.hints import hint
-from asapfn.profiles.connect.incoming import query_tokens
 from asapfn.types import Clock
-from asapfn.verification import peek
 
 
 class Report(NamedTuple):

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from asapfn import compact
+from asapfn._core import compact
 from asapfn.keys import import_data_uri, import_jwk, import_pem, import_secret
 from asapfn.types import Key
 

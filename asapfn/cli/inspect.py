@@ -5,7 +5,8 @@ import sys
 import time
 from typing import Any
 
-from asapfn import compact
+from asapfn._core import compact
+from asapfn._core.verification import peek
 from asapfn.cli.inputs import authorization, read_text
 from asapfn.cli.parsing import Commands, add_command
 from asapfn.cli.style import painter
@@ -13,7 +14,6 @@ from asapfn.cli.text import as_json, members_as_lines, safe
 from asapfn.cli.verify import add_token_argument, verdict_as_members, verdict_in_words
 from asapfn.errors import TokenRejected
 from asapfn.hints import hint
-from asapfn.verification import peek
 
 
 def add_to(commands: Commands) -> None:

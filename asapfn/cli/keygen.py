@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from asapfn.algorithms import ALGORITHMS, ASYMMETRIC
+from asapfn._core.algorithms import ALGORITHMS, ASYMMETRIC
 from asapfn.cli.outputs import create, make_folders
 from asapfn.cli.parsing import Commands, add_command
 from asapfn.cli.style import painter

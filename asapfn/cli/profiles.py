@@ -8,17 +8,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-from asapfn.authentication import credentials
+from asapfn import asap, connect, forge, jitsi
+from asapfn._core.credentials import credentials
+from asapfn._core.verification import peek
+from asapfn.asap.environment import leeway_from_env
 from asapfn.checks import context_only, first_use, request_matches
 from asapfn.cli import sources
 from asapfn.cli.inputs import authorization, read_bytes
+from asapfn.connect.incoming import token_of
 from asapfn.errors import TokenRejected
-from asapfn.profiles import asap, connect, forge, jitsi
-from asapfn.profiles.asap.environment import leeway_from_env
-from asapfn.profiles.connect.incoming import token_of
 from asapfn.replay import in_memory
 from asapfn.types import Check, Clock, Fetch, FirstUse, Policy, Request, Token
-from asapfn.verification import peek
 
 _ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#\\]*")
 

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from asapfn.canonical import canonical_request, qsh
+from asapfn._core.canonical import canonical_request, qsh
 from asapfn.cli.inputs import WHERE, read_bytes
 from asapfn.cli.parsing import Commands, add_command
 from asapfn.cli.style import painter

@@ -5,11 +5,11 @@ import json
 import os
 from typing import Any
 
-from asapfn import compact
+from asapfn import asap, connect
+from asapfn._core import compact
+from asapfn._core.signing import sign
+from asapfn.asap import private_key_directory
 from asapfn.cli.inputs import WHERE, read_key, read_secret
-from asapfn.profiles import asap, connect
-from asapfn.profiles.asap import private_key_directory
-from asapfn.signing import sign
 from asapfn.types import Authorize, Key, Names
 
 

@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 import anyio
 import httpx
 
+from asapfn import forge, jitsi
 from asapfn.adapters.httpx import fetcher
 from asapfn.cli.inputs import WHERE, read_key, read_secret
 from asapfn.errors import Unavailable
-from asapfn.profiles import forge, jitsi
 from asapfn.resolvers import jwks, pem_directory, pem_repository
 from asapfn.types import Document, Fetch, Key, Resolver, Unverified
 

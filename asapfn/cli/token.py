@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from asapfn._core.verification import peek
 from asapfn.cli.inputs import read_bytes
 from asapfn.cli.parsing import Commands, add_command, add_group
 from asapfn.cli.signers import (
@@ -12,7 +13,6 @@ from asapfn.cli.signers import (
     connect_authorizer,
 )
 from asapfn.cli.text import as_json
-from asapfn.verification import peek
 
 
 def add_to(commands: Commands) -> None:

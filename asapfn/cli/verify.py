@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any, Final
 
+from asapfn._core.verification import verifier
 from asapfn.cli.inputs import read_text
 from asapfn.cli.parsing import Commands, Run, add_command, add_group
 from asapfn.cli.profiles import PROFILES
@@ -14,7 +15,6 @@ from asapfn.cli.style import painter
 from asapfn.cli.text import as_json, date, members_as_lines, safe
 from asapfn.errors import DESCRIPTIONS, TokenRejected, Unavailable
 from asapfn.types import Token
-from asapfn.verification import verifier
 
 Verdict = Token | TokenRejected | Unavailable
 

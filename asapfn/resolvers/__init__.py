@@ -4,17 +4,17 @@ A resolver is an async function, so that any other can be put before, behind or 
 find keys, `compose` puts policy and alternatives around them, `cache` keeps them.
 """
 
+from asapfn.resolvers._prefetch import keep_warm, prefetch
 from asapfn.resolvers.cache import Activity, activity, cached, is_prefetch, issuer_kid_algorithm
-from asapfn.resolvers.compose import (
+from asapfn.resolvers.jwks import jwks
+from asapfn.resolvers.policy import (
     by_issuer,
     first_of,
     only_issuers,
     owned_by_issuer,
     with_deadline,
 )
-from asapfn.resolvers.jwks import jwks
 from asapfn.resolvers.sources import keys_by_id, pem_directory, pem_repository, shared_secrets
-from asapfn.resolvers.warming import keep_warm, prefetch
 from asapfn.types import Caching
 
 __all__ = [

@@ -28,11 +28,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
+from asapfn._core.verified_keys import has_verified
 from asapfn.errors import TokenRejected, Unavailable, cause
 from asapfn.resolvers._budget import Budget, refund, take_turn
 from asapfn.resolvers._single_flight import Flights, begin, count, in_progress, join
 from asapfn.types import Caching, Event, Key, Kind, Observe, Resolver, Unverified
-from asapfn.verified_keys import has_verified
 
 T = TypeVar("T")
 

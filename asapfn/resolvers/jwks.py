@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from asapfn import compact
-from asapfn.algorithms import misfit
+from asapfn._core import compact
+from asapfn._core.algorithms import misfit
+from asapfn._core.verified_keys import has_verified
 from asapfn.errors import Unavailable
 from asapfn.keys import import_jwk
 from asapfn.resolvers.cache import Answer, Cache, look_up
 from asapfn.resolvers.sources import require_https
 from asapfn.types import Caching, Event, Fetch, Key, Observe, Resolver, Unverified
-from asapfn.verified_keys import has_verified
 
 _ACCEPT: Final = "application/jwk-set+json, application/json"
 # As many as fit into what is fetched at most, so that what is read is read at once.

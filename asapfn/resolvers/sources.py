@@ -189,7 +189,7 @@ def pem_repository(
 ) -> Resolver:
     """Find public keys in a key repository, `GET {base}{kid}`, and remember them.
 
-    Whose key it is is not asked here: see `owned_by_issuer`, or `profiles.asap.repository`.
+    Whose key it is is not asked here: see `owned_by_issuer`, or `asap.repository`.
 
     Args:
         base_urls: The repository's https URL, or several mirrors, also as `url1 | url2`. The next

@@ -6,8 +6,9 @@ from typing import Any
 import httpx
 import httpx2
 import pytest
-from calls import Calls
-from servers import Recorder, asgi_server, trusting
+
+from tests.support.calls import Calls
+from tests.support.servers import Recorder, asgi_server, trusting
 
 Servers = tuple[tuple[str, Recorder], tuple[str, Recorder]]
 

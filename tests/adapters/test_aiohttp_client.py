@@ -7,14 +7,13 @@ from typing import Any
 import aiohttp
 import pytest
 import yarl
-from aiohttp_service import CONNECT, SECRET, aiohttp_server, authorizer
-from calls import TOKEN, Calls
-from servers import Recorder, asgi_server, trusting
 
-from asapfn import Request, qsh
+from asapfn import Request, connect, qsh
 from asapfn.adapters.aiohttp import client_middleware
 from asapfn.keys import import_secret
-from asapfn.profiles import connect
+from tests.support.aiohttp_service import CONNECT, SECRET, aiohttp_server, authorizer
+from tests.support.calls import TOKEN, Calls
+from tests.support.servers import Recorder, asgi_server, trusting
 
 
 @pytest.fixture(scope="module")

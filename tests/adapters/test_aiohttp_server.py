@@ -5,20 +5,20 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from aiohttp_service import AUTHENTICATE, SECRET, aiohttp_server, authorizer
-from refusals import (
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect as open_websocket
+
+from asapfn import connect
+from asapfn.adapters.aiohttp import server_middleware
+from asapfn.keys import import_secret
+from tests.support.aiohttp_service import AUTHENTICATE, SECRET, aiohttp_server, authorizer
+from tests.support.refusals import (
     ask,
     assert_a_token_is_missing,
     assert_head_is_refused_without_a_body,
     assert_nobody_could_tell,
 )
-from servers import trusting
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect as open_websocket
-
-from asapfn.adapters.aiohttp import server_middleware
-from asapfn.keys import import_secret
-from asapfn.profiles import connect
+from tests.support.servers import trusting
 
 
 @pytest.fixture(scope="module")

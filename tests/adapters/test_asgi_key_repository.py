@@ -4,12 +4,12 @@ from typing import Any
 
 import httpx
 import pytest
-from servers import asgi_server, trusting
 
 from asapfn.adapters.asgi import key_repository
 from asapfn.adapters.httpx import fetcher
 from asapfn.keys import export_public_jwk, export_public_pem, generate, import_jwk, import_pem
 from asapfn.types import Document, Key
+from tests.support.servers import asgi_server, trusting
 
 PEM = "application/x-pem-file"
 KEPT = "public, max-age=300, stale-while-revalidate=300, stale-if-error=300"

@@ -3,24 +3,23 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from keyring import key_for
-from refusals import (
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect as open_websocket
+
+from asapfn import Request, Token, Unavailable, asap, bearer, connect
+from asapfn.adapters.asgi import protect, request
+from asapfn.resolvers import keys_by_id
+from tests.support.keyring import key_for
+from tests.support.refusals import (
     OPTIONAL,
     ask,
     assert_a_token_is_missing,
     assert_head_is_refused_without_a_body,
     assert_nobody_could_tell,
 )
-from servers import asgi_server, trusting
-from starlette.applications import Starlette
-from starlette.routing import Mount
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect as open_websocket
-
-from asapfn import Request, Token, Unavailable, bearer
-from asapfn.adapters.asgi import protect, request
-from asapfn.profiles import asap, connect
-from asapfn.resolvers import keys_by_id
+from tests.support.servers import asgi_server, trusting
 
 KEY = key_for("RS256")
 VERIFY = asap.verifier(keys_by_id([KEY]), "service", issuers="issuer")

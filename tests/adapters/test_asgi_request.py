@@ -5,14 +5,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from servers import asgi_server
 from starlette.applications import Starlette
 from starlette.routing import Mount
-from trio_server import trio_server
 
+from asapfn._core.canonical import qsh
 from asapfn.adapters.asgi import key_repository, request
-from asapfn.canonical import qsh
 from asapfn.types import Request
+from tests.support.servers import asgi_server
+from tests.support.trio_server import trio_server
 
 SERVERS = {
     "uvicorn": lambda app, **how: asgi_server(app, tls=False, **how),

@@ -19,7 +19,6 @@ from fastapi import FastAPI
 from fastapi import Request as FastAPIRequest
 from flask import Flask
 from flask import request as flask_request
-from keyring import key_for
 from litestar import Litestar
 from litestar import Request as LitestarRequest
 from litestar import get as litestar_get
@@ -31,10 +30,10 @@ from starlette.requests import Request as StarletteRequest
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from asapfn import bearer
+from asapfn import asap, bearer
 from asapfn.adapters import asgi, wsgi
-from asapfn.profiles import asap
 from asapfn.resolvers import keys_by_id
+from tests.support.keyring import key_for
 
 KEY = key_for("ES256")
 AUTHENTICATE = bearer(asap.verifier(keys_by_id([KEY]), "service", issuers="issuer"))

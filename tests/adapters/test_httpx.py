@@ -4,11 +4,11 @@ from typing import Any
 
 import anyio
 import pytest
-from servers import Recorder, answers, hangs, raw_server, response, trusting
 
 from asapfn.adapters.httpx import fetcher
 from asapfn.errors import Unavailable
 from asapfn.types import Document
+from tests.support.servers import Recorder, answers, hangs, raw_server, response, trusting
 
 TOKEN = "Bearer aaaa.bbbb.cccc"
 PEM = "application/x-pem-file"

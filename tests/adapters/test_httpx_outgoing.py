@@ -2,12 +2,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from calls import TOKEN, Calls
-from servers import Recorder, asgi_server, trusting
 
+from asapfn import connect
 from asapfn.adapters.httpx import auth, request_hook
 from asapfn.keys import import_secret
-from asapfn.profiles import connect
+from tests.support.calls import TOKEN, Calls
+from tests.support.servers import Recorder, asgi_server, trusting
 
 
 async def test_auth_serves_an_async_client(

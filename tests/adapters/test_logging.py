@@ -2,12 +2,12 @@ import json
 import logging
 
 import pytest
-from keyring import key_for
-from keysources import KID, Clock, Repository, asking, down
 
 from asapfn.adapters.logging import observer
 from asapfn.resolvers import pem_repository
 from asapfn.types import Event, Kind
+from tests.support.keyring import key_for
+from tests.support.keysources import KID, Clock, Repository, asking, down
 
 LOGGER = logging.getLogger("tests.asapfn")
 SOURCE = "https://keys.example/"

@@ -4,9 +4,9 @@ import asyncio
 
 import anyio
 import pytest
-from keysources import settle
 
 from asapfn.adapters._places import Places, acquire, release
+from tests.support.keysources import settle
 
 
 class Fetches:

@@ -13,21 +13,20 @@ import anyio
 import httpx
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from keyring import key_for
-from refusals import (
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+from asapfn import Request, Token, TokenRejected, Unavailable, asap, bearer, connect
+from asapfn.adapters.wsgi import protect
+from asapfn.resolvers import keys_by_id
+from tests.support.keyring import key_for
+from tests.support.refusals import (
     OPTIONAL,
     ask,
     assert_a_token_is_missing,
     assert_head_is_refused_without_a_body,
     assert_nobody_could_tell,
 )
-from werkzeug.middleware.dispatcher import DispatcherMiddleware
-from wsgi_servers import app, in_a_thread, wsgi_server
-
-from asapfn import Request, Token, TokenRejected, Unavailable, bearer
-from asapfn.adapters.wsgi import protect
-from asapfn.profiles import asap, connect
-from asapfn.resolvers import keys_by_id
+from tests.support.wsgi_servers import app, in_a_thread, wsgi_server
 
 KEYS = [key_for("ES256", issuer) for issuer in ("issuer", "other")]
 VERIFY = asap.verifier(keys_by_id(KEYS), "service", issuers=["issuer", "other"])

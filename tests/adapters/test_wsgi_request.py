@@ -3,14 +3,12 @@
 from typing import Any
 
 import pytest
-from refusals import (
-    ask,
-)
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
-from wsgi_servers import app, wsgi_server
 
 from asapfn import Request
 from asapfn.adapters.wsgi import request
+from tests.support.refusals import ask
+from tests.support.wsgi_servers import app, wsgi_server
 
 
 class Targets:

@@ -6,7 +6,11 @@ import time
 from typing import Any
 
 import pytest
-from broken_tokens import (
+
+from asapfn._core.compact import encode_base64url
+from asapfn.errors import DESCRIPTIONS
+from asapfn.keys import export_public_pem
+from tests.support.broken_tokens import (
     ASAP,
     CONNECT,
     FORGE,
@@ -24,12 +28,8 @@ from broken_tokens import (
     good,
     jitsi,
 )
-from forging import forge
-from keyring import key_for
-
-from asapfn.compact import encode_base64url
-from asapfn.errors import DESCRIPTIONS
-from asapfn.keys import export_public_pem
+from tests.support.forging import forge
+from tests.support.keyring import key_for
 
 
 @pytest.fixture(autouse=True)

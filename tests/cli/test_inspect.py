@@ -2,10 +2,10 @@ import json
 import time
 
 import pytest
-from forging import forge, forge_bytes
-from keyring import key_for
 
 from asapfn import sign
+from tests.support.forging import forge, forge_bytes
+from tests.support.keyring import key_for
 
 NOW = 1_795_000_000
 

@@ -5,9 +5,9 @@ import stat
 import pytest
 
 from asapfn import peek
-from asapfn.algorithms import ASYMMETRIC
+from asapfn._core.algorithms import ASYMMETRIC
+from asapfn.asap import private_key_directory
 from asapfn.keys import import_data_uri, import_jwk, import_pem
-from asapfn.profiles.asap import private_key_directory
 
 
 def mode(path):

@@ -3,9 +3,9 @@ import os
 import stat
 
 import pytest
-from keyring import key_for
 
 from asapfn.keys import export_private_pem, export_public_jwk, export_public_pem
+from tests.support.keyring import key_for
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ import subprocess
 import sys
 
 import pytest
-from keyring import key_for
-from servers import asgi_server, authority
 
 from asapfn import qsh
+from asapfn._core.verification import peek
 from asapfn.keys import export_private_pem
-from asapfn.verification import peek
+from tests.support.keyring import key_for
+from tests.support.servers import asgi_server, authority
 
 SECRET = b"a secret of the tenant's, long enough"
 

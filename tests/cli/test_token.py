@@ -1,10 +1,10 @@
 import json
 
 import pytest
-from keyring import key_for
 
 from asapfn import peek, qsh
 from asapfn.keys import export_data_uri, export_private_pem
+from tests.support.keyring import key_for
 
 SECRET = b"a secret of the tenant's, long enough"
 URL = "https://x.atlassian.net/wiki/rest?b=2&a=1"

@@ -4,14 +4,13 @@ import json
 import time
 
 import pytest
-from keyring import key_for
-from servers import asgi_server, authority
 
-from asapfn import sign
+from asapfn import forge, sign
 from asapfn.adapters.asgi import key_repository
+from asapfn.asap import verifier_from_env
 from asapfn.keys import export_jwks, export_private_pem, export_public_jwk, export_public_pem
-from asapfn.profiles import forge
-from asapfn.profiles.asap import verifier_from_env
+from tests.support.keyring import key_for
+from tests.support.servers import asgi_server, authority
 
 KEYS = [key_for("RS256"), key_for("ES256")]
 ARI = "ari:cloud:ecosystem::app/8db33309"

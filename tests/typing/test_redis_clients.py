@@ -6,9 +6,9 @@ import redis.asyncio.cluster
 import valkey.asyncio
 import valkey.asyncio.cluster
 
+from asapfn import asap
 from asapfn.adapters.redis import first_use
 from asapfn.checks import first_use as not_used_before
-from asapfn.profiles import asap
 from asapfn.resolvers import keys_by_id
 from asapfn.types import Check, FirstUse
 

@@ -4,7 +4,8 @@ import gc
 from collections.abc import Iterator
 
 import pytest
-from redis_server import RedisServer, binaries, redis_server
+
+from tests.support.redis_server import RedisServer, binaries, redis_server
 
 SERVERS = binaries()
 

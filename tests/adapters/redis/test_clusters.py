@@ -12,10 +12,10 @@ import redis.asyncio
 import redis.asyncio.cluster
 import valkey.asyncio
 import valkey.asyncio.cluster
-from redis_server import RedisServer, redis_server
-from redis_stores import AMPLE, LEFTOVERS, all_at_once
 
 from asapfn.adapters.redis import first_use
+from tests.support.redis_server import RedisServer, redis_server
+from tests.support.redis_stores import AMPLE, LEFTOVERS, all_at_once
 
 pytestmark = LEFTOVERS
 

@@ -14,8 +14,12 @@ import redis.asyncio.cluster
 import valkey.asyncio
 import valkey.asyncio.cluster
 from coredis.retry import ConstantRetryPolicy, NoRetryPolicy
-from redis_server import redis_server
-from redis_stores import (
+
+from asapfn.adapters.redis import first_use
+from asapfn.errors import Unavailable
+from asapfn.types import FirstUse
+from tests.support.redis_server import redis_server
+from tests.support.redis_stores import (
     AMPLE,
     LEFTOVERS,
     SOON,
@@ -25,10 +29,6 @@ from redis_stores import (
     closed_port,
     opened,
 )
-
-from asapfn.adapters.redis import first_use
-from asapfn.errors import Unavailable
-from asapfn.types import FirstUse
 
 pytestmark = LEFTOVERS
 PASSWORD = "a-word-nobody-else-may-see"

@@ -11,12 +11,19 @@ import redis
 import redis.asyncio
 import valkey.asyncio
 from coredis.retry import ConstantRetryPolicy, NoRetryPolicy
-from redis_server import RedisServer
-from redis_stores import AMPLE, LEFTOVERS, all_at_once, between, losing_connections, opened
 
 from asapfn.adapters.redis import first_use
 from asapfn.errors import Unavailable
 from asapfn.types import FirstUse
+from tests.support.redis_server import RedisServer
+from tests.support.redis_stores import (
+    AMPLE,
+    LEFTOVERS,
+    all_at_once,
+    between,
+    losing_connections,
+    opened,
+)
 
 pytestmark = LEFTOVERS
 

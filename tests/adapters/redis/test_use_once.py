@@ -15,10 +15,10 @@ import redis.asyncio
 import redis.asyncio.cluster
 import valkey.asyncio
 import valkey.asyncio.cluster
-from redis_server import RedisServer
-from redis_stores import AMPLE, LEFTOVERS, all_at_once, assert_unavailable, opened
 
 from asapfn.adapters.redis import first_use
+from tests.support.redis_server import RedisServer
+from tests.support.redis_stores import AMPLE, LEFTOVERS, all_at_once, assert_unavailable, opened
 
 pytestmark = LEFTOVERS
 

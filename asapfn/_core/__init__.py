@@ -1,0 +1,1 @@
+"""Not public: the codec, the canonical request, keys' material, signing and verification."""

@@ -1,0 +1,255 @@
+"""The strict codec of JWS's compact serialization (RFC 7515, section 7.1).
+
+Every byte of a token is read once, here, and what was read is what is verified. Whatever two
+parsers could understand in two ways is rejected: lax base64url, duplicate members, numbers that are
+none, lone surrogates, endless nesting. The header comes first: an algorithm that is not accepted is
+reported whatever else is wrong.
+"""
+
+import binascii
+import json
+import sys
+from collections.abc import Collection, Mapping
+from typing import Any, Final, Never
+
+from asapfn._core.algorithms import ALGORITHMS
+from asapfn.errors import TokenRejected, one_of, shown
+
+MAX_BYTES: Final = 16 * 1024
+MAX_DEPTH: Final = 32
+
+_MOST_HEADERS: Final = 256
+_LONGEST_HEADER: Final = 512
+
+_WHITE_SPACE: Final = " \t\r\n"
+
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
+# To base64, where what is no base64url becomes what is no base64 either.
+_TO_STANDARD: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
+_PADDING: Final = (b"", b"", b"==", b"=")
+# By the number of characters beyond whole groups, those whose left-over bits are zero.
+_LAST: Final = ((), (), b"AQgw", b"AEIMQUYcgkosw048")
+
+
+def encode_base64url(data: bytes) -> bytes:
+    """Unpadded base64url (RFC 7515, section 2)."""
+    return binascii.b2a_base64(data).rstrip(b"=\n").translate(_TO_URL)
+
+
+def decode_base64url(text: bytes) -> bytes:
+    """What unpadded base64url stands for, provided that this is its one spelling.
+
+    Raises:
+        ValueError: On padding, white space, a foreign character, an impossible length, or bits
+            left over in the last character that are not zero (RFC 4648, section 3.5).
+    """
+    return _decode_segments(text)[0]
+
+
+def _decode_segments(*segments: bytes) -> list[bytes]:
+    decoded = []
+    for text in segments:
+        over = len(text) % 4
+        if over and text[-1] not in _LAST[over]:
+            raise ValueError("not unpadded base64url in its one spelling")
+        standard = text.translate(_TO_STANDARD) + _PADDING[over]
+        try:
+            decoded.append(binascii.a2b_base64(standard, strict_mode=True))
+        except binascii.Error:
+            raise ValueError("not base64url") from None
+    return decoded
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member occurs twice")
+    return members
+
+
+def _constant(name: str) -> Never:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _number(digits: str) -> float:
+    value = float(digits)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError("a number is too large")
+    return value
+
+
+_decode = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_constant, parse_float=_number
+).raw_decode
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def _depth(data: bytes) -> int:
+    """How deep brackets nest, those within strings aside."""
+    deepest = depth = 0
+    for index, part in enumerate(data.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')):
+        if index % 2 == 0:
+            for byte in part:
+                depth += (byte in b"[{") - (byte in b"]}")
+                deepest = max(deepest, depth)
+    return deepest
+
+
+def _fault(error: ValueError) -> str:
+    """What is wrong with JSON, in words that quote nothing of it."""
+    if isinstance(error, (UnicodeError, json.JSONDecodeError)):
+        return f"not UTF-8 JSON ({type(error).__name__})"
+    if str(error).startswith("Exceeds the limit"):
+        return f"a number has more than {sys.get_int_max_str_digits()} digits"
+    return str(error)
+
+
+def decode_object(data: bytes) -> dict[str, Any]:
+    """Read a JSON object strictly (RFC 8259, RFC 7493).
+
+    Args:
+        data: UTF-8 JSON text, without a byte order mark.
+
+    Returns:
+        The object's members.
+
+    Raises:
+        ValueError: If it is not UTF-8, not JSON, not an object, repeats a member at any depth,
+            holds a number that is none or too large, a lone surrogate, or nests more than
+            `MAX_DEPTH` deep.
+    """
+    # Counting brackets is a bound on the depth that costs next to nothing.
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _depth(data) > MAX_DEPTH:
+        raise ValueError("nested too deep")
+    try:
+        text = data.decode().strip(_WHITE_SPACE)
+        members, end = _decode(text)
+        if "\\" in text:
+            json.dumps(members, ensure_ascii=False).encode()  # fails on a lone surrogate
+    except ValueError as error:
+        fault = _fault(error)
+    else:
+        if type(members) is not dict or end != len(text):
+            raise ValueError("not a JSON object")
+        return members
+    # Raised here rather than above: chained, some errors would carry all of the text along.
+    raise ValueError(fault)
+
+
+def read_header(head: bytes, algorithms: Collection[str] = ALGORITHMS) -> dict[str, Any]:
+    """Read a token's first segment.
+
+    Args:
+        head: The segment.
+        algorithms: Names of the algorithms that are accepted.
+
+    Returns:
+        The header's members.
+
+    Raises:
+        TokenRejected: `unsupported_algorithm`: `alg` is not among the algorithms; `malformed`:
+            `kid` or `typ` is not a string.
+        ValueError: If it is not strict base64url of a strict JSON object with an `alg`, or asks for
+            an extension.
+    """
+    header = decode_object(decode_base64url(head))
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str):
+        raise ValueError("the header has no alg")
+    if algorithm not in algorithms:
+        detail = f"expected {one_of(algorithms)}, got {shown(algorithm)}"
+        raise TokenRejected("unsupported_algorithm", detail, claim="alg")
+    # No extension is understood here, so none may be critical (RFC 7515, section 4.1.11).
+    if "crit" in header or "b64" in header:
+        raise ValueError("the header asks for an extension")
+    for name in ("kid", "typ"):
+        if not isinstance(header.get(name, ""), str):
+            raise TokenRejected("malformed", f"the header's {name} is not a string", claim=name)
+    return header
+
+
+def parse(
+    token: str | bytes,
+    algorithms: Collection[str] = ALGORITHMS,
+    headers: dict[bytes, dict[str, Any]] | None = None,
+) -> tuple[dict[str, Any], bytes, bytes, bytes]:
+    """Take a token apart. Nothing is verified.
+
+    Args:
+        token: The token.
+        algorithms: Names of the algorithms that are accepted.
+        headers: Headers that were read before, by their segment, since the tokens of one signer
+            begin alike; more are added within bounds. Only for the same algorithms.
+
+    Returns:
+        The header, a dict of the caller's own; the payload, the signing input and the signature.
+
+    Raises:
+        TokenRejected: `unsupported_algorithm`: the header names an algorithm that is not accepted,
+            whatever else is wrong. `malformed`: the token is longer than `MAX_BYTES`, does not
+            have three segments, a segment is not strict base64url, the header is not what
+            `read_header` accepts, or the signature is empty.
+        TypeError: If the token is neither str nor bytes.
+    """
+    # A character that is not ASCII becomes one that is not base64url's either.
+    data = token.encode("ascii", "replace") if isinstance(token, str) else token
+    if not isinstance(data, bytes):
+        raise TypeError(f"a token is a str or bytes, not {type(token).__name__}")
+    try:
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"longer than {MAX_BYTES} bytes")
+        head, _, rest = data.partition(b".")
+        header = headers.get(head) if headers else None
+        header = _new_header(head, algorithms, headers) if header is None else header.copy()
+        body, _, tail = rest.partition(b".")
+        payload, signature = _decode_segments(body, tail)
+        if not signature:
+            raise ValueError("no signature")
+    except ValueError as error:
+        raise TokenRejected("malformed", str(error)) from None
+    return header, payload, data[: -len(tail) - 1], signature
+
+
+def _new_header(
+    head: bytes, algorithms: Collection[str], headers: dict[bytes, dict[str, Any]] | None
+) -> dict[str, Any]:
+    """Read a header, and remember a copy if it is short and holds strings alone."""
+    header = read_header(head, algorithms)
+    if headers is None:
+        return header
+    flat = len(head) <= _LONGEST_HEADER and all(type(value) is str for value in header.values())
+    if flat:
+        if len(headers) >= _MOST_HEADERS:
+            headers.clear()
+        headers[head] = header.copy()
+    return header
+
+
+def encode_segment(members: Mapping[str, Any]) -> bytes:
+    """A JSON object as a segment of a token: the header, or the claims.
+
+    Args:
+        members: The object's members.
+
+    Returns:
+        Its base64url (RFC 7515, section 7.1).
+
+    Raises:
+        TypeError: If a value is not JSON's.
+        ValueError: If `decode_object` would not take it back: a number that is not finite or too
+            long, a lone surrogate, two keys that become one name, too deep nesting.
+    """
+    try:
+        text = _encode(dict(members))
+        data = text.encode()
+    except (RecursionError, UnicodeEncodeError) as error:
+        # Not from this, which may hold all of the text.
+        deep = isinstance(error, RecursionError)
+    else:
+        # What is flat and has strings for names reads as it was written. All else is read back, or
+        # a token would be signed that nobody accepts.
+        if "[" in text or text.count("{") > 1 or set(map(type, members)) != {str}:
+            decode_object(data)
+        return encode_base64url(data)
+    raise ValueError("nested too deep" if deep else "a text holds a lone surrogate")

@@ -1,0 +1,48 @@
+"""Who sent a request: from its `Authorization` header to a verified token."""
+
+from collections.abc import Awaitable, Callable
+
+from asapfn.errors import TokenRejected
+from asapfn.types import Authenticate, Request, Token
+
+
+def bearer(verify: Callable[[str], Awaitable[Token]]) -> Authenticate:
+    """Authenticate requests by `Authorization: Bearer <token>` (RFC 6750, section 2.1).
+
+    Args:
+        verify: Verifies a token, such as `asap.verifier(...)`.
+
+    Returns:
+        A function from an incoming request to its verified token. It raises what `verify` does,
+        and TokenRejected `missing_token` or `ambiguous_token`.
+    """
+
+    async def authenticate(request: Request) -> Token:
+        return await verify(credentials(request, "Bearer"))
+
+    return authenticate
+
+
+def credentials(request: Request, scheme: str) -> str:
+    """The one token in a request's one `Authorization` header.
+
+    Args:
+        request: The request.
+        scheme: The authentication scheme, compared without regard to case (RFC 9110, 11.1).
+
+    Returns:
+        The token.
+
+    Raises:
+        TokenRejected: `missing_token`: no such header, or of another scheme, or without a token;
+            `ambiguous_token`: more than one header, or more than one token in it.
+    """
+    values = [value for name, value in request.headers if name.lower() == "authorization"]
+    if len(values) > 1:
+        raise TokenRejected("ambiguous_token", "more than one Authorization header")
+    parts = list(filter(None, values[0].split(" "))) if values else []
+    if len(parts) < 2 or parts[0].lower() != scheme.lower():
+        raise TokenRejected("missing_token", f"expected Authorization: {scheme} <token>")
+    if len(parts) > 2:
+        raise TokenRejected("ambiguous_token", "more than one token in Authorization")
+    return parts[1]

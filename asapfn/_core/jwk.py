@@ -1,0 +1,146 @@
+"""JSON Web Keys in and out (RFC 7517, RFC 7518 section 6, RFC 8037).
+
+Only members that are understood come in, and only public members that are understood go out.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey, import_key
+
+from asapfn._core import compact
+from asapfn._core.key_material import wrap_native, wrap_secret
+from asapfn._core.native import require_private_rsa_bounds, rsa_public_key
+from asapfn.types import Key
+
+_PUBLIC: Final = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x"), "oct": ()}
+_PRIVATE: Final = {
+    "RSA": ("d", "p", "q", "dp", "dq", "qi"), "EC": ("d",), "OKP": ("d",), "oct": ("k",)
+}  # fmt: skip
+
+_CURVES: Final = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
+
+
+def import_jwk(mapping: Mapping[str, Any]) -> Key:
+    """Read a JSON Web Key (RFC 7517), public, private or symmetric.
+
+    Args:
+        mapping: The JWK's members. Those not understood are left behind, as are `use` and
+            `key_ops` once they are checked.
+
+    Returns:
+        The key, carrying its `kid` and `alg`.
+
+    Raises:
+        ValueError: If a member is missing or malformed, the key is weak or of a type that no
+            algorithm here takes, does not fit its own `alg`, or its `use` or `key_ops` say that
+            it is for something else than signatures.
+        TypeError: If it is not a mapping.
+    """
+    if not isinstance(mapping, Mapping):
+        raise TypeError("a JWK is a mapping of its members: parse its JSON first")
+    kty = mapping.get("kty")
+    if not isinstance(kty, str) or kty not in _PUBLIC:
+        raise ValueError("the JWK's kty is none of RSA, EC, OKP, oct")
+    names = [*_PUBLIC[kty], *(name for name in _PRIVATE[kty] if name in mapping or kty == "oct")]
+    private = len(names) > len(_PUBLIC[kty])
+    if private and kty != "oct" and "d" not in names:
+        raise ValueError("the JWK has private members, but no d")
+    kid, algorithm, operations = mapping.get("kid"), mapping.get("alg"), mapping.get("key_ops")
+    for name in (*names, *({"kid", "alg"} & mapping.keys())):
+        if not isinstance(mapping.get(name), str):
+            raise ValueError(f"the JWK's {name} is missing or not a string")
+    if mapping.get("use", "sig") != "sig" or "oth" in mapping:
+        raise ValueError("the JWK is not for signatures, or has more than two primes")
+    if "key_ops" in mapping and not (
+        isinstance(operations, list) and ("sign" if private else "verify") in operations
+    ):
+        raise ValueError("the JWK's key_ops do not allow what the key is for")
+    try:
+        octets = {name: _octets(mapping[name]) for name in names if name != "crv"}
+        if kty == "oct":
+            return wrap_secret(octets["k"], kid, algorithm)
+        native = _private(mapping, names, octets) if private else _public(mapping, octets)
+        key = wrap_native(native, kid, algorithm)
+    except ValueError as error:
+        # Named, not chained: an exception may carry what it complains of.
+        fault = str(error)
+    else:
+        if kty == "OKP" and key["x"] != mapping["x"]:
+            raise ValueError("the JWK's public and private members do not belong together")
+        return key
+    raise ValueError(f"the JWK's members make no key, or a weak one: {fault}")
+
+
+def _octets(text: str) -> bytes:
+    if not text.isascii():
+        raise ValueError("not unpadded base64url in its one spelling")
+    return compact.decode_base64url(text.encode())
+
+
+def _public(mapping: Mapping[str, Any], octets: Mapping[str, bytes]) -> Any:
+    """The public key of cryptography, to which joserfc would give numbers of any size."""
+    if mapping["kty"] == "RSA":
+        return rsa_public_key(int.from_bytes(octets["n"]), int.from_bytes(octets["e"]))
+    curve = mapping["crv"]
+    if mapping["kty"] == "OKP" and curve == "Ed25519":
+        return ed25519.Ed25519PublicKey.from_public_bytes(octets["x"])
+    if mapping["kty"] == "OKP" or curve not in _CURVES:
+        raise ValueError("no algorithm here takes a key of this curve")
+    x, y = int.from_bytes(octets["x"]), int.from_bytes(octets["y"])
+    return ec.EllipticCurvePublicNumbers(x, y, _CURVES[curve]).public_key()
+
+
+def _private(mapping: Mapping[str, Any], names: list[str], octets: Mapping[str, bytes]) -> Any:
+    if mapping["kty"] == "RSA":
+        n, e, d, p, q = (int.from_bytes(octets.get(name, b"")) for name in "nedpq")
+        require_private_rsa_bounds(n, e, (p, q), (d,))
+        # From d alone the primes are found by trial: for a wrong one, by 500 of them.
+        if not p and pow(pow(2, e, n), d, n) != 2:
+            raise ValueError("its private members do not belong to its public ones")
+    members: dict[str, Any] = {"kty": mapping["kty"], **{name: mapping[name] for name in names}}
+    try:
+        return import_key(members).raw_value
+    except (ValueError, KeyError, JoseError, UnsupportedAlgorithm) as error:
+        fault = type(error).__name__
+    raise ValueError(f"its members do not belong together ({fault})")
+
+
+def export_public_jwk(key: Key) -> dict[str, Any]:
+    """The public key as a JSON Web Key (RFC 7517).
+
+    Args:
+        key: A public or private key.
+
+    Returns:
+        The members of the public part, `kid` and `alg` where the key carries them, and `use`.
+
+    Raises:
+        ValueError: If the key is a shared secret.
+    """
+    if isinstance(key, OctKey):
+        raise ValueError("a shared secret has no public part: it is never exported")
+    names = ("kty", *_PUBLIC[key.key_type], "kid", "alg")
+    return {name: key[name] for name in names if key.get(name) is not None} | {"use": "sig"}
+
+
+def export_jwks(keys: Iterable[Key]) -> dict[str, Any]:
+    """Public keys as a JSON Web Key Set (RFC 7517, section 5).
+
+    Args:
+        keys: Public or private keys.
+
+    Returns:
+        The set, as JSON values.
+
+    Raises:
+        ValueError: If a key is a shared secret, or two carry the same key id.
+    """
+    members = [export_public_jwk(key) for key in keys]
+    kids = [member["kid"] for member in members if "kid" in member]
+    if len(kids) != len(set(kids)):
+        raise ValueError("two keys carry the same key id")
+    return {"keys": members}

@@ -1,0 +1,384 @@
+"""Verification: a token and a policy in, a verified token out, or the reason why not.
+
+What costs nothing comes first, so a token that cannot be accepted never costs a fetch; what may
+have an effect comes last, so it sees only tokens whose signature holds:
+
+    parsing     well formed, registered claims of the right types, an accepted algorithm
+    claims      required claims, times, lifetime, audience, typ
+    guards      the policy's, such as an issuer allow-list and key ownership
+    key         the resolver, the key's fitness, the signature; expiry again, if that took long
+    checks      the policy's, then those for this token alone
+
+Each rule is written once. `verifier` stops at the first that is broken; `explaining` goes through
+the same functions, and passes `check_claims` a `refuse` that takes note instead of raising.
+"""
+
+import math
+import time
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, Final, NamedTuple, Protocol, get_args
+
+from asapfn._core import compact
+from asapfn._core.algorithms import ALGORITHMS, ASYMMETRIC, signature_verifier
+from asapfn._core.verified_keys import mark_verified
+from asapfn.errors import Reason, TokenRejected, one_of, shown
+from asapfn.types import (
+    Check,
+    Clock,
+    Guard,
+    Key,
+    Names,
+    Policy,
+    Resolver,
+    Token,
+    Unverified,
+    Verify,
+    as_names,
+)
+
+_ALGORITHMS: Final = frozenset(ALGORITHMS)
+_STRINGS: Final = frozenset(["iss", "sub", "jti"])
+_TIMES: Final = frozenset(["exp", "iat", "nbf"])
+_MAX_TIME: Final = 2**63
+_NEVER: Final = math.inf
+KEY_TYPES: Final = get_args(Key)
+GUARD_RETURNED: Final = "a guard returns None, and raises to reject"
+
+
+class Rule(NamedTuple):
+    """A rule about claims; a token that breaks it is rejected with this reason and claim."""
+
+    name: str
+    reason: Reason
+    claim: str
+
+
+class Refuse(Protocol):
+    """What is done about a broken rule."""
+
+    def __call__(self, rule: Rule, detail: str, /) -> None:
+        """Raise, or take note of it and return."""
+        ...
+
+
+NOT_EXPIRED: Final = Rule("not expired", "expired", "exp")
+EXP_AFTER_IAT: Final = Rule("exp is after iat", "invalid_claim", "exp")
+LIFETIME: Final = Rule("lifetime", "lifetime_too_long", "exp")
+NBF_BEFORE_EXP: Final = Rule("nbf is before exp", "invalid_claim", "nbf")
+ISSUED: Final = Rule("issued by now", "not_yet_valid", "iat")
+STARTED: Final = Rule("valid by now", "not_yet_valid", "nbf")
+AUDIENCE: Final = Rule("audience", "wrong_audience", "aud")
+TYP: Final = Rule("typ", "invalid_claim", "typ")
+
+
+def presence(name: str) -> Rule:
+    """The rule that a claim is there."""
+    return Rule(f"{name} is there", "missing_claim", name)
+
+
+def peek(token: str | bytes) -> Unverified:
+    """Read a token without verifying it: to look at, never to act on.
+
+    Args:
+        token: The token.
+
+    Returns:
+        Header and claims, of the right types where they are registered (RFC 7519, section 4.1).
+
+    Raises:
+        TokenRejected: `malformed`, `unsupported_algorithm`, or `invalid_claim` for a registered
+            claim of the wrong type.
+        TypeError: If the token is neither str nor bytes.
+    """
+    return parse_token(token)
+
+
+def parse_token(
+    token: str | bytes,
+    algorithms: Collection[str] = ALGORITHMS,
+    headers: dict[bytes, dict[str, Any]] | None = None,
+) -> Unverified:
+    """Parse a token as `compact.parse` does, and its claims, the registered ones by their types."""
+    header, payload, signing_input, signature = compact.parse(token, algorithms, headers)
+    try:
+        claims = compact.decode_object(payload)
+    except ValueError as error:
+        raise TokenRejected("malformed", f"claims: {error}") from None
+    for name, value in claims.items():
+        if name in _STRINGS:
+            if type(value) is not str:
+                raise _wrong_type(name, "a string", value)
+        elif name in _TIMES:
+            # Not bool, which is an int to Python; not beyond what a float can be compared with.
+            if type(value) not in (int, float) or not -_MAX_TIME < value < _MAX_TIME:
+                raise _wrong_type(name, "a time", value)
+        elif name == "aud" and type(value) is not str and not _are_strings(value):
+            raise _wrong_type(name, "a string or strings", value)
+    # Past the class's own __new__, which is written in Python.
+    return tuple.__new__(Unverified, (header, claims, signing_input, signature))
+
+
+def _are_strings(value: object) -> bool:
+    return type(value) is list and all(type(each) is str for each in value)
+
+
+def _wrong_type(name: str, expected: str, value: object) -> TokenRejected:
+    detail = f"{name} is not {expected}: {shown(value)}"
+    return TokenRejected("invalid_claim", detail, claim=name)
+
+
+async def verify(
+    token: str | bytes,
+    resolver: Resolver,
+    *checks: Check,
+    audience: Names | None = None,
+    algorithms: Collection[str] = ASYMMETRIC,
+    required: Collection[str] = ("exp",),
+    leeway: float = 0.0,
+    max_lifetime: float | None = None,
+    typ: str | None = None,
+    now: Clock = time.time,
+) -> Token:
+    """Verify one token. For many by the same policy, `verifier(policy(...))` is faster.
+
+    Args:
+        token: The token, a JWS in compact serialization.
+        resolver: Finds the key; called only for a token that nothing else speaks against.
+        *checks: What the verified token must also satisfy, in this order (`asapfn.checks`).
+        audience: The token must be for one of these names. None accepts only tokens that name no
+            audience.
+        algorithms: The algorithms that are accepted; secrets' (`HS256`) only when named.
+        required: Claims that the token must have.
+        leeway: Seconds by which clocks may differ.
+        max_lifetime: The longest `exp - iat` that is accepted, in seconds; it requires both claims.
+        typ: The `typ` the header must have (RFC 8725, section 3.11), compared without regard to
+            case and to a leading `application/`.
+        now: The clock, seconds since the epoch.
+
+    Returns:
+        The verified token.
+
+    Raises:
+        TokenRejected: With its reason. Status 401, but 403 for `issuer_not_allowed`.
+        Unavailable: If the resolver or a check could not find out.
+        TypeError: On wrong use: a token that is no str or bytes, a bare str for `algorithms` or
+            `required`, a resolver that returns no key, a check that returns a value.
+        ValueError: If there is nothing in `audience`, an algorithm is not known, or the leeway is
+            negative or not finite.
+    """
+    asked = policy(
+        resolver,
+        *checks,
+        audience=audience,
+        algorithms=algorithms,
+        required=required,
+        leeway=leeway,
+        max_lifetime=max_lifetime,
+        typ=typ,
+        now=now,
+    )
+    return await _verifier(asked, None)(token)
+
+
+def policy(
+    resolver: Resolver,
+    *checks: Check,
+    audience: Names | None = None,
+    audience_required: bool = True,
+    algorithms: Collection[str] = ASYMMETRIC,
+    required: Collection[str] = ("exp",),
+    leeway: float = 0.0,
+    max_lifetime: float | None = None,
+    typ: str | None = None,
+    guards: Collection[Guard] = (),
+    now: Clock = time.time,
+) -> Policy:
+    """Make a policy: everything that is demanded of a token, for `verifier` and `explain`.
+
+    Args:
+        resolver: As for `verify`, like all arguments that are not listed here.
+        *checks: See `verify`.
+        audience: See `verify`.
+        audience_required: Whether the token must have an `aud` when an `audience` is given.
+        algorithms: See `verify`.
+        required: See `verify`.
+        leeway: See `verify`.
+        max_lifetime: See `verify`.
+        typ: See `verify`.
+        guards: Called in this order after the claims, before the key is looked up
+            (`asapfn.guards`).
+        now: See `verify`.
+
+    Returns:
+        The policy. To change it, use `policy._replace(...)`.
+
+    Raises:
+        TypeError: If a name is not a str, or `algorithms` or `required` is a bare str.
+        ValueError: As for `verify`.
+    """
+    for name, names in (("algorithms", algorithms), ("required", required)):
+        if isinstance(names, str):
+            raise TypeError(f"{name} takes a collection of names, not one str")
+    return validated(
+        Policy(
+            resolver,
+            frozenset() if audience is None else as_names(audience, "audience"),
+            audience_required and audience is not None,
+            frozenset(algorithms),
+            tuple(required),
+            leeway,
+            max_lifetime,
+            typ,
+            tuple(guards),
+            checks,
+            now,
+        )
+    )
+
+
+def validated(policy: Policy) -> Policy:
+    """The policy, requiring what its `max_lifetime` needs; ValueError if it cannot be applied."""
+    if not policy.algorithms <= _ALGORITHMS:
+        raise ValueError(f"unknown algorithm: use those of {', '.join(ALGORITHMS)}")
+    if not 0 <= policy.leeway < math.inf:
+        raise ValueError("leeway is a finite number of seconds, from 0")
+    if policy.max_lifetime is None:
+        return policy
+    missing = [name for name in ("exp", "iat") if name not in policy.required]
+    return policy._replace(required=(*policy.required, *missing))
+
+
+def verifier(policy: Policy) -> Verify:
+    """Make a function that verifies tokens by a policy, once for many tokens.
+
+    Args:
+        policy: What is demanded of a token: `policy(...)`, or a profile's.
+
+    Returns:
+        An async function of a token, and of checks for this token alone, that gives the verified
+        token. It raises what `verify` does. It is safe to share between threads and event loops.
+
+    Raises:
+        ValueError: If an algorithm is not known, or the leeway is negative or not finite.
+    """
+    return _verifier(validated(policy), {})
+
+
+def _verifier(policy: Policy, headers: dict[bytes, dict[str, Any]] | None) -> Verify:
+    """The same for a policy that is validated, and a memory of headers for many tokens."""
+    resolver, checks, now, algorithms = (
+        policy.resolver,
+        policy.checks,
+        policy.now,
+        policy.algorithms,
+    )
+    guards: tuple[Callable[[Unverified], object], ...] = policy.guards
+    signature_holds = signature_verifier()
+
+    async def verify(token: str | bytes, /, *more: Check) -> Token:
+        unverified = parse_token(token, algorithms, headers)
+        usable_until = check_claims(unverified, now(), policy, _raise)
+        for guard in guards:
+            if guard(unverified) is not None:
+                raise TypeError(GUARD_RETURNED)
+        key: Any = await resolver(unverified)
+        if type(key) not in KEY_TYPES:
+            raise no_key(key, unverified)
+        header, claims, signing_input, signature = unverified
+        if not signature_holds(header["alg"], key, signing_input, signature):
+            raise bad_signature(unverified)
+        mark_verified(key)
+        verified_at = now()  # the key may have taken long, and a store forgets what has expired
+        if not verified_at < usable_until:
+            raise expired_meanwhile(usable_until, verified_at)
+        verified = tuple.__new__(Token, (header, claims, verified_at, usable_until))
+        for check in (*checks, *more) if more else checks:
+            outcome = check(verified)
+            if outcome is not None:
+                await finish(outcome)
+        return verified
+
+    return verify
+
+
+def check_claims(unverified: Unverified, now: float, policy: Policy, refuse: Refuse) -> float:
+    """Apply the rules about claims; returns the time until when the token may be used.
+
+    Times are compared by what must hold, which nothing does with NaN for a clock.
+    """
+    header, claims, _, _ = unverified
+    _, audience, audience_required, _, required, leeway, max_lifetime, typ, _, _, _ = policy
+    for name in required:
+        if name not in claims:
+            refuse(presence(name), f"the token has no {name}")
+    expires, issued, starts = claims.get("exp"), claims.get("iat"), claims.get("nbf")
+    until, latest = _NEVER, now + leeway
+    if expires is not None:
+        until = expires + leeway
+        if not now < until:
+            refuse(NOT_EXPIRED, _time("exp", expires, now, leeway))
+        if issued is not None and expires <= issued:
+            refuse(EXP_AFTER_IAT, f"exp {expires} is not after iat {issued}")
+        if max_lifetime is not None and issued is not None and not expires - issued <= max_lifetime:
+            detail = f"expected at most {max_lifetime:g} s, got {expires - issued:g} s"
+            refuse(LIFETIME, detail)
+        if starts is not None and starts >= expires:
+            refuse(NBF_BEFORE_EXP, f"nbf {starts} is not before exp {expires}")
+    if issued is not None and not issued <= latest:
+        refuse(ISSUED, _time("iat", issued, now, leeway))
+    if starts is not None and not starts <= latest:
+        refuse(STARTED, _time("nbf", starts, now, leeway))
+    given = claims.get("aud")
+    if given is None:
+        if audience_required:
+            refuse(presence("aud"), "the token has no aud")
+    elif audience is None:
+        if not given:
+            refuse(AUDIENCE, f"expected an audience, got {shown(given)}")
+    elif audience.isdisjoint([given] if type(given) is str else given):
+        refuse(AUDIENCE, f"expected {one_of(audience) or 'no aud'}, got {shown(given)}")
+    if typ is not None:
+        _check_typ(header.get("typ"), typ, refuse)
+    return until
+
+
+def _check_typ(given: str | None, typ: str, refuse: Refuse) -> None:
+    if given is None:
+        refuse(presence("typ"), "the header has no typ")
+    elif given.lower().removeprefix("application/") != typ.lower().removeprefix("application/"):
+        refuse(TYP, f"expected {shown(typ)}, got {shown(given)}")
+
+
+def _raise(rule: Rule, detail: str, /) -> None:
+    raise TokenRejected(rule.reason, detail, claim=rule.claim)
+
+
+def _time(name: str, value: float, now: float, leeway: float) -> str:
+    return f"{name} is {value}, now {now:.0f}, leeway {leeway:g} s"
+
+
+def no_key(key: object, unverified: Unverified) -> TokenRejected | TypeError:
+    """The error for what a resolver returned that is not a key, such as None for an unknown one."""
+    if key is not None:
+        return TypeError(f"the resolver returned {type(key).__name__}, not a key or None")
+    kid, issuer = unverified.header.get("kid"), unverified.claims.get("iss")
+    return TokenRejected("unknown_key", f"no key for kid {shown(kid)} of iss {shown(issuer)}")
+
+
+def bad_signature(unverified: Unverified) -> TokenRejected:
+    """The error for a signature that was not made with the key that was found."""
+    alg, kid = unverified.header["alg"], unverified.header.get("kid")
+    return TokenRejected("bad_signature", f"not made with the {alg} key of kid {shown(kid)}")
+
+
+def expired_meanwhile(usable_until: float, now: float) -> TokenRejected:
+    """The error for a token that expired while its key was looked up."""
+    detail = f"usable until {usable_until:.3f}, and the key was found at {now:.3f}"
+    return TokenRejected("expired", detail, claim="exp")
+
+
+async def finish(outcome: object) -> None:
+    """Await what a check returned. A value, such as a predicate's False, must not pass."""
+    value = await outcome if isinstance(outcome, Awaitable) else outcome
+    if value is not None:
+        raise TypeError("a check returns None or an awaitable of None, and raises to reject")

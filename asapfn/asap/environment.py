@@ -1,0 +1,112 @@
+"""ASAP set up from environment variables, by the names its other implementations use."""
+
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+
+from asapfn.asap.incoming import repository, verifier
+from asapfn.asap.outgoing import signer
+from asapfn.keys import import_data_uri, import_pem
+from asapfn.types import Fetch, FirstUse, Key, Names, Verify
+
+
+def signer_from_env(environ: Mapping[str, str] | None = None) -> Callable[[Names | None], str]:
+    """Make a signer from `ASAP_PRIVATE_KEY` and its companions.
+
+    Args:
+        environ: Holds `ASAP_ISSUER`; `ASAP_PRIVATE_KEY`, a data URI, or PEM together with
+            `ASAP_KEY_ID`; `ASAP_AUDIENCE`, a comma list, and `ASAP_SUBJECT`, both optional.
+            None stands for the process's own environment.
+
+    Returns:
+        A function from an audience to a token; None stands for `ASAP_AUDIENCE`.
+
+    Raises:
+        ValueError: If a variable is missing or empty, the key cannot be used, or `ASAP_KEY_ID`
+            differs from the data URI's. The returned function raises it too, when there is
+            neither an audience nor an `ASAP_AUDIENCE`.
+    """
+    environ = os.environ if environ is None else environ
+    key = _private_key(environ)
+    sign_for = signer(
+        _required(environ, "ASAP_ISSUER"), key, subject=environ.get("ASAP_SUBJECT") or None
+    )
+    default = _list(environ.get("ASAP_AUDIENCE", ""))
+
+    def sign_for_audience(audience: Names | None = None) -> str:
+        if audience is None and not default:
+            raise ValueError("give an audience, or set ASAP_AUDIENCE")
+        return sign_for(default if audience is None else audience)
+
+    return sign_for_audience
+
+
+def verifier_from_env(
+    fetch: Fetch,
+    environ: Mapping[str, str] | None = None,
+    *,
+    issuers: Names | None = None,
+    replay: FirstUse | None = None,
+) -> Verify:
+    """Make a verifier from `ASAP_PUBLIC_KEY_REPOSITORY_URL` and its companions.
+
+    Args:
+        fetch: The way to the network, such as `adapters.httpx.fetcher()`.
+        environ: Holds `ASAP_PUBLIC_KEY_REPOSITORY_URL`, one URL or `url1 | url2`;
+            `ASAP_SERVER_AUDIENCE`, a comma list; and, both optional,
+            `ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL` and `ASAP_SERVER_LEEWAY_SECONDS`, such as
+            `10` or `2.5`. None stands for the process's own environment.
+        issuers: The issuers that are allowed; None allows each that has a key there.
+        replay: Where used tokens are remembered, so that each is accepted once.
+
+    Returns:
+        An async function from a token to a verified `Token`, as `verifier` makes it.
+
+    Raises:
+        ValueError: If a variable is missing, empty or malformed.
+    """
+    environ = os.environ if environ is None else environ
+    urls = _required(environ, "ASAP_PUBLIC_KEY_REPOSITORY_URL")
+    if fallback := environ.get("ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL"):
+        urls = f"{urls} | {fallback}"
+    return verifier(
+        repository(urls, fetch),
+        _list(_required(environ, "ASAP_SERVER_AUDIENCE")),
+        issuers=issuers,
+        leeway=leeway_from_env(environ),
+        replay=replay,
+    )
+
+
+def leeway_from_env(environ: Mapping[str, str]) -> float:
+    """The seconds of `ASAP_SERVER_LEEWAY_SECONDS`, 10 if it is not set."""
+    text = environ.get("ASAP_SERVER_LEEWAY_SECONDS") or "10"
+    seconds = float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text.strip()) else math.nan
+    if not math.isfinite(seconds):
+        raise ValueError(
+            "ASAP_SERVER_LEEWAY_SECONDS must be a number of seconds such as 10 or 2.5,"
+            f" not {text[:20]!a}"
+        )
+    return seconds
+
+
+def _private_key(environ: Mapping[str, str]) -> Key:
+    text = _required(environ, "ASAP_PRIVATE_KEY")
+    if not text.strip("\"'").startswith("data:"):
+        return import_pem(text, kid=_required(environ, "ASAP_KEY_ID"))
+    key = import_data_uri(text)
+    if environ.get("ASAP_KEY_ID", "").strip() not in ("", key.kid):
+        raise ValueError("ASAP_KEY_ID differs from the key id in ASAP_PRIVATE_KEY")
+    return key
+
+
+def _required(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "").strip()
+    if not value:
+        raise ValueError(f"{name} is not set")
+    return value
+
+
+def _list(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]

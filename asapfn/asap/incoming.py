@@ -1,0 +1,149 @@
+"""ASAP, the receiving side: where keys are, and what is demanded of a token."""
+
+import time
+from collections.abc import Sequence
+
+from asapfn import checks
+from asapfn._core import verification
+from asapfn._core.algorithms import ASAP
+from asapfn.guards import issuer_is_one_of, key_belongs_to_issuer
+from asapfn.resolvers import pem_repository
+from asapfn.types import (
+    Caching,
+    Check,
+    Clock,
+    Fetch,
+    FirstUse,
+    Guard,
+    Names,
+    Observe,
+    Policy,
+    Resolver,
+    Verify,
+    as_names,
+)
+
+
+def repository(
+    base_urls: str | Sequence[str],
+    fetch: Fetch,
+    *,
+    caching: Caching = Caching(),
+    observe: Observe | None = None,
+) -> Resolver:
+    """Find the issuers' public keys in ASAP's key repository.
+
+    Args:
+        base_urls: The repository's https URL, or several mirrors, also as `url1 | url2`.
+        fetch: The way to the network, such as `adapters.httpx.fetcher()`.
+        caching: How long and how much to remember, and how often to ask.
+        observe: Receives every event but a plain hit.
+
+    Returns:
+        A resolver that remembers keys. Make one for the process and share it. Whether a key is the
+        issuer's is a rule of `policy` and `verifier`; for `asapfn.verify` put `owned_by_issuer`
+        around it. See `resolvers.pem_repository`.
+
+    Raises:
+        ValueError: If there is no URL, or one is not plain https.
+    """
+    return pem_repository(base_urls, fetch, caching=caching, observe=observe)
+
+
+def policy(
+    resolver: Resolver,
+    audience: Names,
+    *,
+    issuers: Names | None,
+    subject_is_issuer: bool = True,
+    leeway: float = 10.0,
+    max_lifetime: float = 3600.0,
+    replay: FirstUse | None = None,
+    now: Clock = time.time,
+) -> Policy:
+    """What ASAP demands of a token (ASAP specification, "Verification").
+
+    Args:
+        resolver: Finds keys: `repository(...)`, or any other. A key is accepted only if it belongs
+            to the token's issuer, whatever the resolver.
+        audience: This service's name, or its names.
+        issuers: The issuers that are allowed; None allows each that has a key, and leaves it to
+            the caller who may do what.
+        subject_is_issuer: Whether a `sub` must be the issuer.
+        leeway: Seconds by which clocks may differ.
+        max_lifetime: The longest life of a token, in seconds; the specification says an hour.
+        replay: Where used tokens are remembered, so that each is accepted once; None accepts a
+            token as often as it comes. The specification asks that a service documents it if it
+            does.
+        now: The clock, seconds since the epoch.
+
+    Returns:
+        The policy. It requires `kid`, `iss`, `aud`, `iat`, `exp` and `jti`.
+
+    Raises:
+        TypeError: If a name is not a str.
+        ValueError: If there is no audience or no issuer, `max_lifetime` is over an hour, or
+            `leeway` is negative or not finite.
+    """
+    if not 0 < max_lifetime <= 3600:
+        raise ValueError("max_lifetime is at most the 3600 seconds of the specification")
+    guards: list[Guard] = [] if issuers is None else [issuer_is_one_of(issuers)]
+    each: list[Check] = [checks.subject_is_issuer()] if subject_is_issuer else []
+    if replay is not None:
+        each.append(checks.first_use(replay))
+    return verification.policy(
+        resolver,
+        *each,
+        audience=as_names(audience, "audience"),
+        algorithms=ASAP,
+        required=("iss", "jti"),
+        leeway=leeway,
+        max_lifetime=max_lifetime,
+        guards=[*guards, key_belongs_to_issuer],
+        now=now,
+    )
+
+
+def verifier(
+    resolver: Resolver,
+    audience: Names,
+    *,
+    issuers: Names | None,
+    subject_is_issuer: bool = True,
+    leeway: float = 10.0,
+    max_lifetime: float = 3600.0,
+    replay: FirstUse | None = None,
+    now: Clock = time.time,
+) -> Verify:
+    """Make a function that verifies ASAP tokens.
+
+    Args:
+        resolver: As for `policy`, like all that follow.
+        audience: See `policy`.
+        issuers: See `policy`.
+        subject_is_issuer: See `policy`.
+        leeway: See `policy`.
+        max_lifetime: See `policy`.
+        replay: See `policy`.
+        now: See `policy`.
+
+    Returns:
+        An async function from a token to a verified `Token`. It raises TokenRejected and
+        Unavailable.
+
+    Raises:
+        TypeError: As for `policy`.
+        ValueError: As for `policy`.
+    """
+    return verification.verifier(
+        policy(
+            resolver,
+            audience,
+            issuers=issuers,
+            subject_is_issuer=subject_is_issuer,
+            leeway=leeway,
+            max_lifetime=max_lifetime,
+            replay=replay,
+            now=now,
+        )
+    )

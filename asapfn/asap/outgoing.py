@@ -1,0 +1,322 @@
+"""ASAP, the sending side: claims, tokens, and the `Authorization` header."""
+
+import logging
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from asapfn._core.algorithms import ASAP, default_algorithm
+from asapfn._core.signing import sign
+from asapfn.keys import import_pem, is_key_id
+from asapfn.types import Authorize, Event, Key, Names, Observe, as_names
+
+_OURS: Final = frozenset(("iss", "sub", "aud", "iat", "exp", "nbf", "jti"))
+_MAX_REUSED: Final = 1024
+_LONGEST_CAUSE: Final = 200
+_LOGGER: Final = logging.getLogger("asapfn")
+
+
+def _new_jti() -> str:
+    return secrets.token_hex(16)
+
+
+def claims(
+    issuer: str,
+    audience: Names,
+    *,
+    subject: str | None = None,
+    lifetime: float = 60,
+    additional: Mapping[str, Any] | None = None,
+    now: Callable[[], float] = time.time,
+    new_jti: Callable[[], str] = _new_jti,
+) -> dict[str, Any]:
+    """The claims of an ASAP token (ASAP specification, "Claims").
+
+    Args:
+        issuer: The service that signs.
+        audience: The service, or services, the token is for.
+        subject: Whom it speaks of; None means the issuer.
+        lifetime: Seconds until it expires, at most 3600.
+        additional: More claims.
+        now: The clock, seconds since the epoch.
+        new_jti: Makes an id that is unique, by default 128 random bits.
+
+    Returns:
+        The claims, ready for `sign`.
+
+    Raises:
+        TypeError: If a name is not a str.
+        ValueError: If there is no audience, the lifetime is out of bounds, or `additional` holds a
+            claim that is set here.
+    """
+    if not 0 < lifetime <= 3600:
+        raise ValueError("lifetime is more than 0 and at most 3600 seconds")
+    if additional is not None and not _OURS.isdisjoint(additional):
+        raise ValueError(f"additional claims must not be among {', '.join(sorted(_OURS))}")
+    issued = int(now())
+    made = {
+        "iss": issuer,
+        "aud": audience if isinstance(audience, str) else sorted(as_names(audience, "audience")),
+        "iat": issued,
+        "exp": issued + lifetime,
+        "jti": new_jti(),
+    }
+    if subject is not None:
+        made["sub"] = subject
+    if additional is not None:
+        made.update(additional)
+    return made
+
+
+def signer(
+    issuer: str,
+    key: Key | Callable[[], Key],
+    *,
+    subject: str | None = None,
+    lifetime: float = 60,
+    additional: Mapping[str, Any] | None = None,
+    reuse_fraction: float = 0.0,
+    now: Callable[[], float] = time.time,
+    new_jti: Callable[[], str] = _new_jti,
+) -> Callable[[Names], str]:
+    """Make a function that signs a token for an audience.
+
+    Args:
+        issuer: The service that signs.
+        key: Its private key, carrying a key id under the issuer's name; or a function that gives
+            the key of the moment, such as `private_key_directory(...)`.
+        subject: Whom the tokens speak of; None means the issuer.
+        lifetime: Seconds until a token expires, at most 3600.
+        additional: More claims.
+        reuse_fraction: For what part of its life a token is given out again for the same audience:
+            0 signs anew each time, 0.95 is usual. Not for receivers that take a token once.
+        now: The clock, seconds since the epoch.
+        new_jti: Makes an id that is unique, by default 128 random bits.
+
+    Returns:
+        A function from an audience, or several, to a token. Safe under threads.
+
+    Raises:
+        TypeError: If an audience is not a str.
+        ValueError: If `reuse_fraction` or `lifetime` is out of bounds, the key cannot sign by one
+            of ASAP's algorithms, or its key id is missing, ill-formed or not the issuer's.
+    """
+    if not 0 <= reuse_fraction < 1:
+        raise ValueError("reuse_fraction is at least 0 and less than 1")
+    current = _own(issuer, key)
+    more = None if additional is None else dict(additional)
+
+    def make(audience: Names, signing_key: Key, moment: float) -> str:
+        made = claims(
+            issuer,
+            audience,
+            subject=subject,
+            lifetime=lifetime,
+            additional=more,
+            now=lambda: moment,
+            new_jti=new_jti,
+        )
+        return sign(made, signing_key)
+
+    # What is wrong is told at once, without using up a moment or an id of the caller's.
+    trial = claims(issuer, "any", subject=subject, lifetime=lifetime, additional=more)
+    if not callable(key):
+        sign(trial, current())
+    if reuse_fraction == 0:
+        return lambda audience: make(audience, current(), now())
+    return _reusing(make, current, now, lifetime * reuse_fraction)
+
+
+def _own(issuer: str, key: Key | Callable[[], Key]) -> Callable[[], Key]:
+    """The key of the moment, which is looked at when it is another than before."""
+    vetted: Key | None = None
+
+    def current() -> Key:
+        nonlocal vetted
+        signing_key = key() if callable(key) else key
+        if signing_key is not vetted:
+            _require_own(issuer, signing_key)
+            vetted = signing_key
+        return signing_key
+
+    return current
+
+
+def _reusing(
+    make: Callable[[Names, Key, float], str],
+    current: Callable[[], Key],
+    now: Callable[[], float],
+    seconds: float,
+) -> Callable[[Names], str]:
+    """Give out an audience's token again for some seconds, while its key is the key in use."""
+    signed: OrderedDict[object, tuple[str, Key, float, float]] = OrderedDict()
+    lock = threading.Lock()
+
+    def sign_for(audience: Names) -> str:
+        signing_key, moment = current(), now()
+        about = audience if isinstance(audience, str) else frozenset(audience)
+        with lock:
+            token, used, since, until = signed.get(about, ("", signing_key, 0.0, 0.0))
+            if used is signing_key and since <= moment < until:
+                signed.move_to_end(about)
+                return token
+        token = make(audience, signing_key, moment)
+        with lock:
+            since = int(moment)
+            signed[about] = (token, signing_key, since, since + seconds)
+            signed.move_to_end(about)
+            if len(signed) > _MAX_REUSED:
+                signed.popitem(last=False)
+        return token
+
+    return sign_for
+
+
+def authorizer(
+    issuer: str,
+    key: Key | Callable[[], Key],
+    audience: Names,
+    *,
+    subject: str | None = None,
+    lifetime: float = 60,
+    additional: Mapping[str, Any] | None = None,
+    reuse_fraction: float = 0.0,
+    now: Callable[[], float] = time.time,
+    new_jti: Callable[[], str] = _new_jti,
+) -> Authorize:
+    """Make what gives outgoing requests their `Authorization` header.
+
+    Args:
+        issuer: As for `signer`, like all but `audience`.
+        key: See `signer`.
+        audience: The service, or services, the requests go to.
+        subject: See `signer`.
+        lifetime: See `signer`.
+        additional: See `signer`.
+        reuse_fraction: See `signer`.
+        now: See `signer`.
+        new_jti: See `signer`.
+
+    Returns:
+        A function of a method and a URL, which ASAP does not look at, that gives `Bearer <token>`.
+
+    Raises:
+        TypeError: As `signer`.
+        ValueError: As `signer`.
+    """
+    as_names(audience, "audience")
+    sign_for = signer(
+        issuer,
+        key,
+        subject=subject,
+        lifetime=lifetime,
+        additional=additional,
+        reuse_fraction=reuse_fraction,
+        now=now,
+        new_jti=new_jti,
+    )
+
+    def authorize(method: str, url: str) -> str:
+        return f"Bearer {sign_for(audience)}"
+
+    return authorize
+
+
+def private_key_directory(
+    path: str | Path,
+    issuer: str,
+    *,
+    refresh: float = 60.0,
+    clock: Callable[[], float] = time.monotonic,
+    observe: Observe | None = None,
+) -> Callable[[], Key]:
+    """Sign with the newest key of a directory, so that keys are replaced by adding a file.
+
+    A file that cannot be used (half written, unreadable, not a private key for ASAP) is passed
+    over for the newest one that can. Each reading that passes over a file reports it, with the
+    cause, as a WARNING to the logger `asapfn`.
+
+    Args:
+        path: The directory. The issuer's keys are `{path}/{issuer}/*.pem`; the last by name is the
+            one in use, and `{issuer}/{file name}` its key id.
+        issuer: The service that signs.
+        refresh: Seconds after which the directory is read again.
+        clock: A clock in seconds, that never goes back.
+        observe: Called with an `unavailable` event for each file that is passed over.
+
+    Returns:
+        A function that gives the key in use, for `signer` and `authorizer`. Once it has given one
+        it goes on giving it while its file, or the whole directory, cannot be read.
+
+    Raises:
+        ValueError: If there is no file, or none that can be used and the newest is not a private
+            key that `issuer` can sign with, or its name makes no key id.
+        OSError: If there is no file that can be used, and the newest cannot be read.
+    """
+    folder = Path(path) / issuer
+
+    def read(in_use: Key | None) -> Key:
+        start = clock()
+        key, failures = _newest_usable(folder, issuer, in_use)
+        if key is None:
+            raise failures[0][1]
+        for kid, error in failures:
+            cause = str(error)[:_LONGEST_CAUSE]
+            _LOGGER.warning("asapfn: %a cannot be used: %a; signing with %a", kid, cause, key.kid)
+            if observe is not None:
+                observe(Event("unavailable", str(folder), kid, clock() - start))
+        return key
+
+    current, due = read(None), clock() + refresh
+
+    def key_of_the_moment() -> Key:
+        nonlocal current, due
+        if clock() >= due:
+            due = clock() + refresh
+            found = read(current)
+            if found != current:
+                current = found
+        return current
+
+    return key_of_the_moment
+
+
+def _newest_usable(
+    folder: Path, issuer: str, in_use: Key | None
+) -> tuple[Key | None, list[tuple[str, Exception]]]:
+    """The newest key that can be used, else the one in use, and what was wrong with those newer."""
+    failures: list[tuple[str, Exception]] = []
+    try:
+        files = sorted(folder.glob("*.pem"), reverse=True)
+    except OSError as error:  # such as a stale handle of a network file system
+        return in_use, [(f"{issuer}/", error)]
+    for file in files:
+        kid = f"{issuer}/{file.name}"
+        try:
+            return _private_key(file, issuer, kid), failures
+        except (OSError, ValueError) as error:
+            failures.append((kid, error.with_traceback(None)))
+        if in_use is not None and kid == in_use.kid:
+            break  # an older one would undo a rotation because of one failed reading
+    if not failures:
+        failures.append((f"{issuer}/", ValueError(f"no *.pem file in {folder}")))
+    return in_use, failures
+
+
+def _private_key(file: Path, issuer: str, kid: str) -> Key:
+    key = import_pem(file.read_bytes(), kid=kid)
+    _require_own(issuer, key)
+    if not key.is_private:
+        raise ValueError(f"{file} is a public key: signing takes the private one")
+    return key
+
+
+def _require_own(issuer: str, key: Key) -> None:
+    if key.kid is None or not is_key_id(key.kid) or not key.kid.startswith(f"{issuer}/"):
+        raise ValueError(f"the key's kid must be well formed and begin with {issuer}/")
+    if default_algorithm(key) not in ASAP:
+        raise ValueError("ASAP signs with RSA or an EC key on P-256, P-384 or P-521")

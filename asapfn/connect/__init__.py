@@ -1,0 +1,35 @@
+"""Atlassian Connect: tokens between an app and a product, each bound to one request by its `qsh`.
+
+When an app is installed, the product tells it a secret; both sign with it afterwards. `install`
+takes that first call, `outgoing` signs the app's requests, `incoming` verifies the product's, and
+`impersonation` asks for a token in a user's name. `hosts` knows which host is which environment.
+"""
+
+from asapfn.connect.hosts import (
+    FEDRAMP_HOSTS,
+    FEDRAMP_STAGING_HOSTS,
+    PRODUCTION_HOSTS,
+    STAGING_HOSTS,
+)
+from asapfn.connect.impersonation import authorization_server, impersonation_assertion
+from asapfn.connect.incoming import authenticator, context_authenticator, policy
+from asapfn.connect.install import install_keys, verify_install
+from asapfn.connect.installation import Installation
+from asapfn.connect.outgoing import authorizer, claims
+
+__all__ = [
+    "FEDRAMP_HOSTS",
+    "FEDRAMP_STAGING_HOSTS",
+    "PRODUCTION_HOSTS",
+    "STAGING_HOSTS",
+    "Installation",
+    "authenticator",
+    "authorization_server",
+    "authorizer",
+    "claims",
+    "context_authenticator",
+    "impersonation_assertion",
+    "install_keys",
+    "policy",
+    "verify_install",
+]

@@ -1,0 +1,205 @@
+"""Connect, the receiving side: where the token is, and which request it must be for.
+
+An endpoint takes one kind of token. Those of the product carry the hash of their request; context
+tokens, which a page in the browser sends, carry a fixed text instead. Whoever takes either lets a
+context token, which scripts can read, pass for a request of the product: so there is one maker for
+each kind and none for both.
+"""
+
+import time
+from typing import Final
+from urllib.parse import unquote_plus
+
+from asapfn._core import verification
+from asapfn._core.canonical import base_path
+from asapfn._core.credentials import credentials
+from asapfn.checks import context_only, request_matches, require_target
+from asapfn.errors import TokenRejected
+from asapfn.types import Authenticate, Clock, Names, Policy, Request, Resolver, Token
+
+# Both at once: the key that the resolver finds decides which of the two holds, since neither takes
+# the other's type of key.
+_ALGORITHMS: Final = ("HS256", "RS256")
+_REQUIRED: Final = ("iss", "iat", "exp", "qsh")
+
+
+def policy(
+    resolver: Resolver,
+    *,
+    audience: Names = (),
+    leeway: float = 30.0,
+    now: Clock = time.time,
+) -> Policy:
+    """What Connect demands of every token, whichever request it is for.
+
+    Which request that must be is a check for each token, as `authenticator` makes it.
+
+    Args:
+        resolver: As for `authenticator`, like all that follow.
+        audience: See `authenticator`.
+        leeway: See `authenticator`.
+        now: See `authenticator`.
+
+    Returns:
+        The policy. It requires `iss`, `iat`, `exp` and `qsh`.
+
+    Raises:
+        TypeError: If a name is not a str.
+        ValueError: If the leeway is negative or not finite.
+    """
+    return verification.policy(
+        resolver,
+        audience=audience or None,
+        audience_required=False,
+        algorithms=_ALGORITHMS,
+        required=_REQUIRED,
+        leeway=leeway,
+        now=now,
+    )
+
+
+def authenticator(
+    resolver: Resolver,
+    *,
+    base_url: str,
+    audience: Names = (),
+    proxy_strips_prefix: bool = False,
+    leeway: float = 30.0,
+    now: Clock = time.time,
+) -> Authenticate:
+    """Say who sent a request, by a token that was made for this very request.
+
+    The token is in `Authorization: JWT <token>`, or in the query as `jwt`. What was hashed is the
+    query: a request whose parameters are in a form body, with no query, is a `request_mismatch`
+    here. For that compose `verify` with `checks.request_matches(..., form=body)`.
+
+    Args:
+        resolver: Finds the sender's key: `shared_secrets(...)` for HS256, a resolver of public
+            keys for RS256. The latter must say whose key it is, as `by_issuer` does, where more
+            than one sender has a key.
+        base_url: The app's base URL; its path is no part of the `qsh`. A target that is not below
+            it is refused.
+        audience: Names of the app. A token need not have an `aud`, but one that has must name one
+            of these.
+        proxy_strips_prefix: Whether a proxy has removed the base URL's path from each target, and
+            the server does not put it back, as uvicorn does with its `root_path`.
+        leeway: Seconds by which clocks may differ.
+        now: The clock, seconds since the epoch.
+
+    Returns:
+        A function from an incoming request to its verified token; its `iss` is the tenant's client
+        key. It raises TokenRejected and Unavailable; `request_mismatch` also for a target that
+        `request_matches` refuses, and one that the application reads otherwise than it was sent.
+        It raises ValueError when the server gives no raw target.
+
+    Raises:
+        TypeError: If a name is not a str.
+        ValueError: If the base URL is malformed, or the leeway negative or not finite.
+    """
+    base_path(base_url)  # which refuses one that is malformed
+    asked = policy(resolver, audience=audience, leeway=leeway, now=now)
+    verify_token = verification.verifier(asked)
+
+    async def authenticate(request: Request) -> Token:
+        target = received_target(request)
+        matches = request_matches(
+            request.method, target, base_url=base_url, proxy_strips_prefix=proxy_strips_prefix
+        )
+        return await verify_token(token_of(request, target), matches)
+
+    return authenticate
+
+
+def context_authenticator(
+    resolver: Resolver,
+    *,
+    audience: Names = (),
+    leeway: float = 30.0,
+    now: Clock = time.time,
+) -> Authenticate:
+    """Say who sent a request, by a context token: its `qsh` is the fixed text `context-qsh`.
+
+    Such a token is good for every request to every endpoint that takes it, until it expires. Give
+    this to the endpoints that the app's own pages call, and to no other.
+
+    Args:
+        resolver: As for `authenticator`, like the rest.
+        audience: See `authenticator`.
+        leeway: See `authenticator`.
+        now: See `authenticator`.
+
+    Returns:
+        A function from an incoming request to its verified token. It raises TokenRejected and
+        Unavailable; `request_mismatch` also for a target that `authenticator` refuses. Where the
+        server gives no raw target, only the header is looked at.
+
+    Raises:
+        TypeError: If a name is not a str.
+        ValueError: If the leeway is negative or not finite.
+    """
+    asked = policy(resolver, audience=audience, leeway=leeway, now=now)
+    verify_token = verification.verifier(asked)
+
+    async def authenticate(request: Request) -> Token:
+        target = "/" if request.target is None else received_target(request)
+        return await verify_token(token_of(request, target), context_only())
+
+    return authenticate
+
+
+def received_target(request: Request) -> str:
+    """The request's target, which a `qsh` was computed over.
+
+    Args:
+        request: The request.
+
+    Returns:
+        Its target.
+
+    Raises:
+        TokenRejected: `request_mismatch`: it is not one that is read in one way alone, or the
+            application reads something else.
+        ValueError: If there is none. To encode the path again would only guess at what was sent.
+    """
+    if request.target is None:
+        raise ValueError(
+            "a qsh is over the target as it was sent, and this server does not say it: use an ASGI"
+            " server that sets `raw_path`, or set the WSGI server to pass RAW_URI or REQUEST_URI"
+        )
+    require_target(request.target)
+    if request.mismatch:
+        raise TokenRejected("request_mismatch", request.mismatch, claim="qsh")
+    return request.target
+
+
+def query_tokens(target: str) -> list[str]:
+    """The values of the query's parameter `jwt`, in exactly that case, decoded.
+
+    Args:
+        target: The path and query as they were sent.
+
+    Returns:
+        The values: none, one, or more than one.
+
+    Raises:
+        TokenRejected: `request_mismatch`: for a target that `require_target` refuses.
+    """
+    require_target(target)
+    query = target.partition("?")[2]
+    pairs = [pair.partition("=") for pair in query.split("&")]
+    # Decoded as the canonical request does it, so that what is taken for the token here is what is
+    # left out of the hash there.
+    return [unquote_plus(value) for name, _, value in pairs if unquote_plus(name) == "jwt"]
+
+
+def token_of(request: Request, target: str) -> str:
+    """The one token of a request, in its header or in the query of its target."""
+    tokens = query_tokens(target)
+    try:
+        tokens.append(credentials(request, "JWT"))
+    except TokenRejected as error:
+        if error.reason != "missing_token" or not tokens:
+            raise
+    if len(tokens) > 1:
+        raise TokenRejected("ambiguous_token", "more than one in header and query together")
+    return tokens[0]

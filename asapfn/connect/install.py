@@ -1,0 +1,190 @@
+"""Connect's signed install and uninstall: the call that tells an app its tenant's secret.
+
+The token is signed by Atlassian with a key of the product's environment. Which environment that is
+follows from the product's host, and the host is in the body, which nothing signs: so the tables of
+hosts are the whole of the trust, and a host in none of them is refused.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final
+
+from asapfn._core.canonical import base_path
+from asapfn._core.credentials import credentials
+from asapfn._core.verification import verify
+from asapfn.checks import claim_equals, request_matches
+from asapfn.connect.hosts import PRODUCTION_HOSTS, Hosts, find, require_patterns
+from asapfn.connect.incoming import query_tokens, received_target
+from asapfn.connect.installation import Installation, read_installation
+from asapfn.errors import TokenRejected
+from asapfn.resolvers import first_of, pem_repository
+from asapfn.types import (
+    Caching,
+    Clock,
+    Fetch,
+    Key,
+    Names,
+    Observe,
+    Request,
+    Resolver,
+    Token,
+    Unverified,
+    as_names,
+)
+
+_ALGORITHMS: Final = ("RS256",)
+_REQUIRED: Final = ("iss", "exp", "qsh")
+
+
+def install_keys(
+    fetch: Fetch,
+    *,
+    hosts: Hosts = PRODUCTION_HOSTS,
+    caching: Caching = Caching(),
+    observe: Observe | None = None,
+) -> Callable[[str], Resolver]:
+    """Find the keys that installs are signed with, by the product's URL.
+
+    Args:
+        fetch: The way to the network, such as `adapters.httpx.fetcher()`.
+        hosts: Patterns of hosts, in lower case, and the https URLs where their keys are; a port
+            other than 443 is part of a pattern, and `*` is exactly one label. Production alone by
+            default: a key of staging must never install into a production app. To trust more, say
+            so: `{**PRODUCTION_HOSTS, **FEDRAMP_HOSTS}`.
+        caching: How long and how much to remember, and how often to ask.
+        observe: Told of every event but a plain hit, by each of a host's URLs for itself.
+
+    Returns:
+        A function from a product's base URL to the resolver of its environment, which is made once
+        and shared; it raises TokenRejected `issuer_not_allowed` for a host in no table. The second
+        URL is asked also where the first has no such key. Make one for the process.
+
+    Raises:
+        ValueError: If the table is empty, a pattern is none, or a URL is not plain https.
+    """
+    require_patterns(hosts)
+    table = {
+        pattern: (urls,) if isinstance(urls, str) else tuple(urls)
+        for pattern, urls in hosts.items()
+    }
+
+    def repository(url: str) -> Resolver:
+        return pem_repository(url, fetch, media_types=None, caching=caching, observe=observe)
+
+    resolvers = {urls: first_of(*map(repository, urls)) for urls in set(table.values())}
+
+    def keys_of(product_url: str) -> Resolver:
+        urls = find(table, product_url)
+        if urls is None:
+            raise TokenRejected("issuer_not_allowed", "the product's host is in no table of ours")
+        return resolvers[urls]
+
+    return keys_of
+
+
+async def verify_install(
+    request: Request,
+    body: bytes,
+    keys: Callable[[str], Resolver],
+    *,
+    base_urls: Names,
+    proxy_strips_prefix: bool = False,
+    max_bytes: int = 65_536,
+    leeway: float = 30.0,
+    now: Clock = time.time,
+) -> Installation:
+    """Verify that an install or uninstall was sent by the product it is about.
+
+    What the token proves is who sends, for which `clientKey`, and to which method, path and query.
+    The rest of the body, `sharedSecret` and `baseUrl` among it, no signature covers: it rests on
+    TLS. Replace a tenant's secret only by what this function has returned. The body is parsed only
+    where the token is well formed, its claims are acceptable, and the body is small enough.
+
+    Args:
+        request: The request. The token is in its header, `Authorization: JWT <token>`.
+        body: Its body, as it was sent.
+        keys: From a product's URL to its resolver: `install_keys(...)`.
+        base_urls: The app's base URL, or its base URLs. The token's `aud` must name one, a slash at
+            the end aside, and its `qsh` is taken below that one.
+        proxy_strips_prefix: As for `authenticator`.
+        max_bytes: The most bytes that the body may have.
+        leeway: Seconds by which clocks may differ.
+        now: The clock, seconds since the epoch.
+
+    Returns:
+        What the body says. Answer 200 or 204.
+
+    Raises:
+        TokenRejected: As `verify` for RS256; `request_mismatch`, as by `authenticator`;
+            `invalid_claim` where `iss` is not the body's `clientKey`; `issuer_not_allowed` for a
+            product in no table; `ambiguous_token` for a token in the query; and for the body
+            `malformed` and `unsuitable_key`.
+        Unavailable: If the key hosts did not answer.
+        TypeError: If the body is not bytes, or a base URL not a str.
+        ValueError: If there is no base URL, one is malformed, the leeway is negative or not finite,
+            or the server gives no raw target.
+
+    Source: Atlassian Connect, "Security for Connect apps", "Validating installation lifecycle
+    requests".
+    """
+    bases = _without_slash(base_urls)
+    target = received_target(request)
+    token = credentials(request, "JWT")
+    if query_tokens(target):
+        raise TokenRejected("ambiguous_token", "an install's token is in the header alone")
+    found: list[Installation] = []
+
+    async def find_key(unverified: Unverified) -> Key | None:
+        # The body is read here, so only once the token's claims are acceptable.
+        if len(body) > max_bytes:
+            raise TokenRejected("malformed", f"body: longer than {max_bytes} bytes")
+        found.append(read_installation(body))
+        return await keys(found[0].base_url)(unverified)
+
+    def iss_is_the_client_key(token: Token) -> None:
+        claim_equals("iss", found[0].client_key)(token)
+
+    await verify(
+        token,
+        find_key,
+        iss_is_the_client_key,
+        _made_for(request.method, target, bases, proxy_strips_prefix),
+        audience=[base + slash for base in bases for slash in ("", "/")],
+        algorithms=_ALGORITHMS,
+        required=_REQUIRED,
+        leeway=leeway,
+        now=now,
+    )
+    return found[0]
+
+
+def _without_slash(base_urls: Names) -> set[str]:
+    bases = {url.removesuffix("/") for url in as_names(base_urls, "base_urls")}
+    for base in bases:
+        if "://" not in base:
+            raise ValueError("a base URL of the app is whole: https://host, perhaps with a path")
+        base_path(base)  # which refuses one that is malformed
+    return bases
+
+
+def _made_for(
+    method: str, target: str, bases: Iterable[str], proxy_strips_prefix: bool
+) -> Callable[[Token], None]:
+    """The check of the `qsh`, below those of our base URLs that the token names."""
+
+    def check(token: Token) -> None:
+        audience = token.claims["aud"]
+        named = {audience} if isinstance(audience, str) else set(audience)
+        *others, last = [
+            request_matches(method, target, base_url=base, proxy_strips_prefix=proxy_strips_prefix)
+            for base in bases
+            if not named.isdisjoint((base, f"{base}/"))
+        ]
+        for matches in others:
+            with suppress(TokenRejected):
+                matches(token)
+                return
+        last(token)
+
+    return check

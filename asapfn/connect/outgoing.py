@@ -1,0 +1,177 @@
+"""Connect, the sending side: claims with the computed `qsh`, and the `Authorization` header."""
+
+import math
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from asapfn._core.algorithms import default_algorithm
+from asapfn._core.canonical import base_path, is_below, qsh
+from asapfn._core.signing import sign
+from asapfn.types import Authorize, Key, Names, as_names
+
+_OURS: Final = frozenset(("iss", "sub", "aud", "iat", "exp", "qsh"))
+_ORIGIN: Final = re.compile(
+    r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?(?=[/?#]|\Z)",
+    re.ASCII | re.IGNORECASE,
+)
+# A segment of a path that leads up or nowhere, encoded or not; to browsers a backslash is a slash.
+_DOTS: Final = re.compile(r"[/\\](?:\.|%2e){1,2}(?=[/\\]|\Z)", re.IGNORECASE)
+
+# Scheme, host and port, the port always given.
+_Origin = tuple[str, str, int]
+
+
+def claims(
+    issuer: str,
+    method: str,
+    url: str,
+    *,
+    base_url: str = "",
+    audience: Names | None = None,
+    subject: str | None = None,
+    lifetime: float = 180,
+    form: str | bytes | None = None,
+    additional: Mapping[str, Any] | None = None,
+    now: Callable[[], float] = time.time,
+) -> dict[str, Any]:
+    """The claims of a Connect token for one request (Connect, "Understanding JWT").
+
+    Args:
+        issuer: Who signs: the app's key, or in a product its client key.
+        method: The HTTP method.
+        url: The URL the request goes to, as it is sent.
+        base_url: The base URL of whom it goes to; its path is no part of the `qsh`.
+        audience: Whom the token is for: the client key, for Jira and Confluence.
+        subject: Whom it speaks of: the client key, for Bitbucket.
+        lifetime: Seconds until it expires.
+        form: A form body, which stands in for an empty query of a POST or PUT.
+        additional: More claims.
+        now: The clock, seconds since the epoch.
+
+    Returns:
+        The claims, ready for `sign`. `aud` is always a list.
+
+    Raises:
+        TypeError: If a name or a URL is not a str.
+        ValueError: If the URL or the base URL is malformed, the lifetime is out of bounds, or
+            `additional` holds a claim that is set here.
+    """
+    require_lifetime(lifetime)
+    if additional is not None and not _OURS.isdisjoint(additional):
+        raise ValueError(f"additional claims must not be among {', '.join(sorted(_OURS))}")
+    issued = int(now())
+    made: dict[str, Any] = {
+        "iss": issuer,
+        "iat": issued,
+        "exp": issued + lifetime,
+        "qsh": qsh(method, url, base_url=base_url, form=form),
+    }
+    if audience is not None:
+        made["aud"] = sorted(as_names(audience, "audience"))
+    if subject is not None:
+        made["sub"] = subject
+    return made | dict(additional or {})
+
+
+def authorizer(
+    issuer: str,
+    key: Key,
+    *,
+    base_url: str,
+    audience: Names | None = None,
+    subject: str | None = None,
+    lifetime: float = 180,
+    now: Callable[[], float] = time.time,
+) -> Authorize:
+    """Make what gives requests to one product their `Authorization` header.
+
+    The host is no part of a `qsh`: whoever receives the token could use it at the product. So
+    nothing is signed for a URL that is not below the product's base URL.
+
+    Args:
+        issuer: The app's key.
+        key: The secret that is shared with the product, from `import_secret`, for HS256; or an RSA
+            private key that carries its key id, for RS256.
+        base_url: The product's base URL. If it is a path, or empty, only paths are signed.
+        audience: The product's client key, for Jira and Confluence.
+        subject: The product's client key, for Bitbucket.
+        lifetime: Seconds until a token expires.
+        now: The clock, seconds since the epoch.
+
+    Returns:
+        A function of a method and a URL, as they are sent, that gives `JWT <token>`. It raises
+        ValueError for a URL that is malformed, or not below the base URL: of another origin,
+        outside of its path, or by a segment `..` perhaps so. A URL may be from the path on
+        (`/wiki/rest`), that of the base URL included. A request whose parameters are in a form
+        body, with no query, needs `claims(..., form=...)` and `sign` instead.
+
+    Raises:
+        TypeError: If a name is not a str.
+        ValueError: If the base URL is malformed, the lifetime is not positive, or the key cannot
+            sign by HS256, or by RS256 with a key id.
+    """
+    if default_algorithm(key) not in ("HS256", "RS256"):
+        raise ValueError("Connect signs with a shared secret (HS256) or an RSA key (RS256)")
+    if default_algorithm(key) == "RS256" and key.kid is None:
+        raise ValueError("an RSA key needs its key id: give it kid= on import")
+    base = base_path(base_url)
+    origin, rest = _split(base_url)
+    if origin is None and "://" in rest:
+        raise ValueError("base_url is of http or https, names no user, and its host is in ASCII")
+
+    def make(method: str, url: str, clock: Callable[[], float]) -> str:
+        made = claims(
+            issuer,
+            method,
+            url,
+            base_url=base_url,
+            audience=audience,
+            subject=subject,
+            lifetime=lifetime,
+            now=clock,
+        )
+        _require_below(url, origin, base)
+        return f"JWT {sign(made, key)}"
+
+    def authorize(method: str, url: str) -> str:
+        return make(method, url, now)
+
+    make("GET", base or "/", time.time)  # what is wrong is an error at once
+    return authorize
+
+
+def _split(url: str) -> tuple[_Origin | None, str]:
+    """The origin of a URL, None if it has none, and what follows that."""
+    match = _ORIGIN.match(url)
+    if match is None:
+        return None, url
+    scheme, host = match[1].lower(), match[2].lower()
+    return (scheme, host, int(match[3] or {"http": 80, "https": 443}[scheme])), url[match.end() :]
+
+
+def _require_below(url: str, origin: _Origin | None, base: str) -> None:
+    """Refuse a URL that is not below the base URL, or might be of another origin."""
+    found, rest = _split(url)
+    path = re.split("[?#]", rest, maxsplit=1)[0]
+    if found is None:
+        # What begins with // names a host (RFC 3986, section 4.2).
+        inside = path.startswith("/") and path[1:2] not in ("/", "\\")
+    else:
+        inside, path = found == origin, path or "/"
+    if not inside or not is_below(path, base) or (base and _DOTS.search(path)):
+        raise ValueError("the URL is not below base_url: no token is made for it")
+
+
+def require_lifetime(lifetime: float) -> None:
+    """Refuse a lifetime that is not positive, infinite or no number.
+
+    Args:
+        lifetime: Seconds until a token expires.
+
+    Raises:
+        ValueError: If it is one.
+    """
+    if not 0 < lifetime < math.inf:
+        raise ValueError("lifetime is a finite number of seconds that is more than 0")

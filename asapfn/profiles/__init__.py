@@ -1,1 +1,0 @@
-"""Profiles: named compositions of the core for the protocols of Atlassian's world."""

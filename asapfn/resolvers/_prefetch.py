@@ -1,0 +1,65 @@
+"""Keys before they are asked for: plain coroutines, to run where the caller likes.
+
+They look up keys for no token, which a cache sees by `is_prefetch`: for them it asks its source
+again when half of a key's freshness is over, so that tokens, which use all of it, find the key
+fresh. They are not limited by the budget of misses.
+"""
+
+import contextlib
+from collections.abc import Iterable
+from typing import Final, Never
+
+import anyio
+
+from asapfn.errors import TokenRejected, Unavailable
+from asapfn.types import Resolver, Unverified
+
+_AT_ONCE: Final = 10
+
+
+async def prefetch(
+    resolver: Resolver, key_ids: Iterable[str], *, algorithm: str = "RS256"
+) -> dict[str, bool]:
+    """Resolve some key ids, ten at once, so that a resolver that remembers has their keys at hand.
+
+    Args:
+        resolver: The resolver to warm, such as `asap.repository(...)`.
+        key_ids: The key ids. The issuer is taken to be what stands before the last `/`.
+        algorithm: The algorithm to ask for, where the resolver minds.
+
+    Returns:
+        For each key id, whether its key was found. A source that is down, or a policy that
+        refuses, counts as not found: warming fails nobody. What else a resolver raises comes in an
+        ExceptionGroup.
+    """
+    found = dict.fromkeys(key_ids, False)
+    places = anyio.CapacityLimiter(_AT_ONCE)
+
+    async def warm(kid: str) -> None:
+        header, claims = {"alg": algorithm, "kid": kid}, {"iss": kid.rpartition("/")[0]}
+        with contextlib.suppress(Unavailable, TokenRejected):
+            async with places:
+                found[kid] = await resolver(Unverified(header, claims, b"", b"")) is not None
+
+    async with anyio.create_task_group() as group:
+        for kid in found:
+            group.start_soon(warm, kid)
+    return found
+
+
+async def keep_warm(
+    resolver: Resolver, key_ids: Iterable[str], *, every: float = 60.0, algorithm: str = "RS256"
+) -> Never:
+    """Prefetch key ids for ever; run it in a task group of your own, which ends it.
+
+    Args:
+        resolver: The resolver to keep warm.
+        key_ids: The key ids.
+        every: The pause between rounds, in seconds. Below half of the keys' `max-age` no token
+            waits for its key, as long as the source answers.
+        algorithm: The algorithm to ask for, where the resolver minds.
+    """
+    kids = tuple(key_ids)
+    while True:
+        await prefetch(resolver, kids, algorithm=algorithm)
+        await anyio.sleep(every)

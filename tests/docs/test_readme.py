@@ -1,0 +1,170 @@
+"""The README's examples, run as they stand, against real servers for the hosts they name."""
+
+import ast
+import contextlib
+import gc
+import importlib.util
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import anyio
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from asapfn import asap
+from asapfn._core.credentials import bearer
+from asapfn.adapters.asgi import key_repository
+from asapfn.cli.demo import service
+from asapfn.errors import DESCRIPTIONS, TokenRejected
+from asapfn.keys import export_private_pem, export_public_pem, generate
+from asapfn.resolvers import keys_by_id
+from tests.support.redis_server import redis_server
+from tests.support.servers import asgi_server, authority
+
+REDIS = "redis://redis.example:6379"
+README = Path(__file__).parents[2] / "README.md"
+BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+
+
+class Example(NamedTuple):
+    code: str
+    shows: str
+    line: int
+
+
+def examples() -> list[Example]:
+    text = README.read_text()
+    return [
+        Example(m[1], m[2] or "", text.count("\n", 0, m.start()) + 1) for m in BLOCK.finditer(text)
+    ]
+
+
+@pytest.fixture(scope="module")
+def origins(tmp_path_factory):
+    """The hosts of the README and where they are: a key repository, and a service that uses it."""
+    key = generate("RS256", kid="orders/2026-11.pem")
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "orders.pem").write_text(export_private_pem(key))
+    authority().cert_pem.write_to_path(str(folder / "authority.pem"))
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+            patch.setenv(variable, str(folder / "authority.pem"))
+        keys = stack.enter_context(asgi_server(key_repository([key])))
+        verify = asap.verifier(keys_by_id([key]), "billing", issuers="orders")
+        greets = service(bearer(verify))
+
+        async def app(scope, receive, send):
+            # The greeter knows requests alone.
+            serve = key_repository([]) if scope["type"] == "lifespan" else greets
+            await serve(scope, receive, send)
+
+        billing = stack.enter_context(asgi_server(app))
+        vault = stack.enter_context(asgi_server(vault_of(key)))
+        yield (
+            folder,
+            {
+                "https://keys.example": keys,
+                "https://billing.example": billing,
+                "https://vault.example": vault,
+            },
+        )
+
+
+def vault_of(key):
+    """As much of Vault's API as reading one entry takes (KV secrets engine, version 2)."""
+
+    async def read(request):
+        held = request.path_params["path"] == key.kid
+        data = {"data": {"data": {"pem": export_public_pem(key)}}} if held else {"errors": []}
+        return JSONResponse(data, 200 if held else 404)
+
+    return Starlette(routes=[Route("/v1/secret/data/{path:path}", read)])
+
+
+@pytest.fixture
+def redis_origin(tmp_path):
+    """The Redis that the README names, for the example that needs one."""
+    with redis_server(tmp_path) as server:
+        yield server.url
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize(
+    ("example", "backend"),
+    [
+        pytest.param(example, backend, id=f"line {example.line}-{backend}")
+        for example in examples()
+        for backend in (["asyncio", "trio"] if "anyio.run(" in example.code else ["asyncio"])
+    ],
+)
+def test_an_example_runs_and_shows_what_it_says(
+    example, backend, origins, monkeypatch, capsys, request
+):
+    folder, hosts = origins
+    if REDIS in example.code:
+        hosts = hosts | {REDIS: request.getfixturevalue("redis_origin")}
+    run = anyio.run
+    monkeypatch.setattr(anyio, "run", lambda *args: run(*args, backend=backend))
+    monkeypatch.chdir(folder)
+    private = Path("orders.pem").read_bytes()
+    code = example.code
+    for name, origin in hosts.items():
+        code = code.replace(name, origin)
+    names = {"__name__": "__main__"}
+    exec(compile(code, f"README.md:{example.line}", "exec"), names)
+    Path("orders.pem").write_bytes(private)
+    assert capsys.readouterr().out == example.shows
+    # A script leaves its databases and clients to the end of the process, which is here.
+    names.clear()
+    gc.collect()
+
+
+def test_the_readme_has_a_row_for_each_reason():
+    rows = re.findall(r"^\| `(\w+)` \| (40[13]) \|", README.read_text(), re.MULTILINE)
+    assert dict(rows) == {reason: str(TokenRejected(reason).status) for reason in DESCRIPTIONS}
+
+
+@pytest.mark.parametrize("package", ["atlassian_jwt_auth", "atlassian_jwt"])
+def test_the_migration_tables_have_every_public_name_of(package):
+    rows = "\n".join(line for line in README.read_text().splitlines() if line.startswith("|"))
+    missing = {name for name in public_names(package) if not re.search(rf"\b{name}\b", rows)}
+    assert not missing
+
+
+def public_names(package):
+    """Names of a package's functions, classes, methods and constants, read from its source."""
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    names = set()
+    for file in Path(spec.submodule_search_locations[0]).rglob("*.py"):
+        for node in [] if "tests" in file.parts else ast.parse(file.read_text()).body:
+            if isinstance(node, ast.Assign):
+                names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+            for part in [node, *(node.body if isinstance(node, ast.ClassDef) else [])]:
+                if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                    names.add(part.name)
+    assert names
+    return {name for name in names if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("page", ["README.md", "SECURITY.md"])
+def test_links_to_files_lead_somewhere(page):
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (README.parent / page).read_text())
+    assert links
+    for link in links:
+        assert (README.parent / link).exists(), link
+
+
+def test_the_tests_behind_a_promise_are_in_the_files_it_names():
+    promises = (README.parent / "SECURITY.md").read_text().split("\n\n")
+    named = 0
+    for promise in promises:
+        files = re.findall(r"\]\((tests/[^)]+\.py)\)", promise)
+        tests = set(re.findall(r"`(test_\w+)`", promise))
+        there = "\n".join((README.parent / file).read_text() for file in files)
+        assert tests <= set(re.findall(r"def (test_\w+)", there)), promise
+        named += len(tests)
+    assert named

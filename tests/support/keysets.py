@@ -1,0 +1,42 @@
+"""A key set in memory, its clock and its events, for the tests of `jwks`."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from asapfn.keys import export_public_jwk, generate
+from asapfn.resolvers import jwks
+from asapfn.types import Document, Key
+from tests.support.keyring import key_for
+from tests.support.keysources import Clock, Events, Repository, cache_of
+
+URL = "https://keys.example/jwks.json?product=app"
+RSA, EC, PS = key_for("RS256"), key_for("ES256"), key_for("PS256")
+NEW = generate("ES256", kid="new")
+
+
+def serving(body: Any, *ages: float, status: int = 200) -> Callable[[str], Document]:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return lambda url: Document(status, "application/json", data, *ages)
+
+
+def of(*keys: Key, **members: Any) -> dict[str, Any]:
+    return {"keys": [export_public_jwk(key) | members for key in keys]}
+
+
+def same(one: Key | None, other: Key) -> bool:
+    return one is not None and export_public_jwk(one) == export_public_jwk(other)
+
+
+class House:
+    """A key set in memory behind `jwks`, its clock, and the events."""
+
+    def __init__(self, body: Any, *ages: float, **options: Any) -> None:
+        self.clock, self.events = Clock(), Events()
+        self.source = Repository(serving(body, *ages))
+        self.resolve = jwks(URL, self.source, clock=self.clock, observe=self.events, **options)
+        cache_of(self.resolve).chance = lambda: 0.0
+
+    @property
+    def requests(self) -> int:
+        return len(self.source.asked)

@@ -1,0 +1,111 @@
+"""ASAP, the sending side: what a token claims."""
+
+import functools
+import operator
+import re
+from typing import Any
+
+import pytest
+
+from asapfn import asap
+from asapfn._core.verification import peek
+from tests.support.keyring import key_for
+
+NOW = 1_700_000_000
+KEY = key_for("ES256")
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    return peek(token).claims
+
+
+def test_claims_are_those_of_the_specification() -> None:
+    made = asap.claims("issuer", "service", now=lambda: NOW + 0.9, new_jti=lambda: "one")
+    assert made == {
+        "iss": "issuer",
+        "aud": "service",
+        "iat": NOW,
+        "exp": NOW + 60,
+        "jti": "one",
+    }
+
+
+def test_claims_hold_what_else_was_asked_for() -> None:
+    more = {"email": "a@example.com"}
+    made = asap.claims(
+        "issuer",
+        {"service", "alias"},
+        subject="user",
+        lifetime=3600,
+        additional=more,
+        now=lambda: NOW,
+        new_jti=lambda: "one",
+    )
+    assert made == {
+        "iss": "issuer",
+        "sub": "user",
+        "aud": ["alias", "service"],
+        "iat": NOW,
+        "exp": NOW + 3600,
+        "jti": "one",
+        "email": "a@example.com",
+    }
+    assert more == {"email": "a@example.com"}
+
+
+def test_a_token_lives_for_a_minute_unless_it_is_said() -> None:
+    _, _, header = asap.authorizer("issuer", KEY, "service")("GET", "/").rpartition(" ")
+    for token in (header, asap.signer("issuer", KEY)("service")):
+        claims = claims_of(token)
+        assert claims["exp"] - claims["iat"] == 60
+    brief = asap.claims("issuer", "service", lifetime=0.5, now=lambda: NOW)
+    assert brief["exp"] == NOW + 0.5
+
+
+def test_claims_read_no_clock_and_no_chance_but_those_given() -> None:
+    given: dict[str, Any] = {"now": lambda: 0.0, "new_jti": lambda: "one"}
+    assert asap.claims("issuer", "service", **given) == asap.claims("issuer", "service", **given)
+
+
+def test_each_id_is_another_of_128_random_bits() -> None:
+    ids = [asap.claims("issuer", "service")["jti"] for _ in range(100)]
+    assert len(set(ids)) == 100
+    assert all(re.fullmatch("[0-9a-f]{32}", each) for each in ids)
+    # Each bit is set in some and not in others.
+    bits = [int(each, 16) for each in ids]
+    assert functools.reduce(operator.or_, bits) == 2**128 - 1
+    assert functools.reduce(operator.and_, bits) == 0
+
+
+@pytest.mark.parametrize("lifetime", [0, -1, 3600.5, 3601, float("nan"), float("inf")])
+def test_a_lifetime_is_more_than_nothing_and_at_most_an_hour(lifetime: float) -> None:
+    for make in (
+        lambda: asap.claims("issuer", "service", lifetime=lifetime),
+        lambda: asap.signer("issuer", KEY, lifetime=lifetime),
+        lambda: asap.signer("issuer", lambda: KEY, lifetime=lifetime),
+        lambda: asap.authorizer("issuer", lambda: KEY, "service", lifetime=lifetime),
+    ):
+        with pytest.raises(ValueError, match="lifetime"):
+            make()
+
+
+@pytest.mark.parametrize("name", ["iss", "sub", "aud", "iat", "exp", "nbf", "jti"])
+def test_additional_claims_do_not_replace_those_of_asap(name: str) -> None:
+    with pytest.raises(ValueError, match="additional claims"):
+        asap.claims("issuer", "service", additional={name: 1})
+    with pytest.raises(ValueError, match="additional claims"):
+        asap.signer("issuer", lambda: KEY, additional={name: 1})
+
+
+@pytest.mark.parametrize(
+    ("audience", "error"), [([], ValueError), ((), ValueError), ([1], TypeError), (7, TypeError)]
+)
+def test_an_audience_is_one_name_or_several(audience: Any, error: Any) -> None:
+    for make in (
+        lambda: asap.claims("issuer", audience),
+        lambda: asap.authorizer("issuer", KEY, audience),
+        lambda: asap.signer("issuer", KEY)(audience),
+        lambda: asap.signer("issuer", KEY, reuse_fraction=0.5)(audience),
+    ):
+        with pytest.raises(error):
+            make()

@@ -1,0 +1,244 @@
+"""A cache and a source that fails: pauses that grow, one try for many keys, recovery at once."""
+
+import anyio
+import pytest
+
+from asapfn.errors import TokenRejected, Unavailable
+from asapfn.resolvers import cached, prefetch
+from asapfn.types import Document, Event, Key, Unverified
+from tests.support.keyhouse import URL, House
+from tests.support.keyring import key_for
+from tests.support.keysources import KID, PEM, Clock, Events, asking, cache_of, down, good, settle
+
+
+async def test_a_key_not_in_the_cache_is_asked_for_a_handful_of_times_while_its_source_fails() -> (
+    None
+):
+    house = House(down)
+    first_second = 0
+    for hundredth in range(1000):
+        assert [await house.sees() for _ in range(3)] == ["unavailable"] * 3
+        house.clock.turn(0.01)
+        if hundredth == 99:
+            first_second = house.requests
+    assert first_second <= 4
+    assert house.requests <= 14
+    house.repository.answer = good
+    house.clock.turn(1.0)
+    assert await house.sees() == "key"
+    assert [await house.sees(f"other{n}/key") for n in range(200)] == ["key"] * 200
+    assert "rate_limited" not in house.events.kinds()
+
+
+async def test_a_source_that_is_down_for_many_keys_is_asked_by_one_look_up_a_pause() -> None:
+    house = House(down)
+    for _ in range(30):
+        assert {await house.sees(f"issuer{n}/key") for n in range(300)} == {"unavailable"}
+        house.clock.turn(0.1)
+    assert house.requests <= 5 + 3.0 / 0.25
+    # One success, of any key, ends it for all: also for those that were not asked for at all.
+    house.repository.answer = good
+    house.clock.turn(1.0)
+    seen = [await house.sees(f"issuer{n}/key") for n in range(300)]
+    assert seen.count("key") >= 295
+    house.clock.turn(1.0)
+    assert [await house.sees(f"issuer{n}/key") for n in range(300)] == ["key"] * 300
+
+
+async def test_pauses_are_spread_by_chance() -> None:
+    house = House(down)
+    chances = iter((1.0, 0.0, 0.5))
+    house.cache.chance = lambda: next(chances)
+    for pause in (0.125, 0.5, 0.75):
+        assert await house.sees() == "unavailable"
+        (failure,) = house.cache.failures.values()
+        assert failure.retry_at == house.clock.now + pause
+        house.clock.turn(pause)
+
+
+@pytest.mark.parametrize(
+    ("says", "pause"), [(30.0, 30.0), (86_400.0, 60.0), (60.0, 60.0), (0.1, 0.25), (None, 0.25)]
+)
+async def test_a_source_is_asked_again_when_it_wants_to_be_within_bounds(
+    says: float | None, pause: float
+) -> None:
+    house = House(lambda url: Document(503, "", b"", retry_after=says))
+    assert await house.sees() == "unavailable"
+    house.repository.answer = good
+    house.clock.turn(pause - 0.01)
+    assert await house.sees() == "unavailable"
+    assert await house.sees("other/key") == ("key" if pause < 1 else "unavailable")
+    house.clock.turn(0.01)
+    assert await house.sees() == "key"
+
+
+async def test_any_resolver_can_say_when_to_ask_it_again() -> None:
+    clock, asked = Clock(), list[Unverified]()
+
+    async def limited(unverified: Unverified) -> Key | None:
+        asked.append(unverified)
+        raise Unavailable("database", "too many", retry_after=10.0)
+
+    resolve = cached(limited, clock=clock)
+    for kid in ("a/1", "a/1", "a/2", "a/2"):
+        with pytest.raises(Unavailable, match="too many") as raised:
+            await resolve(asking(kid))
+    assert raised.value.source == "database"
+    # An outage of one key says nothing of another's, since it is not known what the resolver does.
+    assert asked == [asking("a/1"), asking("a/2")]
+
+
+UNUSABLE = {
+    "no PEM": Document(200, PEM, b"<html>"),
+    "another media type": Document(200, "text/html", b"<html>"),
+}
+
+
+@pytest.mark.parametrize("answer", UNUSABLE.values(), ids=UNUSABLE)
+async def test_a_key_that_cannot_be_used_is_no_outage_for_the_others(answer: Document) -> None:
+    house = House(lambda url: answer if "/bad" in url else good(url), unknown_for=20.0)
+    for number in range(100):
+        assert await house.sees(f"issuer/bad{number % 10}") == "unavailable"
+        assert await house.sees(f"issuer{number}/key") == "key"
+        house.clock.turn(0.19)
+    assert house.requests == 110
+    house.clock.turn(1.1)
+    house.repository.answer = good
+    assert await house.sees("issuer/bad0") == "key"
+
+
+async def test_a_key_in_the_cache_outlives_an_answer_that_cannot_be_used() -> None:
+    house = House()
+    assert await house.sees() == "key"
+    house.repository.answer = lambda url: UNUSABLE["no PEM"]
+    house.clock.turn(300.0)
+    assert [await house.sees() for _ in range(5)] == ["key"] * 5
+    assert house.requests == 2
+    house.clock.turn(20.0)
+    assert await house.sees() == "key"
+    await settle()
+    assert house.requests == 3
+
+
+async def test_without_leave_to_use_it_stale_a_key_is_gone_with_its_freshness() -> None:
+    house = House(lambda url: good(url)._replace(max_age=0.0, must_revalidate=True))
+    assert await house.sees() == "key"
+    house.repository.answer = down
+    house.clock.turn(4.9)
+    assert await house.sees() == "key"
+    house.clock.turn(0.1)
+    assert await house.sees() == "unavailable"
+
+
+async def test_an_outage_long_ago_is_not_taken_for_one_now() -> None:
+    house = House()
+    assert await house.sees() == "key"
+    house.repository.answer = down
+    house.clock.turn(300.0)
+    assert await house.sees() == "key"
+    house.repository.answer = lambda url: Document(404, "", b"")
+    house.clock.turn(1000.0)
+    assert await house.sees() == "unknown"
+
+
+async def test_a_refresh_that_breaks_beside_its_callers_is_reported_and_paused() -> None:
+    clock, events, calls = Clock(), Events(), 0
+
+    async def breaks(unverified: Unverified) -> Key | None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            return key_for("RS256")
+        raise Unavailable("database", "down") if calls == 2 else KeyError("secret row")
+
+    resolve = cached(breaks, clock=clock, observe=events)
+    cache_of(resolve).chance = lambda: 0.0
+    await resolve(asking())
+    clock.turn(600.0)
+    await resolve(asking())
+    clock.turn(5.0)
+    for _ in range(5):
+        assert await resolve(asking()) is key_for("RS256")
+        await settle()
+    assert calls == 3
+    broken = Event("unavailable", "cached", KID, 0.0, "asking failed: KeyError")
+    assert [event for event in events if event.kind == "unavailable"] == [
+        broken._replace(detail="down"),
+        broken,
+    ]
+    # Past its time the key does not hide the fault.
+    clock.turn(10_000.0)
+    with pytest.raises(KeyError):
+        await resolve(asking())
+    assert events[-1] == broken
+
+
+async def test_a_token_that_is_rejected_beside_its_callers_is_rejected_the_next_time() -> None:
+    clock, calls = Clock(), 0
+
+    async def rejects(unverified: Unverified) -> Key | None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            return key_for("RS256")
+        if calls == 2:
+            raise Unavailable("database", "down")
+        raise TokenRejected("issuer_not_allowed")
+
+    resolve = cached(rejects, clock=clock)
+    await resolve(asking())
+    clock.turn(600.0)
+    await resolve(asking())
+    clock.turn(5.0)
+    assert await resolve(asking()) is key_for("RS256")
+    await settle()
+    with pytest.raises(TokenRejected):
+        await resolve(asking())
+
+
+async def test_keys_are_kept_warm_by_those_who_run_the_service_whatever_tokens_cost() -> None:
+    house = House(issuer_misses=(0.0, 1), longest_wait=0.0)
+    house.repository.answer = lambda url: Document(404, "", b"")
+    assert await house.sees("issuer/random") == "unknown"
+    assert await house.sees("issuer/random2") == "unavailable"
+    house.repository.answer = good
+    assert await prefetch(house.resolve, ["issuer/new"]) == {"issuer/new": True}
+    assert await house.sees("issuer/new") == "key"
+
+
+async def test_a_resolver_of_its_own_pauses_nothing_with_no_least_age() -> None:
+    house = House(down, min_age=0.0)
+    for requests in range(1, 20):
+        assert await house.sees(f"issuer/{requests}") == "unavailable"
+        assert house.requests == requests
+
+
+async def test_an_error_that_many_get_is_each_ones_own() -> None:
+    house = House(down)
+    errors: list[Unavailable] = []
+
+    async def call() -> None:
+        with pytest.raises(Unavailable) as raised:
+            await house.resolve(asking())
+        errors.append(raised.value)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(10):
+            group.start_soon(call)
+    assert len(set(map(id, errors))) == 10
+    assert {str(error) for error in errors} == {f"{URL}{KID}: no connection"}
+
+
+async def test_questions_that_still_hang_when_a_source_is_well_again_do_not_make_it_down() -> None:
+    house = House(lambda url: down(url) if "hangs" in url else good(url))
+    open_gate = house.repository.close_gate()
+    async with anyio.create_task_group() as group:
+        for n in range(20):
+            group.start_soon(house.sees, f"hangs{n}/key")
+        await settle()
+        house.clock.turn(1.0)
+        house.repository.closed = None
+        assert await house.sees("cold/key") == "key"
+        open_gate()
+    assert len(house.cache.failures) == 20
+    assert [await house.sees(f"colder{n}/key") for n in range(20)] == ["key"] * 20

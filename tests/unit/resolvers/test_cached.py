@@ -1,0 +1,122 @@
+"""`cached`: no token gets another's key, and a clock, bounds and events of its own."""
+
+import anyio
+import pytest
+
+from asapfn.errors import TokenRejected
+from asapfn.keys import import_secret
+from asapfn.resolvers import cached, owned_by_issuer, shared_secrets
+from asapfn.types import Caching, Event, Key, Resolver, Unverified
+from tests.support.keyring import key_for
+from tests.support.keysources import KID, Clock, Events, asking, settle
+
+
+async def both(resolve: Resolver, gate: anyio.Event, *tokens: Unverified) -> list[Key | str | None]:
+    """What each token gets when they come in order, while the first is being asked for."""
+    results: list[Key | str | None] = [""] * len(tokens)
+
+    async def call(place: int) -> None:
+        try:
+            results[place] = await resolve(tokens[place])
+        except TokenRejected as error:
+            results[place] = error.reason
+
+    async with anyio.create_task_group() as group:
+        for place in range(len(tokens)):
+            group.start_soon(call, place)
+            await settle()
+        gate.set()
+    return results
+
+
+async def test_cached_owned_by_issuer_never_answers_one_issuer_with_anothers_key() -> None:
+    gate = anyio.Event()
+
+    async def directory(unverified: Unverified) -> Key | None:
+        await gate.wait()
+        return key_for("RS256")
+
+    resolve = cached(owned_by_issuer(directory))
+    owner, thief = asking("owner/key"), asking("owner/key", issuer="thief")
+    assert await both(resolve, gate, owner, thief, owner, thief) == [
+        key_for("RS256"),
+        "key_not_owned",
+        key_for("RS256"),
+        "key_not_owned",
+    ]
+    assert await both(resolve, gate, thief, owner) == ["key_not_owned", key_for("RS256")]
+
+
+async def test_cached_shared_secrets_never_answers_one_tenant_with_anothers_secret() -> None:
+    gate, looked_up = anyio.Event(), list[str]()
+
+    async def lookup(issuer: str) -> str | None:
+        looked_up.append(issuer)
+        await gate.wait()
+        return {"a": "a" * 32, "b": "b" * 32}.get(issuer)
+
+    resolve = cached(shared_secrets(lookup))
+    tokens = [asking(None, issuer, "HS256") for issuer in "abcab"]
+    for _ in range(2):
+        a, b, c, a_again, b_again = await both(resolve, gate, *tokens)
+        assert isinstance(a, type(import_secret("a" * 32)))
+        assert isinstance(b, type(import_secret("a" * 32)))
+        assert (a.raw_value, b.raw_value, c) == (b"a" * 32, b"b" * 32, None)
+        assert a_again is a
+        assert b_again is b
+    assert looked_up == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        asking("issuer/a", "issuer", "RS512"),
+        asking("issuer/b", "issuer"),
+        asking("issuer/a", "other"),
+        asking(None, "issuer"),
+    ],
+    ids=["algorithm", "key id", "issuer", "no key id"],
+)
+async def test_cached_tells_tokens_apart_by(other: Unverified) -> None:
+    asked: list[Unverified] = []
+
+    async def resolver(unverified: Unverified) -> Key | None:
+        asked.append(unverified)
+        return key_for("RS256")
+
+    resolve = cached(resolver)
+    for token in (asking("issuer/a", "issuer"), other) * 2:
+        await resolve(token)
+    assert asked == [asking("issuer/a", "issuer"), other]
+
+
+async def test_cached_remembers_by_what_it_is_told_to() -> None:
+    asked: list[Unverified] = []
+
+    async def resolver(unverified: Unverified) -> Key | None:
+        asked.append(unverified)
+        return key_for("RS256")
+
+    resolve = cached(resolver, key=lambda unverified: unverified.claims["iss"])
+    for kid in ("a/1", "a/2", "b/1"):
+        await resolve(asking(kid))
+    assert asked == [asking("a/1"), asking("b/1")]
+
+
+async def test_cached_has_a_clock_bounds_and_events_of_its_own() -> None:
+    clock, events, calls = Clock(), Events(), 0
+
+    async def resolver(unverified: Unverified) -> Key | None:
+        nonlocal calls
+        calls += 1
+        return key_for("RS256")
+
+    resolve = cached(resolver, caching=Caching(default_age=50.0), clock=clock, observe=events)
+    for _ in range(3):
+        await resolve(asking())
+        clock.turn(25.0)
+    assert calls == 2
+    assert events == [
+        Event("fetched", "cached", KID, 0.0),
+        Event("refreshed", "cached", KID, 0.0),
+    ]

@@ -1,0 +1,194 @@
+"""Keys in a published set: which of them it is, and what is no set."""
+
+from typing import Any
+
+import pytest
+
+from asapfn.errors import Unavailable
+from asapfn.keys import export_jwks, export_public_jwk, import_jwk
+from asapfn.resolvers import jwks
+from asapfn.types import Document, Event
+from tests.support.keyring import key_for
+from tests.support.keysets import EC, NEW, PS, RSA, URL, House, of, same, serving
+from tests.support.keysources import Repository, asking
+
+
+async def test_a_key_is_chosen_by_its_id() -> None:
+    house = House(export_jwks([RSA, EC]))
+    assert same(await house.resolve(asking(RSA.kid)), RSA)
+    assert same(await house.resolve(asking(EC.kid, algorithm="ES256")), EC)
+    assert await house.resolve(asking("issuer/other")) is None
+    assert await house.resolve(asking("issuer")) is None
+    assert house.source.asked == [URL]
+
+
+async def test_what_is_accepted_is_said() -> None:
+    accepted: list[str] = []
+
+    async def fetch(url: str, accept: str) -> Document:
+        accepted.append(accept)
+        return serving(export_jwks([RSA]))(url)
+
+    await jwks(URL, fetch)(asking(RSA.kid))
+    assert accepted == ["application/jwk-set+json, application/json"]
+
+
+async def test_a_key_is_chosen_by_type_curve_and_algorithm_too() -> None:
+    same_id = [
+        export_public_jwk(RSA) | {"kid": "k"},
+        export_public_jwk(PS) | {"kid": "k"},
+        export_public_jwk(EC) | {"kid": "k"},
+        export_public_jwk(key_for("ES384")) | {"kid": "k"},
+    ]
+    house = House({"keys": same_id})
+    for algorithm, member in zip(("RS256", "PS256", "ES256", "ES384"), same_id, strict=True):
+        found = await house.resolve(asking("k", "issuer", algorithm))
+        assert found is not None
+        assert export_public_jwk(found) == member
+    assert await house.resolve(asking("k", "issuer", "RS512")) is None
+    assert await house.resolve(asking("k", "issuer", "EdDSA")) is None
+
+
+async def test_without_a_key_id_the_only_candidate_is_the_key_and_of_two_none_is() -> None:
+    house = House(export_jwks([RSA, EC, PS]))
+    assert same(await house.resolve(asking(None, "issuer", "ES256")), EC)
+    assert same(await house.resolve(asking(None, "issuer", "RS256")), RSA)
+    two = of(RSA, EC)
+    two["keys"].append(export_public_jwk(NEW))
+    house = House(two)
+    assert await house.resolve(asking(None, "issuer", "ES256")) is None
+    assert same(await house.resolve(asking(EC.kid, algorithm="ES256")), EC)
+    assert house.requests == 1
+
+
+async def test_a_key_id_twice_is_no_answer() -> None:
+    house = House({"keys": [export_public_jwk(key) | {"kid": "k"} for key in (EC, NEW)]})
+    assert await house.resolve(asking("k", "issuer", "ES256")) is None
+
+
+async def test_a_key_without_an_id_is_not_that_of_a_token_with_one() -> None:
+    member = export_public_jwk(RSA)
+    del member["kid"]
+    house = House({"keys": [member]})
+    assert await house.resolve(asking(RSA.kid)) is None
+    assert await house.resolve(asking(None, "issuer")) is not None
+
+
+NOT_UNDERSTOOD: dict[str, Any] = {
+    "for encryption": export_public_jwk(EC) | {"use": "enc"},
+    "for encryption, by its operations": export_public_jwk(EC) | {"key_ops": ["encrypt"]},
+    "of an unknown type": {"kty": "AKP", "alg": "ML-DSA-44", "pub": "AAAA", "kid": EC.kid},
+    "without a type": {"kid": EC.kid},
+    "of an unknown curve": export_public_jwk(EC) | {"crv": "P-224"},
+    "not on its curve": export_public_jwk(EC) | {"x": export_public_jwk(EC)["y"]},
+    "with a number for an id": export_public_jwk(EC) | {"kid": 1},
+    "no object": "key",
+    "null": None,
+    "too weak": {"kty": "RSA", "kid": EC.kid, "e": "AQAB", "n": "w" * 170},
+}
+
+
+@pytest.mark.parametrize("member", NOT_UNDERSTOOD.values(), ids=NOT_UNDERSTOOD)
+async def test_a_member_that_is_not_for_us_is_passed_over(member: Any) -> None:
+    house = House({"keys": [member, export_public_jwk(RSA), member]})
+    assert same(await house.resolve(asking(RSA.kid)), RSA)
+    assert await house.resolve(asking(EC.kid, algorithm="ES256")) is None
+
+
+async def test_keys_to_verify_with_may_say_so() -> None:
+    for members in ({"use": "sig"}, {"key_ops": ["verify"]}, {"x5t": "unread"}):
+        house = House(of(EC, **members))
+        assert await house.resolve(asking(EC.kid, algorithm="ES256")) is not None
+
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    "a private RSA key": (
+        {**export_public_jwk(RSA), "d": "AAAA"},
+        ": the set holds a symmetric or private key",
+    ),
+    "a private EC key": (
+        {**export_public_jwk(EC), "d": "AAAA"},
+        ": the set holds a symmetric or private key",
+    ),
+    **{
+        f"a private member {name}": (
+            {**export_public_jwk(RSA), name: "AAAA"},
+            ": the set holds a symmetric or private key",
+        )
+        for name in ("d", "p", "q", "dp", "dq", "qi")
+    },
+    "more primes": (
+        {**export_public_jwk(RSA), "oth": []},
+        ": the set holds a symmetric or private key",
+    ),
+    "a secret": ({"kty": "oct", "k": "A" * 43}, ": the set holds a symmetric or private key"),
+    "a secret without its value": ({"kty": "oct"}, ": the set holds a symmetric or private key"),
+    "a value without its type": ({"k": "A" * 43}, ": the set holds a symmetric or private key"),
+    "a private key of a type not known": (
+        {"kty": "AKP", "pub": "AAAA", "priv": "AAAA"},
+        ": the set holds a symmetric or private key",
+    ),
+}
+
+
+@pytest.mark.parametrize(("member", "detail"), REFUSED.values(), ids=REFUSED)
+async def test_a_set_that_tells_a_secret_is_refused_whole(member: Any, detail: str) -> None:
+    house = House({"keys": [export_public_jwk(RSA), member]})
+    with pytest.raises(Unavailable, match=detail) as raised:
+        await house.resolve(asking(RSA.kid))
+    assert raised.value.source == URL
+    assert "AAAA" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"", ": not a key set: "),
+        (b"<html>", "not a key set"),
+        (b"\xff", "not a key set"),
+        (b"[]", "not a key set"),
+        (b'{"keys": [], "keys": []}', "not a key set"),
+        (b'{"keys": [{"kid": "a", "kid": "b"}]}', "not a key set"),
+        (b"{}", ": not a key set: no list of keys"),
+        (b'{"keys": {}}', ": not a key set: no list of keys"),
+        (b'{"keys": null}', ": not a key set: no list of keys"),
+    ],
+)
+async def test_what_is_no_key_set_is_an_outage(body: bytes, detail: str) -> None:
+    with pytest.raises(Unavailable, match=detail) as raised:
+        await House(body).resolve(asking(RSA.kid))
+    assert raised.value.source == URL
+    assert isinstance(raised.value.__cause__, Unavailable)
+    if "no list" not in detail:
+        assert isinstance(raised.value.__cause__.__cause__, ValueError)
+
+
+@pytest.mark.parametrize("status", [201, 204, 301, 403, 404, 500])
+async def test_a_status_but_200_is_an_outage(status: int) -> None:
+    house = House(b"")
+    house.source.answer = serving(export_jwks([RSA]), status=status)
+    with pytest.raises(Unavailable, match=f": status {status}"):
+        await house.resolve(asking(RSA.kid))
+
+
+@pytest.mark.parametrize("url", ["http://keys.example/", "https://u:p@keys.example/", "file:///k"])
+def test_a_key_set_is_at_an_https_url(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^keys come from an https URL"):
+        jwks(url, Repository())
+
+
+async def test_an_empty_set_is_a_set() -> None:
+    house = House({"keys": []})
+    assert await house.resolve(asking(RSA.kid)) is None
+    assert await house.resolve(asking(None, "issuer")) is None
+    assert house.requests == 1
+    assert house.events[-1] == Event("unknown", URL, "", 0.0)
+
+
+async def test_keys_are_parsed_once_a_fetch() -> None:
+    house = House(export_jwks([RSA]))
+    assert await house.resolve(asking(RSA.kid)) is await house.resolve(asking(RSA.kid))
+
+
+def test_the_test_keys_are_what_they_seem() -> None:
+    assert import_jwk(export_public_jwk(EC)).kid == EC.kid

@@ -1,0 +1,100 @@
+"""`bearer`, and the credentials of a request."""
+
+import pytest
+
+from asapfn._core.credentials import bearer, credentials
+from asapfn._core.signing import sign
+from asapfn._core.verification import verify
+from asapfn.errors import TokenRejected
+from asapfn.resolvers import keys_by_id
+from asapfn.types import Request, Token
+from tests.support.verifying import CLAIMS, KEY, assert_tells_nothing, clock
+
+
+def request(*headers: tuple[str, str]) -> Request:
+    return Request("GET", None, (("Host", "localhost"), *headers))
+
+
+def refusal(*values: str, scheme: str = "Bearer") -> str:
+    with pytest.raises(TokenRejected) as raised:
+        credentials(request(*(("Authorization", value) for value in values)), scheme)
+    return raised.value.reason
+
+
+@pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
+@pytest.mark.parametrize(
+    "value", ["Bearer a.b.c", "bearer a.b.c", "BEARER  a.b.c", " Bearer a.b.c "]
+)
+def test_header_and_scheme_are_compared_without_case(name: str, value: str) -> None:
+    assert credentials(request((name, value)), "Bearer") == "a.b.c"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        " ",
+        "Bearer",
+        "Bearer ",
+        "a.b.c",
+        "Basic a.b.c",
+        "JWT a.b.c",
+        "Bearera.b.c",
+        "Basic a b c",
+        "Bearer\ta.b.c",
+        "Bearer\u00a0a.b.c",
+        "Bearer,a.b.c",
+        "Bearer= a.b.c",
+    ],
+)
+def test_without_our_scheme_there_is_no_token(value: str) -> None:
+    assert refusal(value) == "missing_token"
+
+
+def test_without_the_header_there_is_no_token() -> None:
+    assert refusal() == "missing_token"
+    with pytest.raises(TokenRejected) as raised:
+        credentials(request(("X-Authorization", "Bearer a.b.c")), "Bearer")
+    assert raised.value.reason == "missing_token"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["Bearer a.b.c", "Bearer a.b.c"],
+        ["Bearer a.b.c", "Basic x"],
+        ["Basic x", "Bearer a.b.c"],
+        ["", "Bearer a.b.c"],
+        ["Bearer a.b.c d.e.f"],
+        ["Bearer a.b.c, Bearer d.e.f"],
+        ["Bearer a.b.c ,"],
+    ],
+)
+def test_a_second_token_is_ambiguous(values: list[str]) -> None:
+    assert refusal(*values) == "ambiguous_token"
+
+
+def test_another_scheme_is_looked_for_when_asked() -> None:
+    assert credentials(request(("Authorization", "jwt a.b.c")), "JWT") == "a.b.c"
+    assert refusal("Bearer a.b.c", scheme="JWT") == "missing_token"
+
+
+async def test_bearer_hands_the_token_to_verify_and_lets_its_answer_through() -> None:
+    token = sign(CLAIMS, KEY)
+
+    async def verify_token(given_token: str) -> Token:
+        return await verify(given_token, keys_by_id([KEY]), audience="service", now=clock)
+
+    authenticate = bearer(verify_token)
+    verified = await authenticate(request(("Authorization", f"Bearer {token}")))
+    assert verified.claims == CLAIMS
+    for value, reason in {
+        f"Bearer {token},": "malformed",
+        f"Bearer {token}\t": "malformed",
+        f"Basic {token}": "missing_token",
+        f"Bearer {token} {token}": "ambiguous_token",
+    }.items():
+        with pytest.raises(TokenRejected) as raised:
+            await authenticate(request(("Authorization", value)))
+        assert raised.value.reason == reason
+        assert_tells_nothing(raised.value, token)

@@ -1,0 +1,271 @@
+"""What a verified token must also satisfy."""
+
+import hashlib
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asapfn import checks
+from asapfn._core.canonical import qsh
+from asapfn._core.signing import sign
+from asapfn._core.verification import verify
+from asapfn.errors import TokenRejected, Unavailable
+from asapfn.replay import in_memory
+from asapfn.resolvers import keys_by_id
+from asapfn.types import Check, FirstUse, Token
+from tests.support.keyring import key_for
+
+NOW = 1_700_000_000
+
+
+def token(**claims: Any) -> Token:
+    return Token({"alg": "ES256"}, claims, NOW, NOW + 60)
+
+
+async def told(check: Check, verified: Token) -> tuple[str, str | None] | None:
+    """What a check says: None where it lets the token pass."""
+    try:
+        later = check(verified)
+        if later is not None:
+            await later
+    except TokenRejected as error:
+        return error.reason, error.claim
+    return None
+
+
+def recording(answer: Any = True) -> tuple[FirstUse, list[tuple[str, float]]]:
+    """A store that keeps what it is asked."""
+    asked: list[tuple[str, float]] = []
+
+    async def store(token_id: str, ttl_seconds: float) -> Any:
+        asked.append((token_id, ttl_seconds))
+        return answer
+
+    return store, asked
+
+
+async def test_the_subject_must_be_the_issuer_where_there_is_one() -> None:
+    check = checks.subject_is_issuer()
+    assert await told(check, token(iss="issuer")) is None
+    assert await told(check, token()) is None
+    assert await told(check, token(iss="issuer", sub="issuer")) is None
+    for subject in ("another", "", "Issuer", "issuer/team"):
+        assert await told(check, token(iss="issuer", sub=subject)) == ("subject_mismatch", "sub")
+    assert await told(check, token(sub="issuer")) == ("subject_mismatch", "sub")
+
+
+@pytest.mark.parametrize("value", ["a", "", 1, 1.5, True, None, ["a"], {"a": [1]}])
+async def test_a_claim_must_equal_the_value(value: Any) -> None:
+    check = checks.claim_equals("mine", value)
+    assert await told(check, token(mine=value)) is None
+    assert await told(check, token(mine="another")) == ("invalid_claim", "mine")
+    assert await told(check, token(other=value)) == ("missing_claim", "mine")
+
+
+@pytest.mark.parametrize(
+    ("value", "given_value"),
+    [(True, 1), (1, True), (0, False), (1, 1.0), (1, "1"), ("a", ["a"]), (None, False), ("", None)],
+)
+async def test_a_value_of_another_type_is_another(value: Any, given_value: Any) -> None:
+    check = checks.claim_equals("mine", value)
+    assert await told(check, token(mine=given_value)) == ("invalid_claim", "mine")
+
+
+@pytest.mark.parametrize(
+    ("check", "claims", "told_of_it"),
+    [
+        (checks.subject_is_issuer(), {"sub": "s3cret"}, "subject_mismatch"),
+        (checks.claim_equals("mine", "a"), {}, "missing_claim: mine"),
+        (checks.claim_equals("mine", "a"), {"mine": "s3cret"}, "invalid_claim: mine is another"),
+        (checks.context_only(), {}, "missing_claim: qsh"),
+        (checks.context_only(), {"qsh": "s3cret"}, "request_mismatch"),
+        (checks.first_use(in_memory()), {"iss": "s3cret", "exp": NOW}, "missing_claim: jti"),
+        (
+            checks.first_use(recording(False)[0]),
+            {"iss": "s3cret", "jti": "1", "exp": NOW},
+            "replayed",
+        ),
+    ],
+)
+async def test_a_refusal_names_the_claim_and_repeats_no_value(
+    check: Check, claims: dict[str, Any], told_of_it: str
+) -> None:
+    with pytest.raises(TokenRejected) as refused:
+        later = check(token(**claims))
+        if later is not None:
+            await later
+    assert str(refused.value) == told_of_it
+
+
+async def test_a_token_made_for_the_request_matches_and_no_other_does() -> None:
+    target = "/base/issues?b=2&a=1"
+    check = checks.request_matches("GET", target, base_url="https://app.example/base")
+    made = qsh("GET", "/issues?a=1&b=2")
+    assert await told(check, token(qsh=made)) is None
+    assert await told(check, token()) == ("missing_claim", "qsh")
+    assert await told(check, token(qsh=None)) == ("missing_claim", "qsh")
+    others = [qsh("POST", "/issues?a=1&b=2"), qsh("GET", "/issues?a=1"), made.upper(), made[:-1]]
+    for other in [*others, "", checks.CONTEXT_QSH, 7, True, [made], "\u00e9"]:
+        assert await told(check, token(qsh=other)) == ("request_mismatch", "qsh")
+
+
+async def test_a_form_stands_in_for_an_empty_query() -> None:
+    check = checks.request_matches("POST", "/issues", form=b"b=2&a=1")
+    assert await told(check, token(qsh=qsh("POST", "/issues?a=1&b=2"))) is None
+
+
+@pytest.mark.parametrize("base_url", ["https://[", "app.example/base", "/base?a"])
+def test_a_malformed_base_url_is_an_error_when_the_check_is_made(base_url: str) -> None:
+    with pytest.raises(ValueError, match="base_url"):
+        checks.request_matches("GET", "/base/", base_url=base_url)
+
+
+@pytest.mark.parametrize(
+    ("sent", "why"),
+    [
+        ({"target": "/issues?a=%zz"}, "malformed"),
+        ({"target": "/issues?a=%FF"}, "UTF-8"),
+        ({"target": "/%zz"}, "path"),
+        ({"method": "G T"}, "method"),
+        ({"method": "POST", "form": "a=%zz"}, "malformed"),
+        ({"method": "POST", "form": b"\xff"}, "UTF-8"),
+    ],
+)
+def test_a_request_that_is_malformed_is_refused_and_no_error(sent: Any, why: str) -> None:
+    """What anybody may send must not be a ValueError, which a server would answer by 500."""
+    check = checks.request_matches(**{"method": "GET", "target": "/issues"} | sent)
+    with pytest.raises(TokenRejected, match=why) as refused:
+        check(token(qsh=qsh("GET", "/issues")))
+    assert (refused.value.reason, refused.value.claim) == ("request_mismatch", "qsh")
+    assert refused.value.__context__ is None
+
+
+async def test_the_fixed_qsh_is_taken_alone() -> None:
+    check = checks.context_only()
+    assert await told(check, token(qsh="context-qsh")) is None
+    assert await told(check, token()) == ("missing_claim", "qsh")
+    for other in (qsh("GET", "/"), "Context-qsh", "", ["context-qsh"]):
+        assert await told(check, token(qsh=other)) == ("request_mismatch", "qsh")
+
+
+async def test_a_token_is_used_once_by_issuer_and_id_together() -> None:
+    check = checks.first_use(in_memory())
+    for issuer, jti in (("a", "1"), ("a", "2"), ("b", "1")):
+        one = token(iss=issuer, jti=jti, exp=NOW + 60)
+        assert await told(check, one) is None
+        assert await told(check, one) == ("replayed", "jti")
+
+
+@given(pairs=st.lists(st.tuples(st.text(), st.text()), min_size=2, max_size=2, unique=True))
+async def test_two_tokens_never_share_an_identity(pairs: list[tuple[str, str]]) -> None:
+    store, asked = recording()
+    for issuer, jti in pairs:
+        assert await told(checks.first_use(store), token(iss=issuer, jti=jti, exp=1)) is None
+    assert asked[0][0] != asked[1][0]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("a", "b:c"), ("a:b", "c")),
+        (("a/b", "c"), ("a", "b/c")),
+        (("ab", "c"), ("a", "bc")),
+        (("1:a", "b"), ("1", ":ab")),
+        (("", "1:ab"), ("a", "b")),
+        (("x:x", "j"), ("x", ":x:xj")),
+        (("a" * 11, "b"), ("1", "a" * 11 + "b")),
+        (("a", ""), ("", "a")),
+        (("\u00e9", "x"), ("e\u0301", "x")),
+    ],
+)
+async def test_names_that_look_alike_joined_are_two(
+    one: tuple[str, str], other: tuple[str, str]
+) -> None:
+    check = checks.first_use(in_memory())
+    for issuer, jti in (one, other):
+        assert await told(check, token(iss=issuer, jti=jti, exp=NOW + 60)) is None
+
+
+async def test_an_identity_is_short_and_plain_whatever_the_token_holds() -> None:
+    store, asked = recording()
+    await told(checks.first_use(store), token(iss="i" * 9000, jti="\x00\n\U0001f511", exp=1))
+    assert re.fullmatch(r"[0-9a-f]{16}:[0-9a-f]{64}", asked[0][0])
+
+
+async def test_an_identity_is_the_same_in_every_release() -> None:
+    """Processes of two releases may share a store, while one takes the other's place."""
+    store, asked = recording()
+    await told(checks.first_use(store), token(iss="issuer", jti="id-1", exp=1))
+    both = hashlib.sha256(b"6:issuerid-1").hexdigest()
+    assert asked[0][0] == f"{hashlib.sha256(b'issuer').hexdigest()[:16]}:{both}"
+
+
+async def test_a_store_sees_which_tokens_share_an_issuer() -> None:
+    store, asked = recording()
+    for issuer, jti in (("a", "1"), ("a", "2"), ("b", "1"), ("a:", "1"), ("", "1")):
+        await told(checks.first_use(store), token(iss=issuer, jti=jti, exp=1))
+    assert len({token_id for token_id, _ in asked}) == 5
+    one, two, *others = (token_id.partition(":")[0] for token_id, _ in asked)
+    assert one == two
+    assert len({one, *others}) == 4
+
+
+@pytest.mark.parametrize("name", ["iss", "jti", "exp"])
+async def test_a_token_without_an_identity_or_an_end_never_reaches_the_store(name: str) -> None:
+    store, asked = recording()
+    claims = {n: v for n, v in {"iss": "a", "jti": "1", "exp": NOW}.items() if n != name}
+    assert await told(checks.first_use(store), token(**claims)) == ("missing_claim", name)
+    assert asked == []
+
+
+async def test_an_id_lives_a_minute_longer_than_its_token_leeway_included() -> None:
+    store, asked = recording()
+    key = key_for("ES256")
+    claims = {"iss": "issuer", "jti": "1", "exp": NOW + 60}
+    for moment, leeway in ((NOW, 0), (NOW + 20, 10), (NOW + 69.5, 10)):
+        await verify(
+            sign(claims, key),
+            keys_by_id([key]),
+            checks.first_use(store),
+            leeway=leeway,
+            now=lambda moment=moment: moment,
+        )
+    assert [ttl for _, ttl in asked] == [120, 110, 60.5]
+
+
+async def test_a_token_is_not_used_up_by_one_that_is_refused() -> None:
+    """Neither by a forgery with the same id, nor by itself where an earlier check refuses it."""
+    store, asked = recording()
+    key, mallory = key_for("ES256"), key_for("ES256", "mallory")
+    claims = {"iss": "issuer", "sub": "other", "jti": "1", "exp": NOW + 60}
+    forged = sign(claims, mallory, kid=key.kid)
+    for one in (forged, sign(claims, key)):
+        with pytest.raises(TokenRejected):
+            await verify(
+                one,
+                keys_by_id([key]),
+                checks.subject_is_issuer(),
+                checks.first_use(store),
+                now=lambda: NOW,
+            )
+    assert asked == []
+
+
+@pytest.mark.parametrize("answer", [False, None, 0, 1, "OK", [True]])
+async def test_only_true_from_a_store_lets_a_token_pass(answer: Any) -> None:
+    store, _ = recording(answer)
+    assert await told(checks.first_use(store), token(iss="a", jti="1", exp=1)) == (
+        "replayed",
+        "jti",
+    )
+
+
+async def test_a_store_that_cannot_tell_is_unavailable_never_a_pass() -> None:
+    check = checks.first_use(in_memory(max_entries=1))
+    assert await told(check, token(iss="a", jti="1", exp=NOW + 60)) is None
+    with pytest.raises(Unavailable, match="replay store"):
+        await told(check, token(iss="a", jti="2", exp=NOW + 60))
+    assert await told(check, token(iss="a", jti="1", exp=NOW + 60)) == ("replayed", "jti")

@@ -1,0 +1,282 @@
+"""`explain`: every rule in order, one look-up, one verification, no effect on a bad token."""
+
+from typing import Any
+
+import pytest
+
+from asapfn import Explanation, Step, explain, explaining
+from asapfn._core.signing import sign
+from asapfn._core.verification import policy, verifier
+from asapfn.checks import first_use
+from asapfn.errors import Reason, TokenRejected, Unavailable
+from asapfn.hints import hint
+from asapfn.replay import in_memory
+from asapfn.types import Key, Policy, Token, Unverified
+from tests.support.forging import forge
+from tests.support.keyring import key_for
+from tests.support.verifying import CLAIMS, KEY, NOW, RESOLVER, answer, clock, nobody_asks
+
+EXPIRED = CLAIMS | {"iat": NOW - 60, "exp": NOW}
+
+
+def asked(*checks: Any, resolver: Any = RESOLVER, **options: Any) -> Policy:
+    return policy(resolver, *checks, **{"audience": "service", "now": clock} | options)
+
+
+def outcomes(found: Explanation) -> dict[str, str]:
+    return {step.rule: step.outcome for step in found.steps}
+
+
+def step_of(found: Explanation, rule: str) -> Step:
+    (step,) = [step for step in found.steps if step.rule == rule]
+    return step
+
+
+async def test_every_rule_is_there_in_the_order_in_which_it_is_applied() -> None:
+    def issuer_is_known(unverified: Unverified) -> None:
+        """The iss is known."""
+
+    def role_is_known(token: Token) -> None:
+        """The iss has a role."""
+
+    rules = asked(
+        role_is_known, guards=[issuer_is_known], required=["jti"], max_lifetime=60, typ="JWT"
+    )
+    expected = [
+        "algorithm", "well formed", "claim types",
+        "jti is there", "exp is there", "iat is there", "not expired", "exp is after iat",
+        "lifetime", "nbf is before exp", "issued by now", "valid by now", "aud is there",
+        "audience", "typ is there", "typ",
+        "issuer is known", "key is found", "key fits", "signature", "not expired meanwhile",
+        "role is known",
+    ]  # fmt: skip
+    found = await explain(sign(CLAIMS, KEY), rules)
+    assert [step.rule for step in found.steps] == expected
+    assert set(outcomes(found).values()) == {"pass", "skip"}
+    skipped = await explain(b"no token", rules)
+    assert [step.rule for step in skipped.steps] == expected
+    assert list(outcomes(skipped).values()) == ["skip", "fail", *["skip"] * (len(expected) - 2)]
+
+
+async def test_a_step_says_what_the_rule_saw_and_wants() -> None:
+    def role_is_known(token: Token) -> None:
+        """The iss has a role.
+
+        And more about it.
+        """
+
+    rules = asked(role_is_known, leeway=10.0, max_lifetime=60, algorithms=["ES256"])
+    found = await explain(sign(CLAIMS, KEY), rules)
+    for rule, saw, wants in (
+        ("algorithm", {"alg": "ES256"}, '"ES256"'),
+        ("not expired", {"exp": NOW + 60}, "leeway 10 s"),
+        ("lifetime", {"exp": NOW + 60, "iat": NOW}, "at most 60 s"),
+        ("valid by now", {}, "no nbf"),
+        ("audience", {"aud": "service"}, '"service"'),
+        ("key is found", {"kid": KEY.kid}, ""),
+        ("key fits", {"alg": "ES256", "kty": "EC"}, ""),
+        ("role is known", {"iss": "issuer"}, "The iss has a role"),
+    ):
+        step = step_of(found, rule)
+        assert (step.saw, step.wants) == (saw, wants)
+
+
+async def test_the_verdict_is_the_verified_token() -> None:
+    token = sign(CLAIMS, KEY)
+    found = await explain(token, asked())
+    assert found.verdict == await verifier(asked())(token)
+    assert found.hint == ""
+
+
+async def test_the_key_is_looked_up_once_and_the_signature_verified_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[str] = []
+    really = explaining.verify_signature
+
+    async def resolve(unverified: Unverified) -> Key | None:
+        calls.append("resolve")
+        return KEY
+
+    def verify_signature(*arguments: Any) -> bool:
+        calls.append("verify")
+        return really(*arguments)
+
+    monkeypatch.setattr(explaining, "verify_signature", verify_signature)
+    for claims in (CLAIMS, EXPIRED, CLAIMS | {"aud": "another"}):
+        await explain(sign(claims, KEY), asked(resolver=resolve))
+        assert calls == ["resolve", "verify"]
+        calls.clear()
+
+
+async def test_a_token_that_a_guard_rejects_causes_no_look_up() -> None:
+    def guard(unverified: Unverified) -> None:
+        raise TokenRejected("issuer_not_allowed", "nobody is", claim="iss")
+
+    found = await explain(sign(CLAIMS, KEY), asked(guards=[guard], resolver=nobody_asks))
+    assert isinstance(found.verdict, TokenRejected)
+    assert found.verdict.reason == "issuer_not_allowed"
+    assert outcomes(found)["key is found"] == outcomes(found)["signature"] == "skip"
+
+
+async def test_only_a_token_that_is_accepted_is_used_up() -> None:
+    rules = asked(first_use(in_memory()))
+    for refused in (
+        sign(EXPIRED, KEY),
+        sign(CLAIMS | {"aud": "another"}, KEY),
+        sign(CLAIMS, key_for("ES256", "mallory"), kid=KEY.kid),
+        forge(CLAIMS, KEY, kid="issuer/unknown"),
+    ):
+        found = await explain(refused, rules)
+        assert outcomes(found)["first use"] == "skip"
+        assert isinstance(found.verdict, TokenRejected)
+    token = sign(CLAIMS, KEY)
+    assert isinstance((await explain(token, rules)).verdict, Token)
+    again = await explain(token, rules)
+    assert isinstance(again.verdict, TokenRejected)
+    assert (again.verdict.reason, outcomes(again)["first use"]) == ("replayed", "fail")
+
+
+async def test_what_a_check_returns_is_not_awaited_for_a_token_that_is_rejected() -> None:
+    class Later:
+        """An awaitable that is no coroutine."""
+
+        def __call__(self, token: Token) -> Any:
+            return self
+
+        def __await__(self) -> Any:
+            raise AssertionError("it was awaited")
+
+    found = await explain(sign(EXPIRED, KEY), asked(), Later())
+    assert found.steps[-1].outcome == "skip"
+    assert found.steps[-1].wants == "An awaitable that is no coroutine"
+
+
+async def test_what_relies_on_an_earlier_rule_is_skipped_where_that_fails() -> None:
+    def guard_of_role(unverified: Unverified) -> None:
+        assert unverified.claims["role"]
+
+    async def resolve(unverified: Unverified) -> Key | None:
+        return KEY if unverified.claims["role"] else None
+
+    def role_is_known(token: Token) -> None:
+        assert token.claims["role"]
+
+    rules = asked(role_is_known, required=["role"], guards=[guard_of_role], resolver=resolve)
+    found = await explain(sign(CLAIMS, KEY), rules)
+    assert isinstance(found.verdict, TokenRejected)
+    assert (found.verdict.reason, found.verdict.claim) == ("missing_claim", "role")
+    relying = ("guard of role", "key is found", "key fits", "signature", "role is known")
+    assert {outcomes(found)[rule] for rule in relying} == {"skip"}
+    good = await explain(sign(CLAIMS | {"role": "cook"}, KEY), rules)
+    assert isinstance(good.verdict, Token)
+
+
+def broken(given: Any) -> Any:
+    raise ZeroDivisionError
+
+
+async def broken_resolver(unverified: Unverified) -> Key | None:
+    raise ZeroDivisionError
+
+
+def returns_false(given: Any) -> Any:
+    return False
+
+
+@pytest.mark.parametrize(
+    ("rules", "error"),
+    [
+        (asked(guards=[broken]), ZeroDivisionError),
+        (asked(broken), ZeroDivisionError),
+        (asked(resolver=broken_resolver), ZeroDivisionError),
+        (asked(guards=[returns_false]), TypeError),
+        (asked(returns_false), TypeError),
+        (asked(resolver=answer("no key")), TypeError),
+        (asked()._replace(leeway=-1), ValueError),
+    ],
+)
+async def test_wrong_use_is_raised_as_by_the_verifier(
+    rules: Policy, error: type[Exception]
+) -> None:
+    token = sign(CLAIMS, KEY)
+    with pytest.raises(error) as explained:
+        await explain(token, rules)
+    with pytest.raises(error) as verified:
+        await verifier(rules)(token)
+    assert str(explained.value) == str(verified.value)
+
+
+@pytest.mark.parametrize("token", [None, 7, ["a.b.c"]])
+async def test_a_token_is_a_str_or_bytes(token: Any) -> None:
+    with pytest.raises(TypeError, match="a token is a str or bytes"):
+        await explain(token, asked())
+
+
+async def test_a_key_that_comes_late_is_seen() -> None:
+    moment = float(NOW)
+
+    async def slow(unverified: Unverified) -> Key | None:
+        nonlocal moment
+        moment = NOW + 60
+        return KEY
+
+    found = await explain(sign(CLAIMS, KEY), asked(resolver=slow, now=lambda: moment))
+    assert step_of(found, "not expired").outcome == "pass"
+    late = step_of(found, "not expired meanwhile").error
+    assert isinstance(late, TokenRejected)
+    assert (late.reason, late.claim) == ("expired", "exp")
+    assert found.verdict is late
+
+
+async def test_both_an_algorithm_and_a_form_that_are_wrong_are_shown() -> None:
+    text = forge(CLAIMS, KEY, alg="HS256", signed_as="ES256")
+    assert outcomes(await explain(text, asked()))["well formed"] == "pass"
+    found = await explain(text + "=", asked())
+    first = [outcomes(found)[rule] for rule in ("algorithm", "well formed", "claim types")]
+    assert first == ["fail", "fail", "skip"]
+    unknown = await explain(forge(CLAIMS, KEY, alg="none", signed_as="ES256"), asked())
+    assert list(outcomes(unknown).values())[:3] == ["fail", "skip", "skip"]
+    wrong = await explain(forge(CLAIMS | {"exp": "soon"}, KEY), asked())
+    assert list(outcomes(wrong).values())[:3] == ["pass", "pass", "fail"]
+
+
+# Hints
+
+
+def test_an_outage_and_each_reason_has_a_hint() -> None:
+    assert "try again" in hint(Unavailable("keys"))
+    for reason in Reason.__args__:  # type: ignore[attr-defined]
+        assert len(hint(TokenRejected(reason, claim="jti"))) > 15
+
+
+@pytest.mark.parametrize(
+    ("token", "cause"),
+    [
+        (b'"a.b.c"', "in quotes"),
+        ("a.b\n.c", "white space"),
+        (b"\xff", "fewer than three segments"),
+        ("a.b.c.d.e", "encrypted"),
+        ("a.b.c.d", "more than three segments"),
+        ("a.b.c", "check what was sent"),
+    ],
+)
+def test_a_malformed_token_is_looked_at_closer(token: str | bytes, cause: str) -> None:
+    assert cause in hint(TokenRejected("malformed"), token)
+
+
+@pytest.mark.parametrize(
+    ("aud", "cause"),
+    [
+        ("Service ", ""),
+        ("service ", '"service " and "service" differ only in white space'),
+        (["x", "SERVICE"], '"SERVICE" and "service" differ only in upper and lower case'),
+        ("https://service/", "differ only in the scheme before it"),
+        ("another", ""),
+        ([], ""),
+    ],
+)
+async def test_an_audience_that_is_nearly_right_is_shown(aud: Any, cause: str) -> None:
+    found = await explain(sign(CLAIMS | {"aud": aud}, KEY), asked())
+    assert found.hint.endswith("sign for this service's name, character for character")
+    assert cause in found.hint

@@ -1,0 +1,181 @@
+import json
+import math
+import time
+from typing import Any
+
+import pytest
+from joserfc.jwk import OctKey
+
+from asapfn import forge
+from asapfn._core.credentials import bearer
+from asapfn._core.signing import sign
+from asapfn.errors import TokenRejected
+from asapfn.keys import export_jwks, export_private_pem, export_public_pem, import_pem
+from asapfn.types import Document, Event, Request, Token
+from tests.support.keyring import key_for
+from tests.support.published import Published
+
+PRODUCTION = "https://forge.cdn.prod.atlassian-dev.net/.well-known/jwks.json"
+STAGING = "https://forge.cdn.stg.atlassian-dev.net/.well-known/jwks.json"
+APP = "ari:cloud:ecosystem::app/8db33309-0a5d-4c9e-a4ea-1d5ee2d0a2b7"
+OTHER = "ari:cloud:ecosystem::app/00000000-0a5d-4c9e-a4ea-1d5ee2d0a2b7"
+KEY = key_for("RS256", "forge")
+
+
+def publish(*keys: Any, url: str = PRODUCTION) -> Published:
+    published = Published()
+    body = json.dumps(export_jwks(keys)).encode()
+    published.documents[url] = Document(200, "application/json", body)
+    return published
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    now = int(time.time())
+    made = {
+        "iss": "forge/invocation-token",
+        "aud": APP,
+        "iat": now,
+        "nbf": now,
+        "exp": now + 25,
+        "jti": "1",
+        "app": {"id": APP, "version": "1", "environment": {"type": "PRODUCTION"}},
+        "context": {"cloudId": "c"},
+        "principal": "user",
+    }
+    return {name: value for name, value in (made | changes).items() if value is not None}
+
+
+async def verified(token: str, published: Published | None = None, **more: Any) -> Token:
+    resolver = forge.keys(publish(KEY) if published is None else published)
+    return await forge.verifier(resolver, APP, **more)(token)
+
+
+async def refused(*args: Any, **more: Any) -> TokenRejected:
+    with pytest.raises(TokenRejected) as caught:
+        await verified(*args, **more)
+    return caught.value
+
+
+async def test_an_invocation_token_is_accepted() -> None:
+    token = await verified(sign(claims(), KEY))
+    assert token.claims["app"]["id"] == APP
+    assert token.claims["principal"] == "user"
+
+
+async def test_it_goes_into_bearer() -> None:
+    authenticate = bearer(forge.verifier(forge.keys(publish(KEY)), APP))
+    header = ("Authorization", f"Bearer {sign(claims(), KEY)}")
+    assert (await authenticate(Request("POST", None, (header,)))).claims["aud"] == APP
+
+
+@pytest.mark.parametrize(
+    ("chosen", "url"), [({}, PRODUCTION), ({"environment": "staging"}, STAGING)]
+)
+async def test_the_environment_is_the_callers_choice(chosen: Any, url: str) -> None:
+    published = publish(KEY, url=url)
+    verify = forge.verifier(forge.keys(published, **chosen), APP)
+    for kind in ("PRODUCTION", "STAGING", "DEVELOPMENT"):
+        await verify(sign(claims(app={"id": APP, "environment": {"type": kind}}), KEY))
+    assert [asked for asked, _ in published.asked] == [url]
+
+
+async def test_what_is_asked_of_the_key_set_is_observed() -> None:
+    published = publish(KEY)
+    events: list[Event] = []
+    verify = forge.verifier(forge.keys(published, observe=events.append), APP)
+    for _ in range(2):
+        await verify(sign(claims(), KEY))
+    with pytest.raises(TokenRejected):
+        await verify(sign(claims(), KEY, kid="other"))
+    assert [event[:3] for event in events] == [
+        ("fetched", PRODUCTION, KEY.kid),
+        ("unknown", PRODUCTION, "other"),
+    ]
+
+
+@pytest.mark.parametrize("environment", ["", "development", "PRODUCTION"])
+def test_there_is_no_other_environment(environment: str) -> None:
+    with pytest.raises(ValueError, match="production, staging"):
+        forge.keys(Published(), environment=environment)
+
+
+async def test_the_audience_is_never_taken_from_the_token() -> None:
+    error = await refused(sign(claims(aud=OTHER, app={"id": OTHER}), KEY))
+    assert (error.reason, error.claim) == ("wrong_audience", "aud")
+
+
+@pytest.mark.parametrize("aud", [OTHER, [OTHER], [], "", APP.upper(), f"{APP}/x"])
+async def test_a_token_for_another_app_is_refused(aud: object) -> None:
+    assert (await refused(sign(claims(aud=aud), KEY))).reason == "wrong_audience"
+
+
+@pytest.mark.parametrize("name", ["iss", "aud", "iat", "nbf", "exp", "jti"])
+async def test_each_claim_that_forge_sends_must_be_there(name: str) -> None:
+    error = await refused(sign(claims(**{name: None}), KEY))
+    assert (error.reason, error.claim) == ("missing_claim", name)
+
+
+async def test_the_issuer_is_forge_and_else_the_status_401() -> None:
+    error = await refused(sign(claims(iss="forge/other"), KEY))
+    assert (error.reason, error.claim, error.status) == ("invalid_claim", "iss", 401)
+
+
+@pytest.mark.parametrize(
+    "isolated",
+    [
+        {"icLabel": "ic"},
+        {"icLabel": ""},
+        {"app": {"id": APP, "icLabel": "ic"}},
+        {"context": {"icLabel": False}},
+    ],
+)
+async def test_a_token_of_isolated_cloud_is_refused(isolated: dict[str, Any]) -> None:
+    published = publish(KEY)
+    error = await refused(sign(claims(**isolated), KEY), published)
+    assert (error.reason, error.claim) == ("invalid_claim", "icLabel")
+    assert published.asked == []
+
+
+async def test_a_token_names_its_key() -> None:
+    bare = import_pem(export_private_pem(KEY))
+    error = await refused(sign(claims(), bare))
+    assert (error.reason, error.claim) == ("missing_claim", "kid")
+    assert (await refused(sign(claims(), bare, kid="other"))).reason == "unknown_key"
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "RS512", "PS256", "ES256", "EdDSA"])
+async def test_only_rs256_is_taken(algorithm: str) -> None:
+    error = await refused(sign(claims(), key_for(algorithm)))
+    assert error.reason == "unsupported_algorithm"
+
+
+async def test_a_public_key_is_no_secret() -> None:
+    pem = export_public_pem(KEY).encode()
+    error = await refused(sign(claims(), OctKey(pem, pem), kid=KEY.kid))
+    assert error.reason == "unsupported_algorithm"
+
+
+async def test_a_forged_signature_is_refused() -> None:
+    error = await refused(sign(claims(), key_for("RS256", "forger"), kid=KEY.kid))
+    assert error.reason == "bad_signature"
+
+
+async def test_leeway_is_ten_seconds_unless_given() -> None:
+    token = sign(claims(iat=100, nbf=100, exp=125), KEY)
+    await verified(token, now=lambda: 134)
+    assert (await refused(token, now=lambda: 135)).reason == "expired"
+    assert (await refused(token, now=lambda: 126, leeway=1)).reason == "expired"
+    await verified(token, now=lambda: 90)
+    assert (await refused(token, now=lambda: 89)).reason == "not_yet_valid"
+
+
+@pytest.mark.parametrize("app_id", ["", "8db33309", "ari:cloud:ecosystem::app/", "app/x"])
+def test_the_app_is_named_by_its_ari(app_id: str) -> None:
+    with pytest.raises(ValueError, match=r"ari:cloud:ecosystem::app/<uuid>"):
+        forge.verifier(forge.keys(Published()), app_id)
+
+
+@pytest.mark.parametrize("leeway", [-1, math.inf, math.nan])
+def test_a_leeway_is_finite_and_not_negative(leeway: float) -> None:
+    with pytest.raises(ValueError, match="leeway"):
+        forge.verifier(forge.keys(Published()), APP, leeway=leeway)

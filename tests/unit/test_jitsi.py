@@ -1,0 +1,220 @@
+import hashlib
+import math
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from joserfc.jwk import OctKey
+
+from asapfn import jitsi
+from asapfn._core.signing import sign
+from asapfn.errors import TokenRejected, Unavailable
+from asapfn.jitsi import _hashed
+from asapfn.keys import export_private_pem, export_public_pem, import_pem
+from asapfn.resolvers import keys_by_id
+from asapfn.types import Document, Event, Token
+from tests.support.keyring import key_for
+from tests.support.published import Published
+
+KEY = key_for("RS256", "jitsi")
+BASE = "https://keys.example/asap"
+URL = f"{BASE}/{hashlib.sha256(b'jitsi/RS256.pem').hexdigest()}.pem"
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    made = {
+        "iss": "my-app",
+        "aud": "jitsi",
+        "sub": "meet.example",
+        "room": "standup",
+        "exp": int(time.time()) + 7200,
+    }
+    return {name: value for name, value in (made | changes).items() if value is not None}
+
+
+def verifier(**changes: Any) -> Any:
+    settings = {"issuers": "my-app", "audiences": "jitsi"} | changes
+    return jitsi.verifier(settings.pop("resolver", keys_by_id([KEY])), **settings)
+
+
+async def verified(changes: dict[str, Any], **settings: Any) -> Token:
+    token: Token = await verifier(**settings)(sign(claims(**changes), KEY))
+    return token
+
+
+async def refused(changes: dict[str, Any], **settings: Any) -> TokenRejected:
+    with pytest.raises(TokenRejected) as caught:
+        await verified(changes, **settings)
+    return caught.value
+
+
+@pytest.mark.parametrize("media_type", ["", "text/plain", "application/x-pem-file"])
+async def test_a_key_is_found_under_the_hash_of_its_id(media_type: str) -> None:
+    published = Published()
+    published.put(URL, KEY, media_type)
+    for base in (BASE, f"{BASE}/"):
+        token = await verified({}, resolver=jitsi.repository(base, published))
+        assert token.claims["room"] == "standup"
+    assert published.asked == [(URL, "*/*")] * 2
+
+
+@pytest.mark.parametrize("status", [204, 403, 404])
+async def test_no_such_key_is_unknown(status: int) -> None:
+    published = Published()
+    published.documents[URL] = Document(status, "", b"")
+    error = await refused({}, resolver=jitsi.repository(BASE, published))
+    assert error.reason == "unknown_key"
+
+
+async def test_the_next_mirror_is_asked_when_one_is_down() -> None:
+    published = Published()
+    published.put(URL, KEY)
+    published.down.add("https://down.example/")
+    await verified({}, resolver=jitsi.repository(f"https://down.example | {BASE}", published))
+    published.down.add(BASE)
+    with pytest.raises(Unavailable):
+        await verified({}, resolver=jitsi.repository(BASE, published))
+
+
+async def test_what_is_asked_of_the_repository_is_observed() -> None:
+    published = Published()
+    published.put(URL, KEY)
+    events: list[Event] = []
+    resolver = jitsi.repository(f"{BASE}/", published, observe=events.append)
+    for _ in range(2):
+        await verified({}, resolver=resolver)
+    published.down.add(BASE)
+    with pytest.raises(Unavailable):
+        await verifier(resolver=resolver)(sign(claims(), KEY, kid="other"))
+    assert [event[:3] for event in events] == [
+        ("fetched", f"{BASE}/", KEY.kid),
+        ("unavailable", f"{BASE}/", "other"),
+    ]
+
+
+@given(st.text(max_size=20))
+def test_a_path_is_the_hash_whatever_the_key_id(kid: str) -> None:
+    assert _hashed(kid) == f"{hashlib.sha256(kid.encode()).hexdigest()}.pem"
+
+
+async def test_the_key_need_not_be_the_issuers() -> None:
+    await verified({"iss": "my-app"})
+
+
+async def test_a_long_life_and_no_jti_are_fine() -> None:
+    await verified({"iat": 1, "exp": int(time.time()) + 10 * 365 * 86_400})
+
+
+@pytest.mark.parametrize(
+    ("issuers", "iss", "accepted"),
+    [
+        ("my-app", "my-app", True),
+        (("a", "my-app"), "my-app", True),
+        ("my-app", "my", False),
+        ("my-app", "*", False),
+        ("*", "anybody", True),
+        (("x", "*"), "anybody", True),
+    ],
+)
+async def test_issuers_are_the_callers_and_a_star_accepts_any(
+    issuers: Any, iss: str, accepted: bool
+) -> None:
+    if accepted:
+        await verified({"iss": iss}, issuers=issuers)
+    else:
+        error = await refused({"iss": iss}, issuers=issuers)
+        assert (error.reason, error.status) == ("issuer_not_allowed", 403)
+
+
+@pytest.mark.parametrize(
+    ("audiences", "aud", "accepted"),
+    [
+        ("jitsi", "jitsi", True),
+        ("jitsi", ["x", "jitsi"], True),
+        (("a", "jitsi"), "jitsi", True),
+        ("jitsi", "jits", False),
+        ("jitsi", "*", False),
+        ("jitsi", ["*"], False),
+        ("jitsi", [], False),
+        ("*", "anything", True),
+        ("*", ["any", "thing"], True),
+        ("*", "*", True),
+        ("*", [], False),
+        ("*", "", False),
+        (("x", "*"), "anything", True),
+    ],
+)
+async def test_audiences_are_the_callers_and_a_star_accepts_any(
+    audiences: Any, aud: object, accepted: bool
+) -> None:
+    if accepted:
+        await verified({"aud": aud}, audiences=audiences)
+    else:
+        assert (await refused({"aud": aud}, audiences=audiences)).reason == "wrong_audience"
+
+
+@pytest.mark.parametrize("name", ["iss", "aud", "exp", "room"])
+@pytest.mark.parametrize("named", ["my-app", "*"])
+async def test_a_claim_that_is_required_must_be_there(name: str, named: str) -> None:
+    audiences = "*" if named == "*" else "jitsi"
+    error = await refused({name: None}, issuers=named, audiences=audiences)
+    assert (error.reason, error.claim) == ("missing_claim", name)
+
+
+async def test_a_deployment_may_do_without_a_room() -> None:
+    await verified({"room": None}, require_room=False)
+    for name in ("iss", "aud", "exp"):
+        error = await refused({name: None}, issuers="*", audiences="*", require_room=False)
+        assert (error.reason, error.claim) == ("missing_claim", name)
+
+
+@pytest.mark.parametrize("room", [1, True, [], {}, ["a"]])
+@pytest.mark.parametrize("require_room", [True, False])
+async def test_a_room_is_text(room: object, require_room: bool) -> None:
+    error = await refused({"room": room}, require_room=require_room)
+    assert (error.reason, error.claim) == ("invalid_claim", "room")
+
+
+async def test_exp_and_nbf_apply_with_ten_seconds_of_leeway() -> None:
+    times = {"nbf": 100, "exp": 200}
+    await verified(times, now=lambda: 209)
+    assert (await refused(times, now=lambda: 210)).reason == "expired"
+    assert (await refused(times, now=lambda: 205, leeway=5)).reason == "expired"
+    await verified(times, now=lambda: 90)
+    assert (await refused(times, now=lambda: 89)).reason == "not_yet_valid"
+
+
+async def test_a_token_names_its_key() -> None:
+    bare = import_pem(export_private_pem(KEY))
+    with pytest.raises(TokenRejected) as caught:
+        await verifier()(sign(claims(), bare))
+    assert (caught.value.reason, caught.value.claim) == ("missing_claim", "kid")
+
+
+@pytest.mark.parametrize("algorithm", ["RS512", "PS256", "ES256", "ES512", "EdDSA"])
+async def test_other_asymmetric_algorithms_are_taken(algorithm: str) -> None:
+    key = key_for(algorithm)
+    await verifier(resolver=keys_by_id([key]))(sign(claims(), key))
+
+
+async def test_secrets_are_not_taken() -> None:
+    pem = export_public_pem(KEY).encode()
+    for key in (key_for("HS256"), OctKey(pem, pem)):
+        with pytest.raises(TokenRejected) as caught:
+            await verifier()(sign(claims(), key, kid=KEY.kid))
+        assert caught.value.reason == "unsupported_algorithm"
+
+
+@pytest.mark.parametrize("name", ["issuers", "audiences"])
+@pytest.mark.parametrize(("names", "error"), [((), ValueError), ([1], TypeError)])
+def test_names_are_given_and_text(name: str, names: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=name):
+        verifier(**{name: names})
+
+
+@pytest.mark.parametrize("leeway", [-1, math.inf, math.nan])
+def test_a_leeway_is_finite_and_not_negative(leeway: float) -> None:
+    with pytest.raises(ValueError, match="leeway"):
+        verifier(leeway=leeway)
