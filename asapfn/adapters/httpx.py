@@ -168,8 +168,11 @@ async def _fetch(made: _Fetcher, url: str, accept: str) -> Document:
     except Unavailable:
         raise
     except Exception as error:
-        raise Unavailable(source, cause(error, *secrets)) from error
-    raise Unavailable(source, f"no whole answer within {made.timeout:g} seconds: {progress.phase}")
+        detail = cause(error, *secrets)
+    else:
+        detail = f"no whole answer within {made.timeout:g} seconds: {progress.phase}"
+    # Outside of the `except`: the client's errors hold the request, and so its credentials.
+    raise Unavailable(source, detail)
 
 
 def _own_client() -> _Open:
@@ -301,8 +304,7 @@ def _source(url: str) -> tuple[str, str, tuple[str, str]]:
     try:
         parts = urlsplit(url)
     except ValueError:
-        # Its message would quote the host, with a password before it.
-        raise ValueError("keys are fetched by https only: this URL names no host") from None
+        parts = urlsplit("")  # raised below: this message would quote the host, and a password
     if parts.scheme != "https" or not parts.hostname:
         raise ValueError("keys are fetched by https only: give a URL of https://host/path")
     if "@" in parts.netloc:

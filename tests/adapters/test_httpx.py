@@ -145,7 +145,7 @@ async def test_a_url_that_could_never_be_fetched_is_a_programming_error(
         with pytest.raises(ValueError, match="fetched") as raised:
             await fetcher(client)(url, PEM)
     assert "hunter2" not in str(raised.value)
-    assert raised.value.__context__ is None or raised.value.__suppress_context__
+    assert raised.value.__context__ is None
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,14 @@ async def test_a_url_that_could_never_be_fetched_is_a_programming_error(
 async def test_a_url_that_the_client_refuses_is_unavailable(client: Any, path: str) -> None:
     with pytest.raises(Unavailable) as raised:
         await fetcher(client)(f"https://localhost{path}", PEM)
-    assert isinstance(raised.value.__cause__, Exception)
+    assert raised.value.detail
+
+
+async def test_an_outage_keeps_nothing_of_the_request_and_its_credentials(client: Any) -> None:
+    fetch = fetcher(client, headers={"Authorization": "Bearer hunter2"})
+    with pytest.raises(Unavailable, match="refused") as raised:
+        await fetch("https://localhost:1/key", PEM)
+    assert (raised.value.__cause__, raised.value.__context__) == (None, None)
 
 
 async def test_white_space_before_the_url_does_not_bring_in_the_base_url(
@@ -171,7 +178,6 @@ async def test_a_closed_client_is_unavailable(package: Any) -> None:
     await client.aclose()
     with pytest.raises(Unavailable) as raised:
         await fetcher(client)("https://localhost/key?token=secret#part", PEM)
-    assert isinstance(raised.value.__cause__, RuntimeError)
     assert str(raised.value) == (
         "https://localhost/key: RuntimeError: Cannot send a request, as the client has been closed."
     )
@@ -186,9 +192,8 @@ async def test_whatever_a_hook_of_the_client_raises_is_unavailable(
         raise LookupError("the hook's own")
 
     async with package.AsyncClient(verify=trusting(), event_hooks={"response": [fail]}) as client:
-        with pytest.raises(Unavailable, match="LookupError") as raised:
+        with pytest.raises(Unavailable, match="LookupError: the hook's own"):
             await fetcher(client)(f"{origin}/key", PEM)
-    assert isinstance(raised.value.__cause__, LookupError)
 
 
 async def test_the_callers_own_cancellation_is_not_an_outage(client: Any) -> None:
