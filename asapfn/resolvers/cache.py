@@ -327,7 +327,10 @@ async def _refresh(
     try:
         answer = await cache.load(unverified)
     except Unavailable as outage:
-        return _failed(cache, key, unverified, outage, began)
+        _failed(cache, key, unverified, outage, began)
+        if charged and _is_down(cache, began):
+            refund(cache.budget, issuer)
+        return outage
     except TokenRejected:
         _answered(cache, key, began)
         raise
@@ -474,6 +477,12 @@ def _failed(
             cache.outage = Failure(outage.source, detail, tries, now + pause)
     _report(cache, "unavailable", unverified, now - began, detail)
     return outage
+
+
+def _is_down(cache: Cache[T], began: float) -> bool:
+    """Whether a question failed with its whole source, which pauses limit, and no budget need."""
+    outage = cache.outage
+    return began < cache.answered or (outage is not None and outage.tries >= _TRIES)
 
 
 def _answered(cache: Cache[T], key: Hashable, began: float) -> None:

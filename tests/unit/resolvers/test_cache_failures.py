@@ -8,7 +8,18 @@ from asapfn.resolvers import cached, prefetch
 from asapfn.types import Document, Event, Key, Unverified
 from tests.support.keyhouse import URL, House
 from tests.support.keyring import key_for
-from tests.support.keysources import KID, PEM, Clock, Events, asking, cache_of, down, good, settle
+from tests.support.keysources import (
+    KID,
+    PEM,
+    Clock,
+    Events,
+    asking,
+    cache_of,
+    down,
+    good,
+    missing,
+    settle,
+)
 
 
 async def test_a_key_not_in_the_cache_is_asked_for_a_handful_of_times_while_its_source_fails() -> (
@@ -242,3 +253,19 @@ async def test_questions_that_still_hang_when_a_source_is_well_again_do_not_make
         open_gate()
     assert len(house.cache.failures) == 20
     assert [await house.sees(f"colder{n}/key") for n in range(20)] == ["key"] * 20
+
+
+async def test_an_outage_spends_no_budget() -> None:
+    house = House(lambda url: down(url))
+    open_gate = house.repository.close_gate()
+    async with anyio.create_task_group() as group:
+        for n in range(190):  # as many as an issuer may ask for at once, and a few less
+            group.start_soon(house.sees, f"issuer/hangs{n}")
+        await settle()
+        open_gate()
+    house.repository.closed, house.repository.answer = None, good
+    house.clock.turn(1.0)
+    assert [await house.sees(f"issuer/cold{n}") for n in range(30)] == ["key"] * 30
+    house.repository.answer = missing
+    seen = [await house.sees(f"issuer/missing{n}") for n in range(190)]
+    assert seen == ["unknown"] * 190
