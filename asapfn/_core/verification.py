@@ -242,6 +242,10 @@ def validated(policy: Policy) -> Policy:
         raise ValueError(f"unknown algorithm: use those of {', '.join(ALGORITHMS)}")
     if not 0 <= policy.leeway < math.inf:
         raise ValueError("leeway is a finite number of seconds, from 0")
+    # An iterator that came in by `_replace` would be used up by the first token.
+    policy = policy._replace(
+        required=tuple(policy.required), guards=tuple(policy.guards), checks=tuple(policy.checks)
+    )
     if policy.max_lifetime is None:
         return policy
     missing = [name for name in ("exp", "iat") if name not in policy.required]

@@ -8,6 +8,7 @@ a client and a request, so that neither package need be imported here.
 
 import inspect
 import math
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ __all__ = ["auth", "fetcher", "request_hook"]
 
 # The fields of HTTP that hold credentials (RFC 9110, section 11; RFC 6265, section 5.4).
 _CREDENTIALS: Final = ("Authorization", "Proxy-Authorization", "Cookie")
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
 # Where a request remembers what the hook set: httpx hands extensions on to a redirected request.
 _SET_BY_HOOK: Final = "asapfn.authorization"
 # Of all places there are so many times those of one origin, so that one that hangs leaves some.
@@ -124,7 +126,7 @@ def fetcher(
 
     Raises:
         TypeError: If the client is not async.
-        ValueError: If a limit is not positive and finite.
+        ValueError: If a limit is not positive and finite, or a header holds a control character.
     """
     if client is not None and not inspect.iscoroutinefunction(client.send):
         raise TypeError("fetcher needs an AsyncClient: this client's send is not async")
@@ -132,6 +134,8 @@ def fetcher(
         raise ValueError(f"timeout must be positive and finite seconds, not {timeout!r}")
     if not max_bytes >= 1 or not max_concurrent >= 1:
         raise ValueError("max_bytes and max_concurrent must be positive")
+    if any(map(_CONTROLS.search, (headers or {}).values())):
+        raise ValueError("headers must hold no control characters, such as the newline of a file")
     places = pool_size(client)
     made = _Fetcher(
         _own_client() if client is None else _callers_client(client),

@@ -157,6 +157,13 @@ async def test_a_url_that_the_client_refuses_is_unavailable(client: Any, path: s
     assert raised.value.detail
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\nX: y", "\x00", "\x7f"])
+def test_a_header_that_cannot_be_sent_is_refused_and_not_quoted(end: str) -> None:
+    with pytest.raises(ValueError, match="control characters") as raised:
+        fetcher(headers={"Authorization": f"Bearer hunter2{end}"})
+    assert "hunter2" not in str(raised.value)
+
+
 async def test_an_outage_keeps_nothing_of_the_request_and_its_credentials(client: Any) -> None:
     fetch = fetcher(client, headers={"Authorization": "Bearer hunter2"})
     with pytest.raises(Unavailable, match="refused") as raised:

@@ -82,6 +82,19 @@ async def test_a_longest_life_that_was_added_later_requires_both_times_too() -> 
         assert (raised.value.reason, raised.value.claim) == ("missing_claim", name)
 
 
+@pytest.mark.parametrize("field", ["guards", "checks", "required"])
+async def test_an_iterator_in_a_policy_is_not_used_up_by_the_first_token(field: str) -> None:
+    def refuse(given: object) -> None:
+        raise TokenRejected("issuer_not_allowed")
+
+    each: Any = iter(["absent"] if field == "required" else [refuse])
+    changed = policy(RESOLVER, audience="service", now=clock)._replace(**{field: each})
+    verify_token = verifier(changed)
+    for _ in range(3):
+        with pytest.raises(TokenRejected):
+            await verify_token(forge(CLAIMS, KEY))
+
+
 async def test_an_audience_may_be_optional_or_any() -> None:
     asked = policy(RESOLVER, audience="service", audience_required=False, now=clock)
     absent = {name: value for name, value in CLAIMS.items() if name != "aud"}
