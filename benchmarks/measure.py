@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import applications
 import connect_requests
 import costs
+import parts
 import repositories
 from contenders import (
     AUDIENCE,
@@ -27,7 +28,6 @@ from contest import Lap, calls, contest, lap_of
 
 from asapfn import asap
 from asapfn.types import Document, Unverified
-from tests.system.soak import parts
 
 BARE: Final = "cryptography"
 

@@ -6,13 +6,13 @@ import time
 from typing import Any
 
 import jwt
+import parts
 import pytest
 from authlib.common.errors import AuthlibBaseError
 from contenders import AUDIENCE, NAMES, Verify, signers, token, verifiers
 from joserfc.errors import JoseError
 
 from asapfn import TokenRejected
-from tests.system.soak import parts
 
 pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 
