@@ -97,19 +97,30 @@ class Unavailable(Exception):
         source: What did not answer: a URL, or a name such as "replay store".
         detail: What happened, for the log.
         retry_after: Seconds after which the source wants to be asked again, if it said so.
+        answered: Whether the source answered, with nothing that can be used. Then this is no outage
+            for other keys.
 
     Attributes:
         source: As given.
         detail: As given.
         retry_after: As given.
+        answered: As given.
         status: The HTTP status to answer: 503.
     """
 
-    def __init__(self, source: str, detail: str = "", *, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        source: str,
+        detail: str = "",
+        *,
+        retry_after: float | None = None,
+        answered: bool = False,
+    ) -> None:
         super().__init__(source, detail)
         self.source = source
         self.detail = detail
         self.retry_after = retry_after
+        self.answered = answered
         self.status = 503
 
     def __str__(self) -> str:

@@ -36,7 +36,7 @@ async def read(response: IncomingResponse, source: str, max_bytes: int) -> Docum
     headers = response.headers
     try:
         if response.status_code in _REDIRECTS and "Location" in headers:
-            raise Unavailable(source, _redirect(response))
+            raise Unavailable(source, _redirect(response), answered=True)
         encoding = _encoding(headers.get("Content-Encoding", ""), source)
         # What cannot be compressed grows by its encoding: by a name, and a little with its size.
         largest = max_bytes if encoding is None else max_bytes + max_bytes // 64 + 1024
@@ -82,7 +82,7 @@ def _encoding(value: str, source: str) -> str | None:
         return names[0]
     accepted = "gzip or deflate, once, or none"
     detail = f"the answer has the Content-Encoding {escaped(value)}; {accepted} is accepted"
-    raise Unavailable(source, detail)
+    raise Unavailable(source, detail, answered=True)
 
 
 async def _body(response: IncomingResponse, source: str, largest: int, max_bytes: int) -> bytes:
@@ -115,7 +115,7 @@ def _decoded(body: bytes, encoding: str, source: str, max_bytes: int) -> bytes:
             body = decoder.unused_data
     except zlib.error:
         detail = f"the answer is not {encoding}, as its Content-Encoding says, or is cut off"
-        raise Unavailable(source, detail) from None
+        raise Unavailable(source, detail, answered=True) from None
     return bytes(decoded)
 
 
@@ -128,4 +128,4 @@ def _window(body: bytes, encoding: str) -> int:
 
 
 def _too_large(source: str, max_bytes: int) -> Unavailable:
-    return Unavailable(source, f"the answer is larger than {max_bytes} bytes")
+    return Unavailable(source, f"the answer is larger than {max_bytes} bytes", answered=True)

@@ -462,19 +462,22 @@ def _failed(
             pause = cache.caching.unknown_for
         elif entry is not None and now < entry.error_until:
             pause = cache.caching.min_age * (1 - cache.chance() / 2)
-        if not cache.one_source:
+        answers = unusable or outage.answered
+        if answers or not cache.one_source:
             pause = max(pause, asked_off)
         cache.failures[key] = Failure(outage.source, detail, tries, now + pause)
         if len(cache.failures) > cache.caching.max_keys:
             cache.failures.popitem(last=False)
-        if unusable:
+        if answers:
             cache.outage, cache.answered = None, max(cache.answered, began)
         elif cache.one_source and began >= cache.answered:
             tries = 1 if cache.outage is None else cache.outage.tries + 1
             pause = asked_off
             if tries >= _TRIES:
                 pause = max(pause, _pause(cache, tries - _TRIES, _LONGEST_OUTAGE_PAUSE))
-            cache.outage = Failure(outage.source, detail, tries, now + pause)
+            # Another question may have been told already to ask again later than that.
+            retry_at = max(now + pause, now if cache.outage is None else cache.outage.retry_at)
+            cache.outage = Failure(outage.source, detail, tries, retry_at)
     _report(cache, "unavailable", unverified, now - began, detail)
     return outage
 

@@ -28,6 +28,10 @@ from asapfn.types import Caching, Document, Fetch, Key, Observe, Resolver, Unver
 
 PEM_MEDIA_TYPE = "application/x-pem-file"
 
+# Of the statuses below 500, those that say nothing of the key that was asked for: credentials that
+# are missing, and too much or too slow asking.
+_OF_ALL_KEYS: Final = (401, 407, 408, 425, 429)
+
 _MOST_READS: Final = 16
 _LOOK_AGAIN: Final = 0.01
 
@@ -237,12 +241,15 @@ async def _from_mirrors(
     accept = "*/*" if media_types is None else ", ".join(media_types)
     outages: list[Unavailable] = []
     unusable: list[Unavailable] = []
+    answered = False
     for base in bases:
         try:
             answer = _answer(await fetch(base + locate(kid), accept), kid, base, media_types)
         except Unavailable as error:
             outages.append(error)
+            answered = answered or error.answered
             continue
+        answered = True
         if answer.unusable is not None:
             unusable.append(answer.unusable)
         elif answer.value is not None or not (outages or unusable):
@@ -250,16 +257,18 @@ async def _from_mirrors(
         else:
             break
     failures = outages + unusable
+    failure = failures[0]
     if len(failures) > 1:
-        waits = [failure.retry_after for failure in failures]
-        wait = min((each for each in waits if each is not None), default=None)
-        source, detail = " | ".join(bases), "every mirror is unavailable"
-        failure = Unavailable(source, detail, retry_after=None if None in waits else wait)
+        waits = [each.retry_after for each in failures]
+        wait = None if None in waits else min(each for each in waits if each is not None)
+        detail = "every mirror is unavailable"
+        failure = Unavailable(" | ".join(bases), detail, retry_after=wait)
         failure.__cause__ = failures[-1]
-        failures = [failure]
-    if outages:
-        raise failures[0]
-    return Answer(None, unusable=failures[0])
+    if not outages:
+        return Answer(None, unusable=failure)
+    # A mirror that answers may have the other keys: then this is no outage for them.
+    failure.answered = answered or failure.answered
+    raise failure
 
 
 def mirrors(base_urls: str | Sequence[str]) -> list[str]:
@@ -315,7 +324,9 @@ def _answer(
         except Unavailable as error:
             return Answer(None, unusable=error)
     elif document.status not in (204, 403, 404):
-        raise Unavailable(base, f"status {document.status}", retry_after=document.retry_after)
+        alone = document.status < 500 and document.status not in _OF_ALL_KEYS
+        detail, wait = f"status {document.status}", document.retry_after
+        raise Unavailable(base, detail, retry_after=wait, answered=alone)
     return Answer(key, *document[3:7])
 
 

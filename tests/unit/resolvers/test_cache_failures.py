@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from asapfn.errors import TokenRejected, Unavailable
-from asapfn.resolvers import cached, prefetch
+from asapfn.resolvers import cached, pem_repository, prefetch
 from asapfn.types import Document, Event, Key, Unverified
 from tests.support.keyhouse import URL, House
 from tests.support.keyring import key_for
@@ -13,6 +13,7 @@ from tests.support.keysources import (
     PEM,
     Clock,
     Events,
+    Repository,
     asking,
     cache_of,
     down,
@@ -269,3 +270,62 @@ async def test_an_outage_spends_no_budget() -> None:
     house.repository.answer = missing
     seen = [await house.sees(f"issuer/missing{n}") for n in range(190)]
     assert seen == ["unknown"] * 190
+
+
+REFUSED = {
+    "a redirect": Unavailable(URL, "status 301, a redirect", answered=True),
+    "a bad request": Document(400, "", b""),
+    "gone": Document(410, "", b""),
+}
+
+
+@pytest.mark.parametrize("answer", REFUSED.values(), ids=REFUSED)
+async def test_what_a_source_answers_for_one_key_is_no_outage_for_the_others(
+    answer: Document | Exception,
+) -> None:
+    def say(url: str) -> Document:
+        if "/bad" not in url:
+            return good(url)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    house = House(say)
+    for number in range(100):
+        for bad in range(10):
+            assert await house.sees(f"issuer{number}/bad{bad}") == "unavailable"
+        assert await house.sees(f"issuer{number}/key") == "key"
+        house.clock.turn(0.02)
+
+
+async def test_unknown_keys_are_no_outage_of_a_mirror_while_the_first_is_down() -> None:
+    def say(url: str) -> Document:
+        return down(url) if "one" in url else missing(url) if "/bad" in url else good(url)
+
+    resolve = pem_repository(["https://one.example/", "https://two.example/"], Repository(say))
+    for number in range(20):
+        with pytest.raises(Unavailable, match="no connection"):
+            await resolve(asking(f"issuer/bad{number}"))
+        assert await resolve(asking(f"issuer/key{number}")) is not None
+
+
+async def test_a_failure_beside_it_does_not_shorten_what_a_source_asks_for() -> None:
+    clock, repository = Clock(), Repository()
+    repository.answer = lambda url: (
+        Document(503, "", b"", retry_after=30.0) if "slow" in url else down(url)
+    )
+    resolve = pem_repository(URL, repository, clock=clock)
+    open_gate = repository.close_gate()
+
+    async def fails(kid: str) -> None:
+        with pytest.raises(Unavailable):
+            await resolve(asking(kid))
+
+    async with anyio.create_task_group() as group:
+        for kid in ("issuer/slow", "issuer/other"):
+            group.start_soon(fails, kid)
+            await settle()
+        open_gate()
+    clock.turn(29.0)
+    await fails("issuer/third")
+    assert len(repository.asked) == 2
