@@ -23,7 +23,8 @@ _DEEPEST: Final = 6
 # PEM's armour and SSH's, SSH's lines and binary forms, members of a JWK or a set.
 _MARKS: Final = re.compile(
     rb"----[ ]?-?BEGIN[ +] | \A openssh-key-v1"
-    rb"| (?: \A | \s | \A \0{3} . ) (?: ssh-(?:rsa|dss|ed) | ecdsa-sha2- | sk-(?:ssh|ecdsa)- )"
+    rb"| (?: \A | \s | \A \0{3} . )"
+    rb"  (?: ssh-(?:rsa|dss|ed25519|ed448) | ecdsa-sha2- | sk-(?:ssh|ecdsa)- )"
     rb"| [\"'] (?:kty|keys) \\* [\"'] \s* :",
     re.DOTALL | re.VERBOSE,
 )
