@@ -1,8 +1,8 @@
 """What a verified token must also satisfy, as functions to hand to `verify`.
 
 Each of these makes a check: a function of the verified token that raises when it is not satisfied.
-Checks run in the order they are given; one with an effect, `first_use`, goes last, so that a token
-which fails another check is not used up.
+Checks run in the order they are given. One with an effect, `not_replayed`, goes last, so that a
+token which fails another check is not used up.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from asapfn._core.canonical import base_path, is_below, qsh
 from asapfn.errors import TokenRejected, shown
-from asapfn.types import FirstUse, Token
+from asapfn.types import ReplayStore, Token
 
 CONTEXT_QSH = "context-qsh"
 _KEPT_LONGER: Final = 60.0
@@ -120,7 +120,7 @@ def require_target(target: str) -> None:
     raise TokenRejected("request_mismatch", f"the request target {why}", claim="qsh")
 
 
-def context_only() -> Callable[[Token], None]:
+def context_token() -> Callable[[Token], None]:
     """Require Connect's fixed `qsh`, that of context tokens.
 
     An endpoint takes one kind of token, computed or fixed: one that takes either was the
@@ -132,7 +132,7 @@ def context_only() -> Callable[[Token], None]:
     return _qsh_equals(CONTEXT_QSH)
 
 
-def first_use(store: FirstUse) -> Callable[[Token], Awaitable[None]]:
+def not_replayed(store: ReplayStore) -> Callable[[Token], Awaitable[None]]:
     """Require that the token was not used before. Give this check last.
 
     A token is known by its `iss` and `jti` together and is remembered for a minute longer than it

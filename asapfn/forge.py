@@ -17,9 +17,10 @@ from asapfn.types import Caching, Clock, Fetch, Observe, Policy, Resolver, Unver
 
 __all__ = ["keys", "policy", "verifier"]
 
-_KEY_SETS: Final[Mapping[str, str]] = {
-    "production": "https://forge.cdn.prod.atlassian-dev.net/.well-known/jwks.json",
-    "staging": "https://forge.cdn.stg.atlassian-dev.net/.well-known/jwks.json",
+# Of production, and of staging.
+_KEY_SETS: Final[Mapping[bool, str]] = {
+    False: "https://forge.cdn.prod.atlassian-dev.net/.well-known/jwks.json",
+    True: "https://forge.cdn.stg.atlassian-dev.net/.well-known/jwks.json",
 }
 _ISSUER: Final = "forge/invocation-token"
 _ARI: Final = "ari:cloud:ecosystem::app/"
@@ -29,7 +30,7 @@ _REQUIRED: Final = ("iss", "iat", "nbf", "exp", "jti")
 def keys(
     fetch: Fetch,
     *,
-    environment: str = "production",
+    staging: bool = False,
     caching: Caching = Caching(),
     observe: Observe | None = None,
 ) -> Resolver:
@@ -37,19 +38,15 @@ def keys(
 
     Args:
         fetch: The way to the network, such as `adapters.httpx.fetcher()`.
-        environment: Whose keys: `production` or `staging`.
+        staging: Whether the keys are those of Atlassian's staging. An app's own environments,
+            such as DEVELOPMENT, are called with tokens of production.
         caching: How long to remember the set, and how often to ask for it.
         observe: Receives every event but a plain hit.
 
     Returns:
         A resolver, as `resolvers.jwks` makes it. Make one for the process and share it.
-
-    Raises:
-        ValueError: If the environment is another.
     """
-    if environment not in _KEY_SETS:
-        raise ValueError(f"environment is one of {', '.join(_KEY_SETS)}")
-    return jwks(_KEY_SETS[environment], fetch, caching=caching, observe=observe)
+    return jwks(_KEY_SETS[staging], fetch, caching=caching, observe=observe)
 
 
 def policy(

@@ -29,11 +29,12 @@ from asapfn.types import (
 
 __all__ = ["policy", "repository", "verifier"]
 
-_ANY: Final = "*"
+# Jitsi's own servers write it where any name is accepted.
+_STAR: Final = "*"
 
 
 def repository(
-    base_urls: str | Sequence[str],
+    urls: str | Sequence[str],
     fetch: Fetch,
     *,
     caching: Caching = Caching(),
@@ -42,7 +43,7 @@ def repository(
     """Find public keys where Jitsi publishes them: `{base}{hex SHA-256 of the key id}.pem`.
 
     Args:
-        base_urls: The server's https URL, or several mirrors, also as `url1 | url2`.
+        urls: The server's https URL, or several mirrors, also as `url1 | url2`.
         fetch: The way to the network, such as `adapters.httpx.fetcher()`.
         caching: How long and how much to remember, and how often to ask.
         observe: Receives every event but a plain hit.
@@ -55,15 +56,15 @@ def repository(
         ValueError: If there is no URL, or one is not plain https.
     """
     return pem_repository(
-        base_urls, fetch, locate=_hashed, media_types=None, caching=caching, observe=observe
+        urls, fetch, locate=_hashed, media_types=None, caching=caching, observe=observe
     )
 
 
 def policy(
     resolver: Resolver,
     *,
-    issuers: Names,
-    audiences: Names,
+    issuers: Names | None,
+    audience: Names | None,
     require_room: bool = True,
     leeway: float = 10.0,
     now: Clock = time.time,
@@ -72,8 +73,8 @@ def policy(
 
     Args:
         resolver: Finds keys: `repository(...)`.
-        issuers: The issuers that are accepted; `*` accepts any.
-        audiences: The audiences that are accepted; `*` accepts any.
+        issuers: The issuers that are accepted; None accepts any.
+        audience: The audiences that are accepted; None accepts any, and a token must have one.
         require_room: Whether a token must have a `room`.
         leeway: Seconds by which clocks may differ.
         now: The clock, seconds since the epoch.
@@ -83,27 +84,31 @@ def policy(
 
     Raises:
         TypeError: If a name is not a str.
-        ValueError: If there is no issuer or no audience, or the leeway is negative or not finite.
+        ValueError: If there is no issuer or no audience, one is `*`, which is no name here, or the
+            leeway is negative or not finite.
     """
-    accepted, wanted = as_names(issuers, "issuers"), as_names(audiences, "audiences")
-    guards: list[Guard] = [] if _ANY in accepted else [issuer_is_one_of(accepted)]
+    for names, what in ((issuers, "issuers"), (audience, "audience")):
+        if names is not None and _STAR in as_names(names, what):
+            raise ValueError(f"{what}=None accepts any: {_STAR!r} is no name here")
+    guards: list[Guard] = [] if issuers is None else [issuer_is_one_of(issuers)]
     made = verification.policy(
         resolver,
         room_is_text,
-        audience=wanted,
-        required=("iss", "exp", "room") if require_room else ("iss", "exp"),
+        audience=audience,
+        required=("iss", "aud", "exp", "room") if require_room else ("iss", "aud", "exp"),
         leeway=leeway,
         guards=[has_key_id, *guards],
         now=now,
     )
-    return made._replace(audience=None) if _ANY in wanted else made
+    # In a Policy, None accepts any audience that names something.
+    return made if audience is not None else made._replace(audience=None)
 
 
 def verifier(
     resolver: Resolver,
     *,
-    issuers: Names,
-    audiences: Names,
+    issuers: Names | None,
+    audience: Names | None,
     require_room: bool = True,
     leeway: float = 10.0,
     now: Clock = time.time,
@@ -113,7 +118,7 @@ def verifier(
     Args:
         resolver: As for `policy`, like all that follow.
         issuers: See `policy`.
-        audiences: See `policy`.
+        audience: See `policy`.
         require_room: See `policy`.
         leeway: See `policy`.
         now: See `policy`.
@@ -131,7 +136,7 @@ def verifier(
         policy(
             resolver,
             issuers=issuers,
-            audiences=audiences,
+            audience=audience,
             require_room=require_room,
             leeway=leeway,
             now=now,

@@ -5,7 +5,7 @@ never pushed out: where there is no place for a new id, it is refused as `Unavai
 can take all places: it is refused while it has a quarter as many live ids as there are free
 places. So one alone can have a fifth of the store, eight that fill it leave a sixth of it free, and
 the next issuer has its share of that. What comes before its first colon says whose an id is
-(`asapfn.checks.first_use`); an id without a colon has an issuer of its own.
+(`asapfn.checks.not_replayed`); an id without a colon has an issuer of its own.
 """
 
 import heapq
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 from asapfn.errors import Unavailable
-from asapfn.types import FirstUse
+from asapfn.types import ReplayStore
 
 # To forget all of 100,000 ids in one call would hold the event loop for half a second.
 _FORGOTTEN_AT_ONCE: Final = 1000
@@ -26,7 +26,7 @@ _FREE_TO_ONE: Final = 4
 
 def in_memory(
     *, max_entries: int = 500_000, clock: Callable[[], float] = time.monotonic
-) -> FirstUse:
+) -> ReplayStore:
     """Make a store that remembers ids for as long as they live.
 
     It is safe to share between threads and event loops.
@@ -62,7 +62,7 @@ def in_memory(
             if not each_has[issuer]:
                 del each_has[issuer]
 
-    async def first_use(token_id: str, ttl_seconds: float) -> bool:
+    async def use(token_id: str, ttl_seconds: float) -> bool:
         with lock:
             now = clock()  # within the lock, so that no thread is behind what another one forgot
             forget(now)
@@ -80,7 +80,7 @@ def in_memory(
             heapq.heappush(deaths, (now + ttl_seconds, token_id))
             return True
 
-    return first_use
+    return use
 
 
 def _issuer(token_id: str) -> str:

@@ -282,7 +282,7 @@ class Fetch(Protocol):
         ...
 
 
-class FirstUse(Protocol):
+class ReplayStore(Protocol):
     """Remembers which tokens were used, so that each is accepted once."""
 
     def __call__(self, token_id: str, ttl_seconds: float, /) -> Awaitable[bool]:

@@ -21,9 +21,9 @@ from typing import Any, Final, Protocol
 import anyio
 
 from asapfn.errors import Unavailable
-from asapfn.types import FirstUse
+from asapfn.types import ReplayStore
 
-__all__ = ["first_use"]
+__all__ = ["replay_store"]
 
 _SOURCE: Final = "replay store"
 
@@ -47,7 +47,7 @@ class Client(Protocol):
         ...
 
 
-def first_use(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.0) -> FirstUse:
+def replay_store(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.0) -> ReplayStore:
     """Make a store that all processes share which share the Redis.
 
     Args:
@@ -74,13 +74,15 @@ def first_use(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.0) 
         ValueError: If the timeout is not positive.
     """
     if not inspect.iscoroutinefunction(client.execute_command):
-        raise TypeError("first_use needs an async client: this one's execute_command is not async")
+        raise TypeError(
+            "replay_store needs an async client: this one's execute_command is not async"
+        )
     if not timeout > 0:
         raise ValueError("timeout must be positive")
     _refuse_a_faulty_version(client)
     write = _writer(client)
 
-    async def first_use(token_id: str, ttl_seconds: float) -> bool:
+    async def use(token_id: str, ttl_seconds: float) -> bool:
         mine = secrets.token_hex(16)
         try:
             with anyio.move_on_after(timeout):
@@ -103,7 +105,7 @@ def first_use(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.0) 
             raise Unavailable(_SOURCE, type(error).__name__) from error
         raise Unavailable(_SOURCE, f"no answer within {timeout} seconds")
 
-    return first_use
+    return use
 
 
 def _refuse_a_faulty_version(client: Client) -> None:
@@ -114,8 +116,8 @@ def _refuse_a_faulty_version(client: Client) -> None:
     version: str = sys.modules["redis"].__version__
     if tuple(map(int, re.findall(r"\d+", version)[:3])) < (4, 5, 5):
         raise RuntimeError(
-            f"first_use needs redis-py 4.5.5 or later, and this is {version}: it lets a used token "
-            "pass (CVE-2023-28858, CVE-2023-28859)"
+            f"replay_store needs redis-py 4.5.5 or later, and this is {version}, which lets a used "
+            "token pass (CVE-2023-28858, CVE-2023-28859)"
         )
 
 

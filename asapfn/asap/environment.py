@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from asapfn.asap.incoming import repository, verifier
 from asapfn.asap.outgoing import signer
 from asapfn.keys import import_data_uri, import_pem
-from asapfn.types import Fetch, FirstUse, Key, Names, Verify
+from asapfn.types import Fetch, Key, Names, ReplayStore, Verify
 
 
 def signer_from_env(environ: Mapping[str, str] | None = None) -> Callable[[Names | None], str]:
@@ -47,7 +47,7 @@ def verifier_from_env(
     environ: Mapping[str, str] | None = None,
     *,
     issuers: Names | None = None,
-    replay: FirstUse | None = None,
+    replay: ReplayStore | None = None,
 ) -> Verify:
     """Make a verifier from `ASAP_PUBLIC_KEY_REPOSITORY_URL` and its companions.
 

@@ -13,11 +13,11 @@ from asapfn.types import (
     Check,
     Clock,
     Fetch,
-    FirstUse,
     Guard,
     Names,
     Observe,
     Policy,
+    ReplayStore,
     Resolver,
     Verify,
     as_names,
@@ -25,7 +25,7 @@ from asapfn.types import (
 
 
 def repository(
-    base_urls: str | Sequence[str],
+    urls: str | Sequence[str],
     fetch: Fetch,
     *,
     caching: Caching = Caching(),
@@ -34,7 +34,7 @@ def repository(
     """Find the issuers' public keys in ASAP's key repository.
 
     Args:
-        base_urls: The repository's https URL, or several mirrors, also as `url1 | url2`.
+        urls: The repository's https URL, or several mirrors, also as `url1 | url2`.
         fetch: The way to the network, such as `adapters.httpx.fetcher()`.
         caching: How long and how much to remember, and how often to ask.
         observe: Receives every event but a plain hit.
@@ -47,7 +47,7 @@ def repository(
     Raises:
         ValueError: If there is no URL, or one is not plain https.
     """
-    return pem_repository(base_urls, fetch, caching=caching, observe=observe)
+    return pem_repository(urls, fetch, caching=caching, observe=observe)
 
 
 def policy(
@@ -58,7 +58,7 @@ def policy(
     subject_is_issuer: bool = True,
     leeway: float = 10.0,
     max_lifetime: float = 3600.0,
-    replay: FirstUse | None = None,
+    replay: ReplayStore | None = None,
     now: Clock = time.time,
 ) -> Policy:
     """What ASAP demands of a token (ASAP specification, "Verification").
@@ -90,7 +90,7 @@ def policy(
     guards: list[Guard] = [] if issuers is None else [issuer_is_one_of(issuers)]
     each: list[Check] = [checks.subject_is_issuer()] if subject_is_issuer else []
     if replay is not None:
-        each.append(checks.first_use(replay))
+        each.append(checks.not_replayed(replay))
     return verification.policy(
         resolver,
         *each,
@@ -112,7 +112,7 @@ def verifier(
     subject_is_issuer: bool = True,
     leeway: float = 10.0,
     max_lifetime: float = 3600.0,
-    replay: FirstUse | None = None,
+    replay: ReplayStore | None = None,
     now: Clock = time.time,
 ) -> Verify:
     """Make a function that verifies ASAP tokens.

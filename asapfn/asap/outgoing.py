@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from asapfn._core.algorithms import ASAP, default_algorithm
-from asapfn._core.signing import sign
+from asapfn._core.signing import sign as sign_claims
 from asapfn.keys import import_pem, is_key_id
-from asapfn.types import Authorize, Event, Key, Names, Observe, as_names
+from asapfn.types import Authorize, Clock, Event, Key, Names, Observe, Sign, as_names
 
 _OURS: Final = frozenset(("iss", "sub", "aud", "iat", "exp", "nbf", "jti"))
 _MAX_REUSED: Final = 1024
@@ -31,7 +31,7 @@ def claims(
     subject: str | None = None,
     lifetime: float = 60,
     additional: Mapping[str, Any] | None = None,
-    now: Callable[[], float] = time.time,
+    now: Clock = time.time,
     new_jti: Callable[[], str] = _new_jti,
 ) -> dict[str, Any]:
     """The claims of an ASAP token (ASAP specification, "Claims").
@@ -80,9 +80,9 @@ def signer(
     lifetime: float = 60,
     additional: Mapping[str, Any] | None = None,
     reuse_fraction: float = 0.0,
-    now: Callable[[], float] = time.time,
+    now: Clock = time.time,
     new_jti: Callable[[], str] = _new_jti,
-) -> Callable[[Names], str]:
+) -> Sign:
     """Make a function that signs a token for an audience.
 
     Args:
@@ -120,12 +120,12 @@ def signer(
             now=lambda: moment,
             new_jti=new_jti,
         )
-        return sign(made, signing_key)
+        return sign_claims(made, signing_key)
 
     # What is wrong is told at once, without using up a moment or an id of the caller's.
     trial = claims(issuer, "any", subject=subject, lifetime=lifetime, additional=more)
     if not callable(key):
-        sign(trial, current())
+        sign_claims(trial, current())
     if reuse_fraction == 0:
         return lambda audience: make(audience, current(), now())
     return _reusing(make, current, now, lifetime * reuse_fraction)
@@ -149,9 +149,9 @@ def _own(issuer: str, key: Key | Callable[[], Key]) -> Callable[[], Key]:
 def _reusing(
     make: Callable[[Names, Key, float], str],
     current: Callable[[], Key],
-    now: Callable[[], float],
+    now: Clock,
     seconds: float,
-) -> Callable[[Names], str]:
+) -> Sign:
     """Give out an audience's token again for some seconds, while its key is the key in use."""
     signed: OrderedDict[object, tuple[str, Key, float, float]] = OrderedDict()
     lock = threading.Lock()
@@ -176,52 +176,27 @@ def _reusing(
     return sign_for
 
 
-def authorizer(
-    issuer: str,
-    key: Key | Callable[[], Key],
-    audience: Names,
-    *,
-    subject: str | None = None,
-    lifetime: float = 60,
-    additional: Mapping[str, Any] | None = None,
-    reuse_fraction: float = 0.0,
-    now: Callable[[], float] = time.time,
-    new_jti: Callable[[], str] = _new_jti,
-) -> Authorize:
+def authorizer(sign: Sign, audience: Names) -> Authorize:
     """Make what gives outgoing requests their `Authorization` header.
 
     Args:
-        issuer: As for `signer`, like all but `audience`.
-        key: See `signer`.
+        sign: Signs the tokens: `signer(...)` or `signer_from_env()`.
         audience: The service, or services, the requests go to.
-        subject: See `signer`.
-        lifetime: See `signer`.
-        additional: See `signer`.
-        reuse_fraction: See `signer`.
-        now: See `signer`.
-        new_jti: See `signer`.
 
     Returns:
         A function of a method and a URL, which ASAP does not look at, that gives `Bearer <token>`.
+        It raises what `sign` raises.
 
     Raises:
-        TypeError: As `signer`.
-        ValueError: As `signer`.
+        TypeError: If a name is not a str, or `sign` is not a function.
+        ValueError: If there is no audience.
     """
-    as_names(audience, "audience")
-    sign_for = signer(
-        issuer,
-        key,
-        subject=subject,
-        lifetime=lifetime,
-        additional=additional,
-        reuse_fraction=reuse_fraction,
-        now=now,
-        new_jti=new_jti,
-    )
+    if not callable(sign):
+        raise TypeError("sign is a function that signs, such as asap.signer(...) makes")
+    names = audience if isinstance(audience, str) else as_names(audience, "audience")
 
     def authorize(method: str, url: str) -> str:
-        return f"Bearer {sign_for(audience)}"
+        return f"Bearer {sign(names)}"
 
     return authorize
 
@@ -231,7 +206,7 @@ def private_key_directory(
     issuer: str,
     *,
     refresh: float = 60.0,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Clock = time.monotonic,
     observe: Observe | None = None,
 ) -> Callable[[], Key]:
     """Sign with the newest key of a directory, so that keys are replaced by adding a file.
@@ -249,7 +224,7 @@ def private_key_directory(
         observe: Called with an `unavailable` event for each file that is passed over.
 
     Returns:
-        A function that gives the key in use, for `signer` and `authorizer`. Once it has given one
+        A function that gives the key in use, for `signer`. Once it has given one
         it goes on giving it while its file, or the whole directory, cannot be read.
 
     Raises:

@@ -105,7 +105,7 @@ async def _service(fetched: list[str]) -> list[Call]:
         billing = httpx.ASGITransport(service(bearer(verify)))
         async with httpx.AsyncClient(transport=billing) as client:
             # What a service writes: an authorizer, and httpx's auth= with it.
-            authorize = asap.authorizer("orders", ours, "billing")
+            authorize = asap.authorizer(asap.signer("orders", ours), "billing")
             answer = await client.get(_BILLING, auth=auth(authorize))
             calls = [Call("orders calls billing", answer.status_code, answer.text)]
             used = answer.request.headers["Authorization"]

@@ -12,13 +12,13 @@ from asapfn import asap, connect, forge, jitsi
 from asapfn._core.credentials import credentials
 from asapfn._core.verification import peek
 from asapfn.asap.environment import leeway_from_env
-from asapfn.checks import context_only, first_use, request_matches
+from asapfn.checks import context_token, not_replayed, request_matches
 from asapfn.cli import sources
 from asapfn.cli.inputs import authorization, read_bytes
 from asapfn.connect.incoming import token_of
 from asapfn.errors import TokenRejected
 from asapfn.replay import in_memory
-from asapfn.types import Check, Clock, Fetch, FirstUse, Policy, Request, Token
+from asapfn.types import Check, Clock, Fetch, Policy, ReplayStore, Request, Token
 
 _ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#\\]*")
 
@@ -100,9 +100,9 @@ async def _ask_asap(
     return Question(request, _bearer_token, policy, (), keys.name)
 
 
-async def _used_before(where: str) -> FirstUse:
+async def _used_before(where: str) -> ReplayStore:
     store = in_memory()
-    use = first_use(store)
+    use = not_replayed(store)
     lines = read_bytes(where, "file of used tokens").decode("utf-8", "replace").splitlines()
     for number, line in enumerate(lines, 1):
         try:
@@ -142,7 +142,7 @@ async def _ask_connect(
         keys.resolve, audience=options.audience or (), leeway=options.leeway, now=now
     )
     if options.context:
-        return Question(request, _connect_token, policy, (context_only(),), keys.name)
+        return Question(request, _connect_token, policy, (context_token(),), keys.name)
     check = request_matches(options.method, target or "", base_url=options.base_url)
     return Question(
         request, _connect_token, policy, (check,), keys.name, url or "", options.base_url
@@ -164,10 +164,7 @@ def _add_forge(parser: argparse.ArgumentParser) -> None:
         "--app-id", metavar="ARI", required=True, help="ari:cloud:ecosystem::app/<uuid>"
     )
     group.add_argument(
-        "--environment",
-        choices=("production", "staging"),
-        default="production",
-        help="whose published keys, where no others are given; default production",
+        "--staging", action="store_true", help="use the published keys of Atlassian's staging"
     )
     _add_seconds(group, "--leeway", 10.0)
 
@@ -196,13 +193,18 @@ async def _ask_jitsi(
     keys = sources.source(options, fetch, "jitsi")
     policy = jitsi.policy(
         keys.resolve,
-        issuers=options.issuer,
-        audiences=options.audience,
+        issuers=_unless_any(options.issuer),
+        audience=_unless_any(options.audience),
         require_room=not options.no_room,
         leeway=options.leeway,
         now=now,
     )
     return Question(request, _bearer_token, policy, (), keys.name)
+
+
+def _unless_any(names: list[str]) -> list[str] | None:
+    """The names, or None where one of them is the star that stands for any."""
+    return None if "*" in names else names
 
 
 def _request(

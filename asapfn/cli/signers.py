@@ -120,14 +120,14 @@ def asap_authorizer(options: argparse.Namespace) -> Authorize:
         key = read_key(options.key_from or "env:ASAP_PRIVATE_KEY", "private key", kid)
     else:
         raise ValueError("give the key: --key-from, --key-directory, or ASAP_PRIVATE_KEY")
-    return asap.authorizer(
+    sign = asap.signer(
         issuer,
         key,
-        audience[0] if len(audience) == 1 else audience,
         subject=options.subject or os.environ.get("ASAP_SUBJECT") or None,
         lifetime=options.lifetime,
         additional=_claims(options.claim),
     )
+    return asap.authorizer(sign, audience[0] if len(audience) == 1 else audience)
 
 
 def connect_authorizer(options: argparse.Namespace, form: str | bytes | None = None) -> Authorize:

@@ -105,8 +105,8 @@ def source(options: argparse.Namespace, fetch: Fetch, profile: str) -> Source:
     if secret is not None:
         return _only(read_secret(secret), "the shared secret")
     if profile == "forge" and not options.repository:
-        keys = forge.keys(fetch, environment=options.environment)
-        return Source(keys, f"the key set of Forge, {options.environment}")
+        keys = forge.keys(fetch, staging=options.staging)
+        return Source(keys, "Forge's key set" + (" of staging" if options.staging else ""))
     urls = " | ".join(options.repository or _repositories())
     if not urls:
         raise ValueError("say where the key is: --repository, --jwks, --key-directory, ...")

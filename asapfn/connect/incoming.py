@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus
 from asapfn._core import verification
 from asapfn._core.canonical import base_path
 from asapfn._core.credentials import credentials
-from asapfn.checks import context_only, request_matches, require_target
+from asapfn.checks import context_token, request_matches, require_target
 from asapfn.errors import TokenRejected
 from asapfn.types import Authenticate, Clock, Names, Policy, Request, Resolver, Token
 
@@ -142,7 +142,7 @@ def context_authenticator(
 
     async def authenticate(request: Request) -> Token:
         target = "/" if request.target is None else received_target(request)
-        return await verify_token(token_of(request, target), context_only())
+        return await verify_token(token_of(request, target), context_token())
 
     return authenticate
 

@@ -182,7 +182,7 @@ def _read(root: Path, kid: str) -> bytes:
 
 
 def pem_repository(
-    base_urls: str | Sequence[str],
+    urls: str | Sequence[str],
     fetch: Fetch,
     *,
     locate: Callable[[str], str] = str,
@@ -196,7 +196,7 @@ def pem_repository(
     Whose key it is is not asked here: see `owned_by_issuer`, or `asap.repository`.
 
     Args:
-        base_urls: The repository's https URL, or several mirrors, also as `url1 | url2`. The next
+        urls: The repository's https URL, or several mirrors, also as `url1 | url2`. The next
             mirror is asked only when one is unavailable: it may hold what the first has revoked. If
             that one says "no such key", this is an outage still: the first may have the key.
         fetch: The way to the network, such as `adapters.httpx.fetcher()`.
@@ -216,7 +216,7 @@ def pem_repository(
         ValueError: If there is no URL, one is not plain https, or a bound in `caching` is negative,
             infinite or not a number.
     """
-    bases = mirrors(base_urls)
+    bases = mirrors(urls)
     load = partial(_from_mirrors, tuple(bases), fetch, locate, media_types)
     cache: Cache[Key] = Cache(
         load, " | ".join(bases), caching, clock, observe, admit=key_id_of, one_source=True
@@ -271,11 +271,11 @@ async def _from_mirrors(
     raise failure
 
 
-def mirrors(base_urls: str | Sequence[str]) -> list[str]:
+def mirrors(urls: str | Sequence[str]) -> list[str]:
     """The base URLs of a key repository.
 
     Args:
-        base_urls: One, several, or several in one string, `url1 | url2`.
+        urls: One, several, or several in one string, `url1 | url2`.
 
     Returns:
         The URLs, each ending in a slash.
@@ -283,7 +283,7 @@ def mirrors(base_urls: str | Sequence[str]) -> list[str]:
     Raises:
         ValueError: If there is none, or one is not https or has userinfo, a query or a fragment.
     """
-    given = [base_urls] if isinstance(base_urls, str) else base_urls
+    given = [urls] if isinstance(urls, str) else urls
     bases = [url.strip() for each in given for url in each.split("|")]
     if not bases:
         raise ValueError("a key repository has at least one URL")

@@ -220,10 +220,10 @@ def test_forge_tokens_are_verified_by_published_keys(asapfn, trust, monkeypatch)
     token = asap(iss="forge/invocation-token", aud=ARI, nbf=now)
     common = ("verify", "forge", token, "--app-id", ARI)
     with asgi_server(key_repository(KEYS)) as origin:
-        key_sets = {"production": f"{origin}/.well-known/jwks.json", "staging": f"{origin}/none"}
+        key_sets = {False: f"{origin}/.well-known/jwks.json", True: f"{origin}/none"}
         monkeypatch.setattr(forge, "_KEY_SETS", key_sets)
         assert asapfn(*common).code == 0
-        assert asapfn(*common, "--environment", "staging").code == 3
+        assert asapfn(*common, "--staging").code == 3
         assert asapfn(*common, "--repository", origin).code == 0
     assert asapfn("verify", "forge", token, "--app-id", "x").code == 2
 

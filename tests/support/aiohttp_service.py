@@ -27,7 +27,7 @@ CONNECT = connect.authenticator(shared_secrets(secret_of), base_url="https://app
 
 
 def authorizer() -> Any:
-    return asap.authorizer("issuer", KEY, "service")
+    return asap.authorizer(asap.signer("issuer", KEY), "service")
 
 
 async def unavailable(request: Request) -> Token:

@@ -213,7 +213,7 @@ TOKENS = {
         ASAP, asap(sub="ann"), "subject_mismatch", "subject is issuer", "leave sub"
     ),
     "used before": Broken(
-        (*ASAP, "--used", "{used}"), asap(), "replayed", "first use", "a new token"
+        (*ASAP, "--used", "{used}"), asap(), "replayed", "not replayed", "a new token"
     ),
     "a secret with its line feed": Broken(
         CONNECT, by_secret(SECRET + b"\n"), "bad_signature", "signature", "with a line feed"

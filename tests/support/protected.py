@@ -19,9 +19,9 @@ import httpx
 import trio
 from anyio.from_thread import start_blocking_portal
 
-from asapfn import Authenticate, Fetch, FirstUse, asap, bearer, connect
+from asapfn import Authenticate, Fetch, ReplayStore, asap, bearer, connect
 from asapfn.adapters.httpx import fetcher
-from asapfn.adapters.redis import first_use
+from asapfn.adapters.redis import replay_store
 from asapfn.replay import in_memory
 from asapfn.resolvers import by_issuer, shared_secrets
 
@@ -33,7 +33,7 @@ async def _secret_of(issuer: str) -> str | None:
 
 
 @contextlib.asynccontextmanager
-async def shared_store() -> AsyncIterator[FirstUse]:
+async def shared_store() -> AsyncIterator[ReplayStore]:
     """Open the store that is in Redis, by a client for the event loop that runs."""
     url = os.environ["REDIS"]
     if trio.lowlevel.in_trio_run():
@@ -43,16 +43,16 @@ async def shared_store() -> AsyncIterator[FirstUse]:
         async with coredis.Redis.from_url(
             url, connect_timeout=1, stream_timeout=1, retry_policy=NoRetryPolicy()
         ) as client:
-            yield first_use(client, timeout=5)
+            yield replay_store(client, timeout=5)
         return
     from redis.asyncio import BlockingConnectionPool, Redis
 
     pool = BlockingConnectionPool.from_url(url, timeout=None)
     async with Redis.from_pool(pool) as redis:
-        yield first_use(redis, timeout=5)
+        yield replay_store(redis, timeout=5)
 
 
-def authenticators(fetch: Fetch, shared: FirstUse) -> Mapping[str, Authenticate]:
+def authenticators(fetch: Fetch, shared: ReplayStore) -> Mapping[str, Authenticate]:
     """Who may call which part of the service, the root last."""
     resolver = by_issuer(
         {
@@ -142,7 +142,7 @@ def bare(environ: Any, start_response: Any) -> list[bytes]:
     return [b"nobody"]
 
 
-def aiohttp(shared: FirstUse) -> Any:
+def aiohttp(shared: ReplayStore) -> Any:
     """Make aiohttp's application."""
     from aiohttp import web
 

@@ -21,7 +21,7 @@ import valkey.asyncio.cluster
 from anyio.abc import SocketAttribute, SocketStream
 
 from asapfn.errors import Unavailable
-from asapfn.types import FirstUse
+from asapfn.types import ReplayStore
 from tests.support.redis_server import RedisServer
 
 # coredis leaves the buffers of a connection that failed to its garbage.
@@ -48,7 +48,7 @@ async def opened(
         yield client
 
 
-async def all_at_once(store: FirstUse, token_ids: list[str]) -> Counter[tuple[str, bool | str]]:
+async def all_at_once(store: ReplayStore, token_ids: list[str]) -> Counter[tuple[str, bool | str]]:
     """What the store says of each id: yes, no, or why it cannot tell."""
     said: Counter[tuple[str, bool | str]] = Counter()
 
@@ -65,7 +65,7 @@ async def all_at_once(store: FirstUse, token_ids: list[str]) -> Counter[tuple[st
     return said
 
 
-async def assert_unavailable(store: FirstUse, ttl: float = 60) -> str:
+async def assert_unavailable(store: ReplayStore, ttl: float = 60) -> str:
     """In time, and saying no more of the client's error than its name."""
     started = time.monotonic()
     with pytest.raises(

@@ -12,7 +12,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from asapfn import asap
 from asapfn._core.credentials import bearer
 from asapfn.adapters.asgi import protect
-from asapfn.adapters.redis import first_use
+from asapfn.adapters.redis import replay_store
 from asapfn.keys import import_pem
 from asapfn.resolvers import keys_by_id
 
@@ -23,7 +23,7 @@ def service() -> Any:
     pool = BlockingConnectionPool.from_url(
         os.environ["REDIS_URL"], max_connections=20, timeout=None
     )
-    replay = first_use(Redis.from_pool(pool))
+    replay = replay_store(Redis.from_pool(pool))
     verify = asap.verifier(keys_by_id([key]), "billing", issuers="orders", replay=replay)
     protected = protect(_answer, bearer(verify))
 

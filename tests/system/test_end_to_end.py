@@ -110,7 +110,7 @@ async def test_a_key_is_fetched_once_for_many_tokens_in_turn_and_at_once(
 
 
 async def test_a_request_is_authenticated_by_its_header(verify: Verify) -> None:
-    authorize = asap.authorizer("issuer", OURS, "service", reuse_fraction=0.5)
+    authorize = asap.authorizer(asap.signer("issuer", OURS, reuse_fraction=0.5), "service")
     header = authorize("GET", "https://service.example/")
     authenticate = bearer(verify)
     verified = await authenticate(Request("GET", None, (("authorization", header),)))

@@ -227,7 +227,7 @@ def test_each_client_is_accepted_and_takes_no_token_elsewhere(
     for name, value in trusted(tmp_path).items():
         monkeypatch.setenv(name, value)
     service.elsewhere.forget()
-    by_asap = asap.authorizer("issuer", KEY, "service")
+    by_asap = asap.authorizer(asap.signer("issuer", KEY), "service")
     by_connect = connect.authorizer("product", import_secret(SECRET), base_url=service.origin)
     assert answer(by_asap, "/a%2Fb?c=%2F") == (200, "issuer")
     assert answer(by_connect, ENCODED) == (200, "product")

@@ -12,12 +12,12 @@ from asapfn import (
     Document,
     Event,
     Fetch,
-    FirstUse,
     Guard,
     Key,
     Names,
     Observe,
     Policy,
+    ReplayStore,
     Request,
     Resolver,
     Sign,
@@ -101,7 +101,7 @@ AUTHENTICATES: list[Authenticate] = [who, bearer(accept), bearer(accept_str), be
 SIGNS: list[Sign] = [sign_for]
 AUTHORIZES: list[Authorize] = [header]
 FETCHES: list[Fetch] = [get]
-STORES: list[FirstUse] = [use]
+STORES: list[ReplayStore] = [use]
 EVENTS: list[Event] = []
 OBSERVES: list[Observe] = [note, EVENTS.append]
 CLOCKS: list[Clock] = [stopped]

@@ -15,7 +15,7 @@ from asapfn._core.verification import verify
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.replay import in_memory
 from asapfn.resolvers import keys_by_id
-from asapfn.types import Check, FirstUse, Token
+from asapfn.types import Check, ReplayStore, Token
 from tests.support.keyring import key_for
 
 NOW = 1_700_000_000
@@ -36,7 +36,7 @@ async def told(check: Check, verified: Token) -> tuple[str, str | None] | None:
     return None
 
 
-def recording(answer: Any = True) -> tuple[FirstUse, list[tuple[str, float]]]:
+def recording(answer: Any = True) -> tuple[ReplayStore, list[tuple[str, float]]]:
     """A store that keeps what it is asked."""
     asked: list[tuple[str, float]] = []
 
@@ -80,11 +80,11 @@ async def test_a_value_of_another_type_is_another(value: Any, given_value: Any) 
         (checks.subject_is_issuer(), {"sub": "s3cret"}, "subject_mismatch"),
         (checks.claim_equals("mine", "a"), {}, "missing_claim: mine"),
         (checks.claim_equals("mine", "a"), {"mine": "s3cret"}, "invalid_claim: mine is another"),
-        (checks.context_only(), {}, "missing_claim: qsh"),
-        (checks.context_only(), {"qsh": "s3cret"}, "request_mismatch"),
-        (checks.first_use(in_memory()), {"iss": "s3cret", "exp": NOW}, "missing_claim: jti"),
+        (checks.context_token(), {}, "missing_claim: qsh"),
+        (checks.context_token(), {"qsh": "s3cret"}, "request_mismatch"),
+        (checks.not_replayed(in_memory()), {"iss": "s3cret", "exp": NOW}, "missing_claim: jti"),
         (
-            checks.first_use(recording(False)[0]),
+            checks.not_replayed(recording(False)[0]),
             {"iss": "s3cret", "jti": "1", "exp": NOW},
             "replayed",
         ),
@@ -144,7 +144,7 @@ def test_a_request_that_is_malformed_is_refused_and_no_error(sent: Any, why: str
 
 
 async def test_the_fixed_qsh_is_taken_alone() -> None:
-    check = checks.context_only()
+    check = checks.context_token()
     assert await told(check, token(qsh="context-qsh")) is None
     assert await told(check, token()) == ("missing_claim", "qsh")
     for other in (qsh("GET", "/"), "Context-qsh", "", ["context-qsh"]):
@@ -152,7 +152,7 @@ async def test_the_fixed_qsh_is_taken_alone() -> None:
 
 
 async def test_a_token_is_used_once_by_issuer_and_id_together() -> None:
-    check = checks.first_use(in_memory())
+    check = checks.not_replayed(in_memory())
     for issuer, jti in (("a", "1"), ("a", "2"), ("b", "1")):
         one = token(iss=issuer, jti=jti, exp=NOW + 60)
         assert await told(check, one) is None
@@ -163,7 +163,7 @@ async def test_a_token_is_used_once_by_issuer_and_id_together() -> None:
 async def test_two_tokens_never_share_an_identity(pairs: list[tuple[str, str]]) -> None:
     store, asked = recording()
     for issuer, jti in pairs:
-        assert await told(checks.first_use(store), token(iss=issuer, jti=jti, exp=1)) is None
+        assert await told(checks.not_replayed(store), token(iss=issuer, jti=jti, exp=1)) is None
     assert asked[0][0] != asked[1][0]
 
 
@@ -184,21 +184,21 @@ async def test_two_tokens_never_share_an_identity(pairs: list[tuple[str, str]]) 
 async def test_names_that_look_alike_joined_are_two(
     one: tuple[str, str], other: tuple[str, str]
 ) -> None:
-    check = checks.first_use(in_memory())
+    check = checks.not_replayed(in_memory())
     for issuer, jti in (one, other):
         assert await told(check, token(iss=issuer, jti=jti, exp=NOW + 60)) is None
 
 
 async def test_an_identity_is_short_and_plain_whatever_the_token_holds() -> None:
     store, asked = recording()
-    await told(checks.first_use(store), token(iss="i" * 9000, jti="\x00\n\U0001f511", exp=1))
+    await told(checks.not_replayed(store), token(iss="i" * 9000, jti="\x00\n\U0001f511", exp=1))
     assert re.fullmatch(r"[0-9a-f]{16}:[0-9a-f]{64}", asked[0][0])
 
 
 async def test_an_identity_is_the_same_in_every_release() -> None:
     """Processes of two releases may share a store, while one takes the other's place."""
     store, asked = recording()
-    await told(checks.first_use(store), token(iss="issuer", jti="id-1", exp=1))
+    await told(checks.not_replayed(store), token(iss="issuer", jti="id-1", exp=1))
     both = hashlib.sha256(b"6:issuerid-1").hexdigest()
     assert asked[0][0] == f"{hashlib.sha256(b'issuer').hexdigest()[:16]}:{both}"
 
@@ -206,7 +206,7 @@ async def test_an_identity_is_the_same_in_every_release() -> None:
 async def test_a_store_sees_which_tokens_share_an_issuer() -> None:
     store, asked = recording()
     for issuer, jti in (("a", "1"), ("a", "2"), ("b", "1"), ("a:", "1"), ("", "1")):
-        await told(checks.first_use(store), token(iss=issuer, jti=jti, exp=1))
+        await told(checks.not_replayed(store), token(iss=issuer, jti=jti, exp=1))
     assert len({token_id for token_id, _ in asked}) == 5
     one, two, *others = (token_id.partition(":")[0] for token_id, _ in asked)
     assert one == two
@@ -217,7 +217,7 @@ async def test_a_store_sees_which_tokens_share_an_issuer() -> None:
 async def test_a_token_without_an_identity_or_an_end_never_reaches_the_store(name: str) -> None:
     store, asked = recording()
     claims = {n: v for n, v in {"iss": "a", "jti": "1", "exp": NOW}.items() if n != name}
-    assert await told(checks.first_use(store), token(**claims)) == ("missing_claim", name)
+    assert await told(checks.not_replayed(store), token(**claims)) == ("missing_claim", name)
     assert asked == []
 
 
@@ -229,7 +229,7 @@ async def test_an_id_lives_a_minute_longer_than_its_token_leeway_included() -> N
         await verify(
             sign(claims, key),
             keys_by_id([key]),
-            checks.first_use(store),
+            checks.not_replayed(store),
             leeway=leeway,
             now=lambda moment=moment: moment,
         )
@@ -248,7 +248,7 @@ async def test_a_token_is_not_used_up_by_one_that_is_refused() -> None:
                 one,
                 keys_by_id([key]),
                 checks.subject_is_issuer(),
-                checks.first_use(store),
+                checks.not_replayed(store),
                 now=lambda: NOW,
             )
     assert asked == []
@@ -257,14 +257,14 @@ async def test_a_token_is_not_used_up_by_one_that_is_refused() -> None:
 @pytest.mark.parametrize("answer", [False, None, 0, 1, "OK", [True]])
 async def test_only_true_from_a_store_lets_a_token_pass(answer: Any) -> None:
     store, _ = recording(answer)
-    assert await told(checks.first_use(store), token(iss="a", jti="1", exp=1)) == (
+    assert await told(checks.not_replayed(store), token(iss="a", jti="1", exp=1)) == (
         "replayed",
         "jti",
     )
 
 
 async def test_a_store_that_cannot_tell_is_unavailable_never_a_pass() -> None:
-    check = checks.first_use(in_memory(max_entries=1))
+    check = checks.not_replayed(in_memory(max_entries=1))
     assert await told(check, token(iss="a", jti="1", exp=NOW + 60)) is None
     with pytest.raises(Unavailable, match="replay store"):
         await told(check, token(iss="a", jti="2", exp=NOW + 60))

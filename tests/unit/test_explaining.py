@@ -7,7 +7,7 @@ import pytest
 from asapfn import Explanation, Step, explain, explaining
 from asapfn._core.signing import sign
 from asapfn._core.verification import policy, verifier
-from asapfn.checks import first_use
+from asapfn.checks import not_replayed
 from asapfn.errors import Reason, TokenRejected, Unavailable
 from asapfn.hints import hint
 from asapfn.replay import in_memory
@@ -120,7 +120,7 @@ async def test_a_token_that_a_guard_rejects_causes_no_look_up() -> None:
 
 
 async def test_only_a_token_that_is_accepted_is_used_up() -> None:
-    rules = asked(first_use(in_memory()))
+    rules = asked(not_replayed(in_memory()))
     for refused in (
         sign(EXPIRED, KEY),
         sign(CLAIMS | {"aud": "another"}, KEY),
@@ -128,13 +128,13 @@ async def test_only_a_token_that_is_accepted_is_used_up() -> None:
         forge(CLAIMS, KEY, kid="issuer/unknown"),
     ):
         found = await explain(refused, rules)
-        assert outcomes(found)["first use"] == "skip"
+        assert outcomes(found)["not replayed"] == "skip"
         assert isinstance(found.verdict, TokenRejected)
     token = sign(CLAIMS, KEY)
     assert isinstance((await explain(token, rules)).verdict, Token)
     again = await explain(token, rules)
     assert isinstance(again.verdict, TokenRejected)
-    assert (again.verdict.reason, outcomes(again)["first use"]) == ("replayed", "fail")
+    assert (again.verdict.reason, outcomes(again)["not replayed"]) == ("replayed", "fail")
 
 
 async def test_what_a_check_returns_is_not_awaited_for_a_token_that_is_rejected() -> None:

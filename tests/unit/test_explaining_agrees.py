@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from asapfn import asap, connect, explain, jitsi, qsh, verifier
 from asapfn import forge as forge_profile
 from asapfn._core.verification import policy
-from asapfn.checks import context_only, request_matches
+from asapfn.checks import context_token, request_matches
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Check, Key, Policy, Token, Unverified
 from tests.support.forging import forge
@@ -111,12 +111,12 @@ def resolver(algorithm: str, clock: Clock) -> Any:
 
 
 def used_before(*used: str) -> Any:
-    async def first_use(token_id: str, ttl_seconds: float) -> bool:
+    async def use(token_id: str, ttl_seconds: float) -> bool:
         if "down" in used:
             raise Unavailable("replay store", "down")
         return "all" not in used
 
-    return first_use
+    return use
 
 
 def asap_case(*used: str) -> Case:
@@ -199,7 +199,7 @@ CASES: dict[str, Case] = {
     "asap, store down": asap_case("down"),
     "connect by secret": connect_case("HS256", request_matches("GET", URL), qsh_of=qsh("GET", URL)),
     "connect by key": connect_case("RS256", request_matches("GET", URL), qsh_of=qsh("GET", URL)),
-    "connect, context": connect_case("HS256", context_only(), qsh_of="context-qsh"),
+    "connect, context": connect_case("HS256", context_token(), qsh_of="context-qsh"),
     "connect, malformed": connect_case("HS256", request_matches("GET", "/%zz"), qsh_of="x"),
     "forge": Case(
         FORGE_CLAIMS | {"exp": NOW + 60},
@@ -212,7 +212,7 @@ CASES: dict[str, Case] = {
         JITSI_CLAIMS,
         "RS256",
         lambda clock: jitsi.policy(
-            resolver("RS256", clock), issuers="issuer", audiences="service", now=clock
+            resolver("RS256", clock), issuers="issuer", audience="service", now=clock
         ),
         (),
         ROOMS,
@@ -221,7 +221,7 @@ CASES: dict[str, Case] = {
         JITSI_CLAIMS,
         "ES256",
         lambda clock: jitsi.policy(
-            resolver("ES256", clock), issuers="*", audiences="*", require_room=False, now=clock
+            resolver("ES256", clock), issuers=None, audience=None, require_room=False, now=clock
         ),
         (),
         ROOMS,

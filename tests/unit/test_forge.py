@@ -68,10 +68,8 @@ async def test_it_goes_into_bearer() -> None:
     assert (await authenticate(Request("POST", None, (header,)))).claims["aud"] == APP
 
 
-@pytest.mark.parametrize(
-    ("chosen", "url"), [({}, PRODUCTION), ({"environment": "staging"}, STAGING)]
-)
-async def test_the_environment_is_the_callers_choice(chosen: Any, url: str) -> None:
+@pytest.mark.parametrize(("chosen", "url"), [({}, PRODUCTION), ({"staging": True}, STAGING)])
+async def test_production_or_staging_is_the_callers_choice(chosen: Any, url: str) -> None:
     published = publish(KEY, url=url)
     verify = forge.verifier(forge.keys(published, **chosen), APP)
     for kind in ("PRODUCTION", "STAGING", "DEVELOPMENT"):
@@ -91,12 +89,6 @@ async def test_what_is_asked_of_the_key_set_is_observed() -> None:
         ("fetched", PRODUCTION, KEY.kid),
         ("unknown", PRODUCTION, "other"),
     ]
-
-
-@pytest.mark.parametrize("environment", ["", "development", "PRODUCTION"])
-def test_there_is_no_other_environment(environment: str) -> None:
-    with pytest.raises(ValueError, match="production, staging"):
-        forge.keys(Published(), environment=environment)
 
 
 async def test_the_audience_is_never_taken_from_the_token() -> None:

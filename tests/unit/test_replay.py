@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from asapfn.errors import Unavailable
 from asapfn.replay import in_memory
-from asapfn.types import FirstUse
+from asapfn.types import ReplayStore
 
 
 class Clock:
@@ -130,7 +130,7 @@ def test_one_of_eight_threads_each_with_its_loop_is_first(backend: str) -> None:
 
 
 async def test_one_of_many_tasks_is_first() -> None:
-    store: FirstUse = in_memory()
+    store: ReplayStore = in_memory()
     won: list[int] = []
 
     async def use(number: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asapfn import TokenRejected, sign, verify
-from asapfn.checks import first_use
+from asapfn.checks import not_replayed
 from asapfn.errors import Unavailable
 from asapfn.keys import generate
 from asapfn.replay import in_memory
@@ -46,7 +46,7 @@ async def use(check: Check, one: Token) -> str:
 
 
 async def test_an_issuer_that_fills_the_store_with_tokens_of_its_own_locks_out_none_but_itself():
-    check = first_use(in_memory(max_entries=1000))
+    check = not_replayed(in_memory(max_entries=1000))
     assert await use(check, token("orders", "before")) == "accepted"
     said = Counter([await use(check, token("mallory", n)) for n in range(3000)])
     assert said["accepted"] == 200
@@ -60,7 +60,7 @@ async def test_an_issuer_that_fills_the_store_with_tokens_of_its_own_locks_out_n
 
 
 async def test_eight_issuers_that_fill_the_store_leave_a_share_to_the_ninth():
-    check = first_use(in_memory(max_entries=1000))
+    check = not_replayed(in_memory(max_entries=1000))
     for mallory in range(8):
         for n in range(1000):
             await use(check, token(f"mallory-{mallory}", n))
@@ -69,7 +69,7 @@ async def test_eight_issuers_that_fill_the_store_leave_a_share_to_the_ninth():
 
 
 async def test_a_store_that_is_full_of_many_issuers_still_knows_them_all():
-    check = first_use(in_memory(max_entries=10))
+    check = not_replayed(in_memory(max_entries=10))
     said = [await use(check, token(f"issuer-{n}", 1)) for n in range(12)]
     assert said == ["accepted"] * 10 + ["replay store: full of 10 live ids"] * 2
     assert {await use(check, token(f"issuer-{n}", 1)) for n in range(10)} == {"replayed"}
@@ -77,7 +77,7 @@ async def test_a_store_that_is_full_of_many_issuers_still_knows_them_all():
 
 async def test_an_issuer_has_its_places_again_when_its_tokens_are_over():
     clock = Clock()
-    check = first_use(in_memory(max_entries=10, clock=lambda: clock.monotonic))
+    check = not_replayed(in_memory(max_entries=10, clock=lambda: clock.monotonic))
     for one in ("first", "again", "once more"):
         said = [await use(check, token("mallory", f"{one}-{n}", 60)) for n in range(6)]
         assert said.count("accepted") == 2
@@ -105,7 +105,7 @@ async def test_ids_that_are_over_all_at_once_do_not_hold_up_the_one_who_asks_nex
 @pytest.mark.parametrize("over_for", [0, 0.25])
 async def test_a_clock_set_back_by_up_to_a_minute_lets_no_used_token_pass(back, over_for):
     clock = Clock()
-    store = first_use(in_memory(clock=lambda: clock.monotonic))
+    store = not_replayed(in_memory(clock=lambda: clock.monotonic))
 
     async def send(jti: str, lifetime: float) -> str:
         claims = {"iss": "orders", "jti": jti, "iat": NOW, "exp": NOW + lifetime}
@@ -131,8 +131,10 @@ async def test_a_clock_set_back_by_up_to_a_minute_lets_no_used_token_pass(back, 
 async def test_an_id_is_kept_no_longer_than_that():
     clock = Clock()
     store = in_memory(max_entries=1, clock=lambda: clock.monotonic)
-    assert await use(first_use(store), token("orders", "1", 60)) == "accepted"
+    assert await use(not_replayed(store), token("orders", "1", 60)) == "accepted"
     clock.passes(119.5)
-    assert await use(first_use(store), token("orders", "2")) == "replay store: full of 1 live ids"
+    assert (
+        await use(not_replayed(store), token("orders", "2")) == "replay store: full of 1 live ids"
+    )
     clock.passes(0.5)
-    assert await use(first_use(store), token("orders", "2")) == "accepted"
+    assert await use(not_replayed(store), token("orders", "2")) == "accepted"

@@ -13,7 +13,7 @@ import redis.asyncio.cluster
 import valkey.asyncio
 import valkey.asyncio.cluster
 
-from asapfn.adapters.redis import first_use
+from asapfn.adapters.redis import replay_store
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.redis_stores import AMPLE, LEFTOVERS, all_at_once
 
@@ -47,7 +47,7 @@ async def test_in_a_cluster_an_id_is_used_once(package, cluster):
         "coredis": partial(coredis.RedisCluster, **where),
     }[package]()
     async with client:
-        store = first_use(client, prefix=f"{time.time()}:", timeout=AMPLE)
+        store = replay_store(client, prefix=f"{time.time()}:", timeout=AMPLE)
         said = await all_at_once(store, [f"id-{n}" for n in range(20)] * 2)
     assert said == {(f"id-{n}", first): 1 for n in range(20) for first in (True, False)}
 
@@ -58,7 +58,7 @@ async def test_a_pool_that_does_not_wait_is_unavailable_when_all_connections_are
 ):
     plain: Any = redis.asyncio.Redis if package == "redis" else valkey.asyncio.Valkey
     async with plain(port=server.port, max_connections=4) as client:
-        said = await all_at_once(first_use(client, timeout=AMPLE), ["id"] * 100)
+        said = await all_at_once(replay_store(client, timeout=AMPLE), ["id"] * 100)
     assert said["id", True] == 1
     assert said["id", False] < 99
     assert sum(said.values()) == 100

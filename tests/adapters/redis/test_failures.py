@@ -15,9 +15,9 @@ import valkey.asyncio
 import valkey.asyncio.cluster
 from coredis.retry import ConstantRetryPolicy, NoRetryPolicy
 
-from asapfn.adapters.redis import first_use
+from asapfn.adapters.redis import replay_store
 from asapfn.errors import Unavailable
-from asapfn.types import FirstUse
+from asapfn.types import ReplayStore
 from tests.support.redis_server import redis_server
 from tests.support.redis_stores import (
     AMPLE,
@@ -36,7 +36,7 @@ PASSWORD = "a-word-nobody-else-may-see"
 
 async def test_a_server_that_is_down_is_unavailable_until_it_is_back(package, server):
     async with opened(package, server.url) as client:
-        store = first_use(client, timeout=SOON)
+        store = replay_store(client, timeout=SOON)
         assert await store("first", 60) is True
         server.kill()
         await assert_unavailable(store)
@@ -48,7 +48,7 @@ async def test_a_server_that_is_down_is_unavailable_until_it_is_back(package, se
 async def test_a_server_that_was_never_there_is_unavailable(package, server):
     server.kill()
     async with opened(package, server.url) as client:
-        await assert_unavailable(first_use(client, timeout=SOON))
+        await assert_unavailable(replay_store(client, timeout=SOON))
 
 
 async def test_the_deadline_covers_the_retries_of_the_client(package, server):
@@ -64,7 +64,7 @@ async def test_the_deadline_covers_the_retries_of_the_client(package, server):
         },
     }
     async with opened(package, server.url, **retries[package]) as client:
-        store = first_use(client, timeout=SOON)
+        store = replay_store(client, timeout=SOON)
         assert await store("first", 60) is True
         server.kill()
         assert await assert_unavailable(store) == f"replay store: no answer within {SOON} seconds"
@@ -72,17 +72,17 @@ async def test_the_deadline_covers_the_retries_of_the_client(package, server):
 
 async def test_a_server_that_hangs_is_unavailable_and_has_used_the_id_up(package, server):
     async with opened(package, server.url) as client:
-        store = first_use(client, timeout=SOON)
+        store = replay_store(client, timeout=SOON)
         assert await store("first", 60) is True
         with server.paused():
             said = await assert_unavailable(store)
         assert said == f"replay store: no answer within {SOON} seconds"
-        assert await first_use(client, timeout=AMPLE)("id", 60) is False
+        assert await replay_store(client, timeout=AMPLE)("id", 60) is False
 
 
 async def test_a_late_answer_is_never_taken_for_that_of_another_id(package, server):
     async with opened(package, server.url, connections=1) as client:
-        hasty, patient = first_use(client, timeout=0.05), first_use(client, timeout=AMPLE)
+        hasty, patient = replay_store(client, timeout=0.05), replay_store(client, timeout=AMPLE)
         assert await patient("used", 60) is True
         for round_ in range(5):
             with server.paused():
@@ -97,11 +97,11 @@ async def test_an_answer_to_a_cancelled_command_is_never_taken_for_that_to_the_n
     """CVE-2023-28858: redis-py before 4.5.5 accepts 20 of 20."""
     said = []
 
-    async def use_again(store: FirstUse, token_id: str) -> None:
+    async def use_again(store: ReplayStore, token_id: str) -> None:
         said.append(await store(token_id, 60))
 
     async with opened(package, server.url, connections=1) as client:
-        store = first_use(client, timeout=AMPLE)
+        store = replay_store(client, timeout=AMPLE)
         for n in range(5):
             assert await store(f"used-{n}", 60) is True
             async with anyio.create_task_group() as group:
@@ -122,7 +122,7 @@ async def test_time_outs_take_no_connection_from_the_pool(package, server):
         else {}
     )
     async with opened(package, server.url, connections=3, **own) as client:
-        store, patient = first_use(client, timeout=SOON), first_use(client, timeout=AMPLE)
+        store, patient = replay_store(client, timeout=SOON), replay_store(client, timeout=AMPLE)
         for _ in range(2):
             server.kill()
             server.start()
@@ -137,7 +137,7 @@ async def test_time_outs_take_no_connection_from_the_pool(package, server):
 
 async def test_the_callers_own_cancellation_passes_through(package, server):
     async with opened(package, server.url) as client:
-        store = first_use(client, timeout=AMPLE)
+        store = replay_store(client, timeout=AMPLE)
         assert await store("first", 60) is True
         with server.paused():
             with anyio.move_on_after(0.05) as scope:
@@ -148,13 +148,13 @@ async def test_the_callers_own_cancellation_passes_through(package, server):
 
 async def test_a_read_only_replica_is_unavailable(package, server):
     async with opened(package, server.url) as client, closed_port() as nowhere:
-        store = first_use(client, timeout=SOON)
+        store = replay_store(client, timeout=SOON)
         assert await store("first", 60) is True
         with server.admin() as admin:
             admin.replicaof("127.0.0.1", nowhere)
             await assert_unavailable(store)
             admin.replicaof("NO", "ONE")
-            assert await first_use(client, timeout=AMPLE)("id", 60) is True
+            assert await replay_store(client, timeout=AMPLE)("id", 60) is True
 
 
 @pytest.mark.parametrize(
@@ -167,11 +167,11 @@ async def test_a_read_only_replica_is_unavailable(package, server):
 )
 async def test_a_server_that_takes_no_writes_is_unavailable(package, server, config):
     async with opened(package, server.url) as client:
-        store = first_use(client, timeout=SOON)
+        store = replay_store(client, timeout=SOON)
         assert await store("first", 60) is True
         with server.set_to(**config):
             await assert_unavailable(store)
-        assert await first_use(client, timeout=AMPLE)("id", 60) is True
+        assert await replay_store(client, timeout=AMPLE)("id", 60) is True
 
 
 @pytest.mark.parametrize("password", ["", f"user:{PASSWORD}@", f":{PASSWORD}@"])
@@ -180,7 +180,7 @@ async def test_a_server_that_wants_another_password_is_unavailable(package, serv
         url = server.url.replace("//", f"//{password}")
         async with opened(package, url) as client:
             with pytest.raises(Unavailable) as raised:
-                await first_use(client, timeout=SOON)("id", 60)
+                await replay_store(client, timeout=SOON)("id", 60)
     assert PASSWORD not in "".join(traceback.format_exception(raised.value))
 
 
@@ -190,9 +190,9 @@ async def test_a_user_who_may_do_no_more_than_it_does_is_enough(package, server)
         admin.execute_command("ACL SETUSER", "app", *rights)
     url = server.url.replace("//", f"//app:{PASSWORD}@")
     async with opened(package, url) as client:
-        store = first_use(client, prefix="billing:", timeout=AMPLE)
+        store = replay_store(client, prefix="billing:", timeout=AMPLE)
         assert [await store("id", 60) for _ in range(2)] == [True, False]
-        await assert_unavailable(first_use(client, prefix="orders:", timeout=AMPLE))
+        await assert_unavailable(replay_store(client, prefix="orders:", timeout=AMPLE))
 
 
 async def test_a_server_that_is_loading_is_unavailable(package, tmp_path, binary):
@@ -205,7 +205,7 @@ async def test_a_server_that_is_loading_is_unavailable(package, tmp_path, binary
         # A millisecond for each key.
         server.start("--key-load-delay", "1000")
         async with opened(package, server.url) as client:
-            await assert_unavailable(first_use(client, timeout=SOON))
+            await assert_unavailable(replay_store(client, timeout=SOON))
             with server.admin() as admin:
                 assert admin.info("persistence")["loading"] == 1
 
@@ -217,7 +217,7 @@ async def test_a_server_that_is_loading_is_unavailable(package, tmp_path, binary
 async def test_another_answer_is_no_acceptance(package, server, answer):
     with between(server, answer) as url:
         async with opened(package, url) as client:
-            store = first_use(client, timeout=SOON)
+            store = replay_store(client, timeout=SOON)
             try:
                 accepted = await store("id", 60)
             except Unavailable:
@@ -229,12 +229,12 @@ async def test_another_answer_is_no_acceptance(package, server, answer):
 async def test_an_id_that_is_there_to_set_and_not_to_get_is_unavailable(package, server):
     """Such as on a replica that is behind, where a cluster's client reads from replicas."""
     async with opened(package, server.url) as client:
-        assert await first_use(client, timeout=AMPLE)("id", 60) is True
+        assert await replay_store(client, timeout=AMPLE)("id", 60) is True
     nothing = b"_\r\n" if package == "redis" else b"$-1\r\n"  # protocol 3, which it speaks, and 2
     with between(server, nothing, command=b"GET") as url:
         async with opened(package, url) as client:
             with pytest.raises(Unavailable, match="the key is there to SET and not there to GET"):
-                await first_use(client, timeout=AMPLE)("id", 60)
+                await replay_store(client, timeout=AMPLE)("id", 60)
 
 
 @pytest.mark.parametrize(
@@ -242,19 +242,19 @@ async def test_an_id_that_is_there_to_set_and_not_to_get_is_unavailable(package,
 )
 async def test_another_answer_to_what_is_kept_is_no_acceptance(package, server, answer):
     async with opened(package, server.url) as client:
-        assert await first_use(client, timeout=AMPLE)("id", 60) is True
+        assert await replay_store(client, timeout=AMPLE)("id", 60) is True
     with between(server, answer, command=b"GET") as url:
         async with opened(package, url) as client:
             with contextlib.suppress(Unavailable):
-                assert await first_use(client, timeout=SOON)("id", 60) is False
+                assert await replay_store(client, timeout=SOON)("id", 60) is False
 
 
 async def test_answers_lost_twice_are_no_acceptance_and_have_used_the_id_up(package, server):
     with between(server, None) as url:
         async with opened(package, url) as client:
-            await assert_unavailable(first_use(client, timeout=SOON))
+            await assert_unavailable(replay_store(client, timeout=SOON))
     async with opened(package, server.url) as client:
-        assert await first_use(client, timeout=AMPLE)("id", 60) is False
+        assert await replay_store(client, timeout=AMPLE)("id", 60) is False
 
 
 async def test_where_each_write_is_on_disk_a_crash_forgets_nothing(package, tmp_path, binary):
@@ -268,7 +268,7 @@ async def test_where_each_write_is_on_disk_a_crash_forgets_nothing(package, tmp_
 
     with redis_server(tmp_path, *durable, binary=binary) as server:
         async with opened(package, server.url) as client:
-            store = first_use(client, timeout=SOON)
+            store = replay_store(client, timeout=SOON)
 
             async def use_each_id_twice(worker: int) -> None:
                 for n in range(1_000_000):
@@ -290,5 +290,5 @@ async def test_where_each_write_is_on_disk_a_crash_forgets_nothing(package, tmp_
                 group.cancel_scope.cancel()
             assert max(accepted.values()) == 1
             once = [token_id for token_id, times in accepted.items() if times]
-            said = await all_at_once(first_use(client, timeout=AMPLE), once)
+            said = await all_at_once(replay_store(client, timeout=AMPLE), once)
             assert said == {(token_id, False): 1 for token_id in once}

@@ -12,9 +12,9 @@ import redis.asyncio
 import valkey.asyncio
 from coredis.retry import ConstantRetryPolicy, NoRetryPolicy
 
-from asapfn.adapters.redis import first_use
+from asapfn.adapters.redis import replay_store
 from asapfn.errors import Unavailable
-from asapfn.types import FirstUse
+from asapfn.types import ReplayStore
 from tests.support.redis_server import RedisServer
 from tests.support.redis_stores import (
     AMPLE,
@@ -52,23 +52,23 @@ async def test_a_client_that_sends_its_write_again_does_not_make_a_fresh_token_r
 ):
     with between(server, None, times=2) as url:
         async with opened(package, url, **sending_again(package)) as client:
-            store = first_use(client, timeout=AMPLE)
+            store = replay_store(client, timeout=AMPLE)
             assert [await store("id", 60) for _ in range(2)] == [True, False]
 
 
 async def test_an_answer_that_was_lost_once_is_asked_for_again(package, server):
     with between(server, None, times=1) as url:
         async with opened(package, url, **sending_once(package)) as client:
-            store = first_use(client, timeout=AMPLE)
+            store = replay_store(client, timeout=AMPLE)
             assert [await store("id", 60) for _ in range(2)] == [True, False]
 
 
 async def test_a_token_that_another_used_is_replayed_though_the_answer_is_lost(package, server):
     async with opened(package, server.url) as client:
-        assert await first_use(client, timeout=AMPLE)("id", 60) is True
+        assert await replay_store(client, timeout=AMPLE)("id", 60) is True
     with between(server, None, times=1) as url:
         async with opened(package, url, **sending_once(package)) as client:
-            assert await first_use(client, timeout=AMPLE)("id", 60) is False
+            assert await replay_store(client, timeout=AMPLE)("id", 60) is False
 
 
 @pytest.mark.parametrize("decode_responses", [False, True])
@@ -77,7 +77,7 @@ async def test_of_many_whose_answers_are_lost_one_is_first(package, server, deco
     options = {"decode_responses": decode_responses, **sending_again(package)}
     with between(server, None, times=10) as url:
         async with opened(package, url, connections=10, **options) as client:
-            said = await all_at_once(first_use(client, timeout=AMPLE), ids * 10)
+            said = await all_at_once(replay_store(client, timeout=AMPLE), ids * 10)
     assert {token_id: said[token_id, True] for token_id in ids} == dict.fromkeys(ids, 1)
     assert sum(said.values()) == 50
 
@@ -85,7 +85,7 @@ async def test_of_many_whose_answers_are_lost_one_is_first(package, server, deco
 @pytest.mark.parametrize("how", ["CLIENT KILL", "timeout", "restart"])
 async def test_connections_that_the_server_closed_while_idle_cost_no_request(package, server, how):
     async with opened(package, server.url, connections=20, **sending_once(package)) as client:
-        store = first_use(client, timeout=AMPLE)
+        store = replay_store(client, timeout=AMPLE)
         await all_at_once(store, [f"first-{n}" for n in range(40)])
         await anyio.to_thread.run_sync(close_clients, server, how)
         said = await all_at_once(store, [f"id-{n}" for n in range(40)])
@@ -120,7 +120,7 @@ async def test_a_server_that_pauses_makes_no_fresh_token_replayed(package, serve
             await anyio.sleep(0.01)
 
     async with opened(package, server.url, **patience, **sending_again(package, 20)) as client:
-        store = first_use(client, timeout=AMPLE)
+        store = replay_store(client, timeout=AMPLE)
         with server.admin() as admin:
             async with anyio.create_task_group() as group:
                 for worker in range(20):
@@ -139,7 +139,7 @@ async def test_connections_that_were_lost_without_a_word_are_left(package, serve
         losing_connections(server) as (url, lose),
         opened(package, url, connections=3, **own) as client,
     ):
-        store = first_use(client, timeout=1)
+        store = replay_store(client, timeout=1)
         await all_at_once(store, ["a", "b", "c"])
         lose()
         with anyio.fail_after(AMPLE):
@@ -147,10 +147,10 @@ async def test_connections_that_were_lost_without_a_word_are_left(package, serve
             while said[-1] is not True:
                 said.append(await outcome(store, f"id-{len(said)}"))
         assert False not in said
-        assert await first_use(client, timeout=AMPLE)("another", 60) is True
+        assert await replay_store(client, timeout=AMPLE)("another", 60) is True
 
 
-async def outcome(store: FirstUse, token_id: str) -> bool | str:
+async def outcome(store: ReplayStore, token_id: str) -> bool | str:
     try:
         return await store(token_id, 60)
     except Unavailable as unavailable:

@@ -16,7 +16,7 @@ import redis.asyncio.cluster
 import valkey.asyncio
 import valkey.asyncio.cluster
 
-from asapfn.adapters.redis import first_use
+from asapfn.adapters.redis import replay_store
 from tests.support.redis_server import RedisServer
 from tests.support.redis_stores import AMPLE, LEFTOVERS, all_at_once, assert_unavailable, opened
 
@@ -26,7 +26,7 @@ pytestmark = LEFTOVERS
 @pytest.mark.parametrize("decode_responses", [False, True])
 async def test_an_id_is_used_once(package, server, decode_responses):
     async with opened(package, server.url, decode_responses=decode_responses) as client:
-        store = first_use(client, timeout=AMPLE)
+        store = replay_store(client, timeout=AMPLE)
         assert [await store("id", 60) for _ in range(3)] == [True, False, False]
         assert await store("another", 60) is True
 
@@ -35,21 +35,21 @@ async def test_an_id_is_used_once(package, server, decode_responses):
 @pytest.mark.parametrize("pair", [("asyncio", "redis"), ("asyncio", "valkey")], ids="-".join)
 async def test_an_id_is_used_once_in_either_protocol(package, server, protocol):
     async with opened(package, server.url, protocol=protocol) as client:
-        store = first_use(client, timeout=AMPLE)
+        store = replay_store(client, timeout=AMPLE)
         assert [await store("id", 60) for _ in range(2)] == [True, False]
 
 
 async def test_of_many_at_once_one_is_first(package, server):
     async with opened(package, server.url, connections=10) as client:
-        said = await all_at_once(first_use(client, timeout=AMPLE), ["a", "b"] * 50)
+        said = await all_at_once(replay_store(client, timeout=AMPLE), ["a", "b"] * 50)
     assert said == {("a", True): 1, ("a", False): 49, ("b", True): 1, ("b", False): 49}
 
 
 async def test_stores_share_ids_where_they_share_a_prefix(package, server):
     async with opened(package, server.url) as client, opened(package, server.url) as other:
-        assert await first_use(client, timeout=AMPLE)("id", 60) is True
-        assert await first_use(other, timeout=AMPLE)("id", 60) is False
-        assert await first_use(other, prefix="billing:", timeout=AMPLE)("id", 60) is True
+        assert await replay_store(client, timeout=AMPLE)("id", 60) is True
+        assert await replay_store(other, timeout=AMPLE)("id", 60) is False
+        assert await replay_store(other, prefix="billing:", timeout=AMPLE)("id", 60) is True
     with server.admin() as admin:
         assert set(admin.keys()) == {"asapfn:id", "billing:id"}
 
@@ -61,7 +61,7 @@ async def test_a_first_use_is_one_command_and_the_id_never_lives_too_short(
     package, server, ttl, milliseconds
 ):
     async with opened(package, server.url) as client:
-        store = first_use(client, timeout=AMPLE)
+        store = replay_store(client, timeout=AMPLE)
         await store("warm", 60)
         with commands_seen_by(server) as seen:
             assert await store("id", ttl) is True
@@ -74,7 +74,7 @@ async def test_a_first_use_is_one_command_and_the_id_never_lives_too_short(
 
 async def test_another_use_is_two_commands_and_each_use_has_a_value_of_its_own(package, server):
     async with opened(package, server.url) as client:
-        store = first_use(client, timeout=AMPLE)
+        store = replay_store(client, timeout=AMPLE)
         with commands_seen_by(server) as seen:
             assert [await store("id", 60) for _ in range(3)] == [True, False, False]
     assert [" ".join(each.split()[:2]) for each in seen if "asapfn:" in each] == [
@@ -100,7 +100,7 @@ def commands_seen_by(server: RedisServer) -> Iterator[list[str]]:
 
 async def test_another_use_does_not_change_how_long_an_id_lives(package, server):
     async with opened(package, server.url) as client:
-        store = first_use(client, timeout=AMPLE)
+        store = replay_store(client, timeout=AMPLE)
         await store("id", 90)
         with server.admin() as admin:
             assert [await store("id", ttl) for ttl in (1, 900)] == [False, False]
@@ -109,7 +109,7 @@ async def test_another_use_does_not_change_how_long_an_id_lives(package, server)
 
 async def test_an_id_may_be_used_again_when_its_life_is_over(package, server):
     async with opened(package, server.url) as client:
-        store = first_use(client, timeout=AMPLE)
+        store = replay_store(client, timeout=AMPLE)
         assert await store("id", 0.05) is True
         await anyio.sleep(0.1)
         assert await store("id", 0.05) is True
@@ -118,7 +118,7 @@ async def test_an_id_may_be_used_again_when_its_life_is_over(package, server):
 @pytest.mark.parametrize("ttl", [math.nan, math.inf, 1e308, 1e30, 1e17])
 async def test_a_life_that_redis_cannot_keep_is_no_acceptance(package, server, ttl):
     async with opened(package, server.url) as client:
-        await assert_unavailable(first_use(client, timeout=AMPLE), ttl)
+        await assert_unavailable(replay_store(client, timeout=AMPLE), ttl)
 
 
 @pytest.mark.parametrize("pair", [("asyncio", "redis")], ids="-".join)
@@ -127,7 +127,7 @@ async def test_what_is_not_an_async_client_is_refused(pair):
     unfit: list[Any] = [redis.Redis(), valkey.Valkey(), client.pipeline()]
     for each in unfit:
         with pytest.raises(TypeError, match="needs an async client"):
-            first_use(each)
+            replay_store(each)
     await client.aclose()
 
 
@@ -136,7 +136,7 @@ async def test_what_is_not_an_async_client_is_refused(pair):
 async def test_a_time_out_is_positive(pair, timeout):
     async with redis.asyncio.Redis() as client:
         with pytest.raises(ValueError, match="timeout must be positive"):
-            first_use(client, timeout=timeout)
+            replay_store(client, timeout=timeout)
 
 
 @pytest.mark.parametrize("pair", [("asyncio", "redis")], ids="-".join)
@@ -153,10 +153,10 @@ async def test_redis_py_that_lets_a_used_token_pass_is_refused(monkeypatch, pair
     for kind in (redis.asyncio.Redis, Mine):
         async with kind() as client:
             if version in ("4.5.5b1", "10.0"):
-                assert callable(first_use(client))
+                assert callable(replay_store(client))
                 continue
             with pytest.raises(RuntimeError, match=r"needs redis-py 4\.5\.5 or later") as refused:
-                first_use(client)
+                replay_store(client)
             assert version in str(refused.value)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from asapfn import Caching, Document, TokenRejected, Unavailable, asap
 from asapfn.adapters.httpx import auth, fetcher, request_hook
-from asapfn.asap import authorizer
+from asapfn.asap import authorizer, signer
 from asapfn.keys import export_public_pem
 from asapfn.resolvers import jwks, pem_repository
 from tests.support.forging import forge
@@ -91,7 +91,7 @@ async def test_a_key_source_does_not_redirect(status: int) -> None:
 async def test_a_redirect_gets_no_token(way: str) -> None:
     """CVE-2018-18074 (Requests) was of this kind: a server answers with a redirect to mallory's,
     and the client tells that one the `Authorization` that was meant for the first."""
-    authorize = authorizer("issuer", key_for("ES256"), "service")
+    authorize = authorizer(signer("issuer", key_for("ES256")), "service")
     elsewhere = Listening()
     with (
         raw_server(elsewhere) as other,

@@ -17,7 +17,7 @@ except ImportError:
 
 __all__ = ["asap", "fetching", "replay_store", "storing"]
 
-replay_store: Any = getattr(adapter, "replay_store", None) or adapter.first_use
+replay_store: Any = adapter.replay_store
 
 
 @contextlib.asynccontextmanager

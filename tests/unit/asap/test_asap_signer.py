@@ -182,7 +182,7 @@ MISFITS: dict[str, Key] = {
 def test_a_key_that_is_not_the_issuers_to_sign_with_is_refused_at_once(key: Key) -> None:
     for make in (
         lambda: asap.signer("issuer", key),
-        lambda: asap.authorizer("issuer", key, "service"),
+        lambda: asap.authorizer(asap.signer("issuer", key), "service"),
         lambda: asap.signer("issuer", lambda: key)("service"),
     ):
         with pytest.raises(ValueError, match=r"key|ASAP"):
@@ -195,10 +195,9 @@ def test_an_additional_claim_that_is_no_json_is_told_at_once() -> None:
 
 
 def test_an_authorizer_gives_a_bearer_token_whatever_the_request() -> None:
-    authorize = asap.authorizer(
+    sign = asap.signer(
         "issuer",
         KEY,
-        ["a", "b"],
         subject="user",
         lifetime=30,
         additional={"mine": 1},
@@ -206,6 +205,7 @@ def test_an_authorizer_gives_a_bearer_token_whatever_the_request() -> None:
         now=lambda: NOW,
         new_jti=lambda: "one",
     )
+    authorize = asap.authorizer(sign, ["a", "b"])
     header = authorize("GET", "https://service.example/")
     assert authorize("POST", "https://elsewhere.example/") == header
     scheme, _, token = header.partition(" ")
@@ -224,3 +224,18 @@ def test_an_authorizer_gives_a_bearer_token_whatever_the_request() -> None:
 def test_a_data_uris_key_signs_under_its_own_key_id() -> None:
     key = import_data_uri(export_data_uri(named("issuer/a+b.pem")))
     assert peek(asap.signer("issuer", key)("service")).header["kid"] == "issuer/a+b.pem"
+
+
+def test_an_authorizer_signs_with_what_the_environment_names() -> None:
+    environ = {
+        "ASAP_ISSUER": "issuer",
+        "ASAP_PRIVATE_KEY": export_private_pem(KEY),
+        "ASAP_KEY_ID": KEY.kid or "",
+    }
+    header = asap.authorizer(asap.signer_from_env(environ), "billing")("GET", "/")
+    assert claims_of(header.removeprefix("Bearer "))["aud"] == "billing"
+
+
+def test_an_authorizer_says_that_it_takes_a_function_that_signs() -> None:
+    with pytest.raises(TypeError, match=r"asap\.signer"):
+        asap.authorizer("issuer", "billing")  # type: ignore[arg-type]
