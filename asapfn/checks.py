@@ -123,7 +123,7 @@ def require_target(target: str) -> None:
 def context_token() -> Callable[[Token], None]:
     """Require Connect's fixed `qsh`, that of context tokens.
 
-    An endpoint takes one kind of token, computed or fixed: one that takes either was the
+    An endpoint accepts one kind of token, computed or fixed: one that accepts either was the
     vulnerability of 2021.
 
     Returns:
@@ -146,7 +146,7 @@ def not_replayed(store: ReplayStore) -> Callable[[Token], Awaitable[None]]:
 
     Returns:
         A check that rejects with `replayed`, or with `missing_claim` when `iss`, `jti` or `exp` is
-        not there. It raises `Unavailable` when the store cannot tell.
+        not there. It raises `Unavailable` when the store cannot answer.
     """
 
     async def check(token: Token) -> None:

@@ -49,7 +49,7 @@ def repository(
         observe: Receives every event but a plain hit.
 
     Returns:
-        A resolver that takes any media type, as `resolvers.pem_repository` makes it. Make one for
+        A resolver that accepts any media type, as `resolvers.pem_repository` makes it. Make one for
         the process and share it.
 
     Raises:

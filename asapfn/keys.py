@@ -53,7 +53,7 @@ _DATA_URI: Final = re.compile(r"data:application/pkcs8;kid=([^;,]+);base64,([A-Z
 
 
 def is_key_id(kid: str) -> bool:
-    """Tell whether a key id is well formed by ASAP's grammar.
+    """Whether a key id is well formed by ASAP's grammar.
 
     Args:
         kid: The key id.
@@ -89,9 +89,9 @@ def import_pem(
         password: The password of an encrypted private key; None or empty where there is none.
 
     Returns:
-        The key. To read a public key takes no time. Of a private one the numbers are checked, which
-        takes RSA 0.3 s at 4,096 bits and 4 s at 8,192; and how long a password is hashed is up to
-        who encrypted the key. Private keys are to come from their owner alone.
+        The key. A public key is read in no time. Of a private one the numbers are checked, which
+        costs 0.3 s for RSA at 4,096 bits and 4 s at 8,192; how long a password is hashed was chosen
+        by whoever encrypted the key. Private keys are to come from their owner alone.
 
     Raises:
         ValueError: If there is not exactly one key, the password is wrong, missing or not needed,
@@ -166,7 +166,7 @@ def import_data_uri(uri: str) -> Key:
 
 
 def import_secret(secret: str | bytes, *, kid: str | None = None) -> OctKey:
-    """Take a shared secret for HMAC.
+    """Import a shared secret for HMAC.
 
     Args:
         secret: The secret, as its bytes or as text whose UTF-8 is meant; at least 32 bytes

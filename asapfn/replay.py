@@ -2,7 +2,7 @@
 
 For several processes or machines there is `asapfn.adapters.redis`. An id that is still live is
 never pushed out: where there is no place for a new id, it is refused as `Unavailable`. No issuer
-can take all places: it is refused while it has a quarter as many live ids as there are free
+can use up all places: it is refused while it has a quarter as many live ids as there are free
 places. So one alone can have a fifth of the store, eight that fill it leave a sixth of it free, and
 the next issuer has its share of that. What comes before its first colon says whose an id is
 (`asapfn.checks.not_replayed`); an id without a colon has an issuer of its own.
@@ -32,7 +32,7 @@ def in_memory(
     It is safe to share between threads and event loops.
 
     Args:
-        max_entries: How many live ids it holds, at most; one takes about 270 bytes. One issuer
+        max_entries: How many live ids it holds, at most; each uses about 270 bytes. One issuer
             alone has a fifth of them.
         clock: A clock in seconds that never goes back.
 

@@ -85,7 +85,7 @@ class Document(NamedTuple):
         status: The HTTP status.
         media_type: The media type in lower case, without parameters; empty when there is none.
         body: The body.
-        max_age: Seconds the answer is fresh for, its Age already taken off; None when not said,
+        max_age: Seconds the answer is fresh for, its Age already subtracted; None when not said,
             0 for `no-store`.
         stale_while_revalidate: Seconds it may be used while it is being refreshed (RFC 5861).
         stale_if_error: Seconds it may be used when it cannot be refreshed (RFC 5861).
@@ -301,7 +301,7 @@ class Observe(Protocol):
     """Receives events, for logs and metrics."""
 
     def __call__(self, event: Event, /) -> None:
-        """Take note of an event, quickly. It must not raise."""
+        """Make a note of an event, quickly. It must not raise."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Which algorithms exist, and which key each of them takes.
+"""Which algorithms exist, and which key each of them needs.
 
 joserfc implements the algorithms; this is the one place that touches them. They are looked up once,
 past its registry (which warns about some), and each is bound to a type of key, a curve and a least
@@ -25,7 +25,7 @@ class _Model(Protocol):
 
 
 class Algorithm(NamedTuple):
-    """An algorithm and the keys it takes.
+    """An algorithm and the keys it needs.
 
     Attributes:
         key_type: joserfc's class of such keys.
@@ -98,11 +98,11 @@ def default_algorithm(key: Key) -> str:
     elif (curve := curve_of(cast("ECKey | OKPKey", key))) in _DEFAULTS:
         usual = _DEFAULTS[curve]
     else:
-        raise ValueError("no algorithm here takes a key of this curve")
+        raise ValueError("no algorithm here has a key of this curve")
     return key.alg or usual
 
 
-def misfit(algorithm: str, key: Key) -> str:
+def mismatch(algorithm: str, key: Key) -> str:
     """Why a key cannot serve an algorithm.
 
     Args:
@@ -115,16 +115,16 @@ def misfit(algorithm: str, key: Key) -> str:
     key_type, curve, least, _ = ALGORITHMS[algorithm]
     # By its type's identity: joserfc's types are abstract, and slow to ask whose instance a key is.
     if type(key) is not key_type:
-        return f"{algorithm} takes a key of type {key_type.key_type}, not {key.key_type}"
+        return f"{algorithm} needs a key of type {key_type.key_type}, not {key.key_type}"
     native: Any = key.raw_value
     if key_type is RSAKey:
         if native.key_size < least:
-            return f"{algorithm} takes an RSA key of at least {least} bits"
+            return f"{algorithm} needs an RSA key of at least {least} bits"
     elif key_type is OctKey:
         if len(native) < least:
-            return f"{algorithm} takes a secret of at least {least} bytes"
+            return f"{algorithm} needs a secret of at least {least} bytes"
     elif curve_of(cast("ECKey | OKPKey", key)) != curve:
-        return f"{algorithm} takes a key of the curve {curve}"
+        return f"{algorithm} needs a key of the curve {curve}"
     # By `get`: the property `alg` makes a type for the type checker at each call.
     if key.get("alg") not in (None, algorithm):
         return f"the key is for another algorithm than {algorithm}"
@@ -147,7 +147,7 @@ def make_signature(algorithm: str, key: Key, signing_input: bytes) -> bytes:
     """
     if algorithm not in ALGORITHMS:
         raise ValueError(f"unknown algorithm: use one of {', '.join(ALGORITHMS)}")
-    if wrong := misfit(algorithm, key):
+    if wrong := mismatch(algorithm, key):
         raise ValueError(wrong)
     if not key.is_private:
         raise ValueError("a public key cannot sign: give the private key")
@@ -187,7 +187,7 @@ def signature_verifier() -> Callable[[str, Key, bytes, bytes], bool]:
         # By its identity, which is no other's as long as the key is held here.
         known = fitting.get(id(key))
         if known is None or known[1] != algorithm:
-            if wrong := misfit(algorithm, key):
+            if wrong := mismatch(algorithm, key):
                 raise TokenRejected("unsuitable_key", wrong)
             if len(fitting) >= _MOST_REMEMBERED:
                 fitting.clear()

@@ -2,7 +2,7 @@
 
 A token that carries a `qsh` is good for one request: method, path and query. Both sides bring the
 request into one form, `METHOD & URI & QUERY`, and hash it. The three parts follow three rules. The
-method is put in upper case. The path is taken as it was sent and never decoded. The query is
+method is put in upper case. The path is used as it was sent and never decoded. The query is
 decoded, sorted, and encoded again, because clients, proxies and servers write the same query in
 different ways.
 
@@ -96,7 +96,7 @@ def canonical_request(
         TypeError: If the method or a URL is no str, or a form that is needed neither str nor bytes.
         ValueError: If the method is no HTTP method; if a URL is neither whole nor a path, or holds
             what cannot be sent in one; if `base_url` has a query or a fragment; or if the query or
-            the form is not what `canonical_query` takes.
+            the form is not what `canonical_query` accepts.
 
     Source: Atlassian Connect, "Understanding JWT", "Creating a query string hash".
     """
@@ -158,7 +158,7 @@ def base_path(base_url: str) -> str:
     if base_url == "":
         return ""
     base = _path_and_query(base_url, "base_url")[0].removesuffix("/")
-    # A `host/path` that lacks its scheme is refused: taken for a path, it would match nothing.
+    # A `host/path` that lacks its scheme is refused: read as a path, it would match nothing.
     if not _BASE_URL.fullmatch(base_url):
         raise ValueError("base_url must be scheme://host/path or /path, without query or fragment")
     return base

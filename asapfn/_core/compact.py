@@ -174,7 +174,7 @@ def parse(
     algorithms: Collection[str] = ALGORITHMS,
     headers: dict[bytes, dict[str, Any]] | None = None,
 ) -> tuple[dict[str, Any], bytes, bytes, bytes]:
-    """Take a token apart. Nothing is verified.
+    """Split a token into its parts. Nothing is verified.
 
     Args:
         token: The token.
@@ -237,7 +237,7 @@ def encode_segment(members: Mapping[str, Any]) -> bytes:
 
     Raises:
         TypeError: If a value is not JSON's.
-        ValueError: If `decode_object` would not take it back: a number that is not finite or too
+        ValueError: If `decode_object` would not read it back: a number that is not finite or too
             long, a lone surrogate, two keys that become one name, too deep nesting.
     """
     try:

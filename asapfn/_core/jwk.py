@@ -36,7 +36,7 @@ def import_jwk(mapping: Mapping[str, Any]) -> Key:
 
     Raises:
         ValueError: If a member is missing or malformed, the key is weak or of a type that no
-            algorithm here takes, does not fit its own `alg`, or its `use` or `key_ops` say that
+            algorithm here has, does not fit its own `alg`, or its `use` or `key_ops` say that
             it is for something else than signatures.
         TypeError: If it is not a mapping.
     """
@@ -89,7 +89,7 @@ def _public(mapping: Mapping[str, Any], octets: Mapping[str, bytes]) -> Any:
     if mapping["kty"] == "OKP" and curve == "Ed25519":
         return ed25519.Ed25519PublicKey.from_public_bytes(octets["x"])
     if mapping["kty"] == "OKP" or curve not in _CURVES:
-        raise ValueError("no algorithm here takes a key of this curve")
+        raise ValueError("no algorithm here has a key of this curve")
     x, y = int.from_bytes(octets["x"]), int.from_bytes(octets["y"])
     return ec.EllipticCurvePublicNumbers(x, y, _CURVES[curve]).public_key()
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from joserfc.jwk import ECKey, KeyParameters, OctKey, OKPKey, RSAKey
 
-from asapfn._core.algorithms import ALGORITHMS, default_algorithm, misfit
+from asapfn._core.algorithms import ALGORITHMS, default_algorithm, mismatch
 from asapfn._core.native import require_rsa_bounds
 from asapfn._core.recognition import is_key
 from asapfn.types import Key
@@ -19,7 +19,7 @@ _ROCA: Final = (
 
 
 def is_roca_weak(modulus: int) -> bool:
-    """Tell whether an RSA modulus bears the marks of CVE-2017-15361.
+    """Whether an RSA modulus bears the marks of CVE-2017-15361.
 
     Args:
         modulus: The modulus.
@@ -48,7 +48,7 @@ def wrap_secret(secret: bytes, kid: str | None, algorithm: str | None) -> OctKey
     if is_key(secret):
         raise ValueError("a key or certificate is no shared secret: anybody may know it")
     key = OctKey(secret, secret, _parameters(kid, algorithm))
-    _refuse_misfit(key, algorithm)
+    _refuse_mismatch(key, algorithm)
     return key
 
 
@@ -64,7 +64,7 @@ def wrap_native(native: Any, kid: str | None, algorithm: str | None) -> RSAKey |
         The key.
 
     Raises:
-        ValueError: If it is of a type or curve that no algorithm here takes, is weak, or does not
+        ValueError: If it is of a type or curve that no algorithm here has, is weak, or does not
             fit the algorithm.
     """
     key: RSAKey | ECKey | OKPKey
@@ -80,8 +80,8 @@ def wrap_native(native: Any, kid: str | None, algorithm: str | None) -> RSAKey |
     elif isinstance(native, (ed25519.Ed25519PrivateKey, ed25519.Ed25519PublicKey)):
         key = OKPKey(native, native, parameters)
     else:
-        raise ValueError("no algorithm here takes a key of this type")
-    _refuse_misfit(key, algorithm)
+        raise ValueError("no algorithm here has a key of this type")
+    _refuse_mismatch(key, algorithm)
     return key
 
 
@@ -94,8 +94,8 @@ def _parameters(kid: str | None, algorithm: str | None) -> KeyParameters:
     return parameters
 
 
-def _refuse_misfit(key: Key, algorithm: str | None) -> None:
+def _refuse_mismatch(key: Key, algorithm: str | None) -> None:
     if algorithm is not None and algorithm not in ALGORITHMS:
         raise ValueError(f"unknown algorithm: use one of {', '.join(ALGORITHMS)}")
-    if wrong := misfit(algorithm or default_algorithm(key), key):
+    if wrong := mismatch(algorithm or default_algorithm(key), key):
         raise ValueError(wrong)

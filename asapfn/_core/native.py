@@ -1,7 +1,7 @@
 """From bytes to cryptography's keys, within bounds that are checked before cryptography reads.
 
 OpenSSL checks what it reads as thoroughly as it can, with the interpreter's lock held: whether a
-Diffie-Hellman modulus is prime takes it 20 seconds. So public keys are taken apart here, and given
+Diffie-Hellman modulus is prime costs it 20 seconds. So public keys are parsed here, and given
 to cryptography as the numbers and points that they are; it reads no DER of them. A private key is
 its owner's, and is read by cryptography once its size is known.
 """

@@ -4,7 +4,7 @@ Recognized is the form: PEM's armour, an SSH line or its binary form, a JWK, DER
 keys and certificates have, an uncompressed point of a curve. Nothing is given to cryptography but
 such a point. What was put into base64, base64url, hexadecimal digits, percent-encoding or UTF-16
 is looked at decoded as well, several times over. The numbers that a key is made of, an RSA modulus
-or an Ed25519 key's 32 bytes, look like random bytes, and cannot be told from a good secret.
+or an Ed25519 key's 32 bytes, look like random bytes: no test distinguishes them from a good secret.
 """
 
 import binascii

@@ -32,7 +32,7 @@ def sign(
 
     Raises:
         ValueError: If the algorithm is not known, the key does not fit it or cannot sign, a
-            number is not finite, or the token would be longer than any verifier here takes.
+            number is not finite, or the token would be longer than any verifier here accepts.
         TypeError: If a value is not JSON's.
     """
     algorithm = algorithm or default_algorithm(key)

@@ -10,7 +10,7 @@ have an effect comes last, so it sees only tokens whose signature holds:
     checks      the policy's, then those for this token alone
 
 Each rule is written once. `verifier` stops at the first that is broken; `explaining` goes through
-the same functions, and passes `check_claims` a `refuse` that takes note instead of raising.
+the same functions, and passes `check_claims` a `refuse` that makes a note instead of raising.
 """
 
 import math
@@ -57,7 +57,7 @@ class Refuse(Protocol):
     """What is done about a broken rule."""
 
     def __call__(self, rule: Rule, detail: str, /) -> None:
-        """Raise, or take note of it and return."""
+        """Raise, or make a note of it and return."""
         ...
 
 
@@ -218,7 +218,7 @@ def policy(
     """
     for name, names in (("algorithms", algorithms), ("required", required)):
         if isinstance(names, str):
-            raise TypeError(f"{name} takes a collection of names, not one str")
+            raise TypeError(f"{name} is a collection of names, not one str")
     return validated(
         Policy(
             resolver,

@@ -15,7 +15,7 @@ from asapfn.keys import export_jwks, export_public_pem, is_key_id
 from asapfn.types import Key
 
 _JWKS: Final = ".well-known/jwks.json"
-# A key that is published a moment later must not stay unknown for long.
+# A key that is published a little later must not stay unknown for long.
 _UNKNOWN: Final = "public, max-age=20"
 
 
@@ -31,7 +31,7 @@ def key_repository(keys: Iterable[Key], *, max_age: int = 300) -> ASGIApp:
     Each key is at `/{kid}` as `application/x-pem-file` (ASAP specification, "Public key
     repository"), all are at `/.well-known/jwks.json` as `application/jwk-set+json` (RFC 7517,
     section 8.5.2). Both may be cached, and kept as long again while the repository is refreshed or
-    is down. It may be mounted in another application; it takes GET and HEAD, over https or behind
+    is down. It may be mounted in another application; it answers GET and HEAD, over https or behind
     what terminates it.
 
     Args:
@@ -39,7 +39,7 @@ def key_repository(keys: Iterable[Key], *, max_age: int = 300) -> ASGIApp:
         max_age: Seconds a client may keep a key before it asks again.
 
     Returns:
-        An ASGI application. It takes part in the lifespan protocol and refuses websockets.
+        An ASGI application. It supports the lifespan protocol and refuses websockets.
 
     Raises:
         ValueError: If a key is a shared secret, a key id is missing, ill formed or given twice, or

@@ -1,6 +1,6 @@
 """How long an HTTP answer may be kept, read from its headers.
 
-Pure functions of header values. A directive is taken at its word or not at all: what is malformed
+Pure functions of header values. A directive is applied as written or not at all: what is malformed
 counts as absent, and of a directive that is given twice the smallest counts, so that no oddity
 keeps a key longer than its owner meant.
 """
@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 # An element of a list ends at a comma that is not within a quoted string (RFC 9110, section 5.6).
 _ELEMENT: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
-# A recipient takes both forms of an argument (RFC 9111, section 5.2).
+# A recipient accepts both forms of an argument (RFC 9111, section 5.2).
 _ARGUMENT: Final = re.compile(r'([0-9]+)|"([0-9]+)"')
 # What a number too large counts as (RFC 9111, section 1.2.2).
 _LARGEST: Final = 2**31
@@ -45,7 +45,7 @@ def freshness(cache_control: str, age: str = "") -> Freshness:
         age: The value of `Age`: how old the answer is already, in seconds.
 
     Returns:
-        The times. `max_age` has the age taken off and is never negative; it is 0 for `no-store`
+        The times. `max_age` has the age subtracted and is never negative; it is 0 for `no-store`
         and `no-cache`. `must_revalidate` is set by `must-revalidate`,
         `no-cache` and `no-store` (RFC 9111, section 4.2.4).
     """

@@ -154,7 +154,7 @@ async def to_its_end(progress: Progress) -> AsyncIterator[None]:
     """Close the connections of an HTTP/2 request that does not come to its end.
 
     httpcore counts a stream that was cancelled as open for ever: with 100 of them a connection
-    takes no request any more, and stays in the pool.
+    accepts no request any more, and stays in the pool.
 
     Args:
         progress: What is reported of the request.

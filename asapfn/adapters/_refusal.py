@@ -1,4 +1,4 @@
-"""Who is let in, and what the others are told, whatever the framework.
+"""Who is let in, and what the others are answered, whatever the framework.
 
 An adapter hands a request to `admit` and gets the token, nothing, or a refusal to send. A refusal
 is made from fixed texts alone: a problem detail (RFC 9457) with the reason, and the header that

@@ -24,7 +24,7 @@ def protect(
     is refused before it opens. Lifespan messages are passed through.
 
     Args:
-        app: The application. Frameworks that add middleware by a function of the application take
+        app: The application. Frameworks that add middleware by a function of the application accept
             this one: `app.add_middleware(protect, authenticate=authenticate)` in Starlette and
             FastAPI.
         authenticate: Says who sent a request, such as `bearer(verify)`.
@@ -62,7 +62,7 @@ def protect(
 
 
 def request(scope: Scope) -> Request:
-    """The request that an ASGI scope describes, as an `Authenticate` takes it.
+    """The request that an ASGI scope describes, as an `Authenticate` needs it.
 
     Args:
         scope: The scope of an http request, or of a websocket's handshake, which is a GET.
@@ -70,8 +70,8 @@ def request(scope: Scope) -> Request:
     Returns:
         The request. Its target is the path and query as the server received them, also within an
         application that is mounted in another; None where the server gives no `raw_path` (ASGI
-        specification, "HTTP Connection Scope"), since encoding `path` anew would only guess. What a
-        proxy took off the path is there only if the server puts it back, as uvicorn does with the
+        specification, "HTTP Connection Scope"), since to encode `path` again is a guess. What a
+        proxy removed from the path is there only if the server adds it again, as uvicorn adds the
         `root_path` it is set to. Its mismatch says where `path`, by which applications route, is
         not the decoded `raw_path`, or where the client may have chosen the `root_path`.
     """

@@ -241,7 +241,7 @@ def _request(client: Client[Any], made: _Fetcher, url: str, accept: str) -> Outg
 def auth(authorize: Authorize) -> RequestAuth:
     """Put an `Authorization` header on the requests of a client, or on one.
 
-    httpx asks for it once a request, and itself takes the header off when a redirect leads to
+    httpx asks for it once a request, and itself removes the header when a redirect leads to
     another origin. It keeps it where a redirect stays within the origin, or leads from port 80 of
     a host to port 443 of the same. Every origin that the client is sent to gets a token, but of
     `connect.authorizer`, which raises ValueError: where those are not known beforehand, use
@@ -259,7 +259,7 @@ def auth(authorize: Authorize) -> RequestAuth:
         if not isinstance(header, str):
             if inspect.iscoroutine(header):
                 header.close()
-            raise TypeError("auth takes a plain function: give an async one to request_hook")
+            raise TypeError("auth needs a plain function: give an async one to request_hook")
         request.headers["Authorization"] = header
         return request
 

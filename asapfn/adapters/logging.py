@@ -1,6 +1,6 @@
 """The standard library's logging: what key sources do is written to a logger.
 
-An event has nothing secret in it. What it has of a token is the key id, which a stranger may have
+An event has nothing secret in it. What it has of a token is the key id, which anybody may have
 chosen: it is quoted and cut, so that it makes no lines of its own and fills no disk.
 """
 

@@ -53,7 +53,7 @@ def replay_store(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.
     Args:
         client: An open client: `redis.asyncio` or `valkey.asyncio` on asyncio, `coredis` on either
             event loop. It stays the caller's to close.
-        prefix: What the keys begin with. Services that may each take a token once, and share a
+        prefix: What the keys begin with. Services that may each accept a token once, and share a
             Redis, have a prefix each.
         timeout: Seconds for the whole of it: waiting for a connection, making one, and the
             client's own retries with their pauses. What fails within a quarter of it, such as a
@@ -62,9 +62,9 @@ def replay_store(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.
     Returns:
         An async function of an id and its life in seconds, which answers True the first time and
         False while the id lives. It raises `Unavailable` when Redis does not answer in time, does
-        not take writes, or answers anything else than yes or no; also for a life that Redis cannot
-        keep. A Redis set to evict keys, or to persist them late or not at all, can forget an id
-        that still lives.
+        not accept writes, or gives an answer that is not yes or no; also for a life that Redis
+        cannot keep. A Redis that evicts keys, or persists them late or not at all, can forget an
+        id that still lives.
 
     Raises:
         RuntimeError: If the client is of redis-py before 4.5.5, which after a cancelled command
@@ -125,7 +125,7 @@ def _writer(client: Client) -> Callable[[str, str, int], Awaitable[bool]]:
     """Make a function of key, value and milliseconds: whether the key holds the value now."""
     only_new: dict[str, Any]
     used: bool | None
-    # coredis takes NX as a condition and answers True or False; the others as a flag, and answer
+    # coredis has NX as a condition and answers True or False; the others as a flag, and answer
     # True or None.
     if "condition" in inspect.signature(client.set).parameters:
         only_new, used = {"condition": b"NX"}, False

@@ -81,7 +81,7 @@ def protect(
 
 
 def request(environ: WSGIEnvironment) -> Request:
-    """The request that a WSGI environ describes, as an `Authenticate` takes it.
+    """The request that a WSGI environ describes, as an `Authenticate` needs it.
 
     Args:
         environ: The environ (PEP 3333).
@@ -126,7 +126,7 @@ def _mismatch(target: str, environ: WSGIEnvironment) -> str:
     # cheroot decodes all but slashes.
     for slash in ("/", "%2F"):
         sent = slash.join(map(_decoded, _ENCODED_SLASH.split(path)))
-        # A server may be set to a mount that a proxy takes off the path.
+        # A server may be set to a mount that a proxy removes from the path.
         if sent in (mount + rest, rest):
             return ""
     return "the path that the application routes by, SCRIPT_NAME and PATH_INFO, is not the target's"

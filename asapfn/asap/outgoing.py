@@ -39,7 +39,7 @@ def claims(
     Args:
         issuer: The service that signs.
         audience: The service, or services, the token is for.
-        subject: Whom it speaks of; None means the issuer.
+        subject: The subject, `sub`; None means the issuer.
         lifetime: Seconds until it expires, at most 3600.
         additional: More claims.
         now: The clock, seconds since the epoch.
@@ -88,12 +88,13 @@ def signer(
     Args:
         issuer: The service that signs.
         key: Its private key, carrying a key id under the issuer's name; or a function that gives
-            the key of the moment, such as `private_key_directory(...)`.
-        subject: Whom the tokens speak of; None means the issuer.
+            the key in use, such as `private_key_directory(...)`.
+        subject: The subject, `sub`; None means the issuer.
         lifetime: Seconds until a token expires, at most 3600.
         additional: More claims.
         reuse_fraction: For what part of its life a token is given out again for the same audience:
-            0 signs anew each time, 0.95 is usual. Not for receivers that take a token once.
+            0 signs each time, 0.95 is usual. Not for receivers with a replay store, which accept
+            a token once.
         now: The clock, seconds since the epoch.
         new_jti: Makes an id that is unique, by default 128 random bits.
 
@@ -110,19 +111,19 @@ def signer(
     current = _own(issuer, key)
     more = None if additional is None else dict(additional)
 
-    def make(audience: Names, signing_key: Key, moment: float) -> str:
+    def make(audience: Names, signing_key: Key, time_: float) -> str:
         made = claims(
             issuer,
             audience,
             subject=subject,
             lifetime=lifetime,
             additional=more,
-            now=lambda: moment,
+            now=lambda: time_,
             new_jti=new_jti,
         )
         return sign_claims(made, signing_key)
 
-    # What is wrong is told at once, without using up a moment or an id of the caller's.
+    # What is wrong is raised at once, without reading the caller's clock or using up an id.
     trial = claims(issuer, "any", subject=subject, lifetime=lifetime, additional=more)
     if not callable(key):
         sign_claims(trial, current())
@@ -132,7 +133,7 @@ def signer(
 
 
 def _own(issuer: str, key: Key | Callable[[], Key]) -> Callable[[], Key]:
-    """The key of the moment, which is looked at when it is another than before."""
+    """A function that gives the key in use, and checks each that is new."""
     vetted: Key | None = None
 
     def current() -> Key:
@@ -157,16 +158,16 @@ def _reusing(
     lock = threading.Lock()
 
     def sign_for(audience: Names) -> str:
-        signing_key, moment = current(), now()
+        signing_key, time_ = current(), now()
         about = audience if isinstance(audience, str) else frozenset(audience)
         with lock:
             token, used, since, until = signed.get(about, ("", signing_key, 0.0, 0.0))
-            if used is signing_key and since <= moment < until:
+            if used is signing_key and since <= time_ < until:
                 signed.move_to_end(about)
                 return token
-        token = make(audience, signing_key, moment)
+        token = make(audience, signing_key, time_)
         with lock:
-            since = int(moment)
+            since = int(time_)
             signed[about] = (token, signing_key, since, since + seconds)
             signed.move_to_end(about)
             if len(signed) > _MAX_REUSED:
@@ -248,7 +249,7 @@ def private_key_directory(
 
     current, due = read(None), clock() + refresh
 
-    def key_of_the_moment() -> Key:
+    def key_in_use() -> Key:
         nonlocal current, due
         if clock() >= due:
             due = clock() + refresh
@@ -257,7 +258,7 @@ def private_key_directory(
                 current = found
         return current
 
-    return key_of_the_moment
+    return key_in_use
 
 
 def _newest_usable(
@@ -286,7 +287,7 @@ def _private_key(file: Path, issuer: str, kid: str) -> Key:
     key = import_pem(file.read_bytes(), kid=kid)
     _require_own(issuer, key)
     if not key.is_private:
-        raise ValueError(f"{file} is a public key: signing takes the private one")
+        raise ValueError(f"{file} is a public key: the private one is needed to sign")
     return key
 
 

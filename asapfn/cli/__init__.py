@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `asapfn`.
 
     Args:
-        arguments: The command line without the program's name; None takes the process's own.
+        arguments: The command line without the program's name; None stands for the process's own.
 
     Returns:
         The exit code: 0 accepted, 1 rejected, 2 wrong use, 3 unavailable.
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _run(options: argparse.Namespace) -> int:
-    """Run a command, of which some are async, and tell of what goes wrong."""
+    """Run a command, of which some are async, and report what goes wrong."""
     try:
         outcome: int | Awaitable[int] = options.run(options)
         code = outcome if isinstance(outcome, int) else await outcome

@@ -135,9 +135,9 @@ async def _product() -> list[Call]:
         ):
             answer = await client.request(method, url, headers=used)
             calls.append(Call(what, answer.status_code, answer.text))
-        stranger = connect.authorizer("stranger", key, base_url="https://app.example")
-        answer = await client.get(_APP, auth=auth(stranger))
-        calls.append(Call("by a stranger", answer.status_code, answer.text))
+        unknown = connect.authorizer("unknown", key, base_url="https://app.example")
+        answer = await client.get(_APP, auth=auth(unknown))
+        calls.append(Call("by an unknown app", answer.status_code, answer.text))
     return calls
 
 
@@ -160,7 +160,7 @@ def _refused(ours: Key, theirs: Key, used: str) -> dict[str, str]:
 
 
 def service(authenticate: Authenticate) -> ASGIApp:
-    """Make a service that greets its callers, or tells them what is wrong with their token.
+    """Make a service that greets its callers, or answers what is wrong with their token.
 
     Args:
         authenticate: Says who sent a request.

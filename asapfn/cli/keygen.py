@@ -1,6 +1,6 @@
 """`asapfn keygen`: a new key pair, the private key for its owner's eyes alone.
 
-The private key goes where `private_key_directory` finds it, the public one where `publish` takes it
+The private key goes where `private_key_directory` finds it, the public one where `publish` reads it
 from; both are named after the key id. Nothing that exists is written over.
 """
 

@@ -1,8 +1,7 @@
 """`asapfn publish`: a directory that any web server can serve as a key repository.
 
-Each key is at `{kid}`, all of them are at `.well-known/jwks.json`. What is published is written
-anew from the public part of each key, and takes its place in one step, so that nobody reads half
-a file.
+Each key is at `{kid}`, all of them are at `.well-known/jwks.json`. Each file is written from the
+public part of a key, and replaces the old one in one step, so that nobody reads half a file.
 """
 
 import argparse

@@ -28,7 +28,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument("method", metavar="METHOD")
     parser.add_argument("url", metavar="URL", help="whole, or from the path on, as it is sent")
     parser.add_argument(
-        "--base-url", metavar="URL", default="", help="of whom it goes to: its path is not hashed"
+        "--base-url", metavar="URL", default="", help="the receiver's: its path is not hashed"
     )
     parser.add_argument(
         "--form-from",

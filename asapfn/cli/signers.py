@@ -31,7 +31,9 @@ def add_asap_arguments(parser: argparse.ArgumentParser) -> None:
         "--key-directory", metavar="DIR", help="sign with the last of DIR/ISSUER/*.pem by name"
     )
     _add_common_arguments(group, 60.0, "ASAP_PRIVATE_KEY", "ASAP_KEY_ID")
-    group.add_argument("--subject", metavar="NAME", help="whom it speaks of (ASAP_SUBJECT)")
+    group.add_argument(
+        "--subject", metavar="NAME", help="the sub claim; the issuer, if left out (ASAP_SUBJECT)"
+    )
 
 
 def add_connect_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,10 +109,10 @@ def asap_authorizer(options: argparse.Namespace) -> Authorize:
     """
     issuer = options.issuer or os.environ.get("ASAP_ISSUER")
     if not issuer:
-        raise ValueError("say who signs: --issuer, or ASAP_ISSUER")
+        raise ValueError("give the issuer: --issuer, or ASAP_ISSUER")
     audience = options.audience or _list(os.environ.get("ASAP_AUDIENCE", ""))
     if not audience:
-        raise ValueError("say whom the token is for: --audience, or ASAP_AUDIENCE")
+        raise ValueError("give the receiver: --audience, or ASAP_AUDIENCE")
     if options.key_directory is not None and options.key_from is not None:
         raise ValueError("give --key-directory or --key-from, not both")
     if options.key_directory is not None:

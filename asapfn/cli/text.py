@@ -1,6 +1,6 @@
 """What a token says, as text for a person: nothing in it may act on the terminal.
 
-A token's values are a stranger's. Whatever is not printable, by which a terminal could be told to
+A token's values come from anybody. Whatever is not printable, by which a terminal could be made to
 do something or a reader be misled (escapes, text that runs backwards, characters of no width), is
 shown as the escape it is written with in Python and JSON.
 """
@@ -70,18 +70,18 @@ def as_json(members: Mapping[str, Any]) -> str:
     return json.dumps(members) + "\n"
 
 
-def date(moment: float) -> str:
-    """A moment in UTC.
+def date(seconds: float) -> str:
+    """A time in UTC.
 
     Args:
-        moment: Seconds since the epoch.
+        seconds: Seconds since the epoch.
 
     Returns:
         Such as `2026-11-24 14:46:03 UTC`.
     """
-    if not _FIRST <= moment < _LAST:
+    if not _FIRST <= seconds < _LAST:
         return "beyond the calendar"
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def duration(seconds: float) -> str:
@@ -102,12 +102,12 @@ def duration(seconds: float) -> str:
     return " ".join(filter(None, parts[:2])) or "0 s"
 
 
-def in_words(claim: str, moment: float, now: float) -> str:
+def in_words(claim: str, value: float, now: float) -> str:
     """What a time of a token means now.
 
     Args:
         claim: `exp`, `iat` or `nbf`.
-        moment: Its value, in seconds since the epoch.
+        value: Its value, in seconds since the epoch.
         now: The present, likewise.
 
     Returns:
@@ -118,8 +118,8 @@ def in_words(claim: str, moment: float, now: float) -> str:
         "iat": ("issued {} ago", "issued in {}: in the future"),
         "nbf": ("valid since {}", "valid in {}: not yet"),
     }[claim]
-    words = past if moment <= now else future
-    return f"{date(moment)}, {words.format(duration(abs(now - moment)))}"
+    words = past if value <= now else future
+    return f"{date(value)}, {words.format(duration(abs(now - value)))}"
 
 
 def claim_line(name: str, value: Any, now: float) -> str:

@@ -1,8 +1,8 @@
-"""From which request could a token's `qsh` have come, if not from the one at hand?
+"""From which request could a token's `qsh` have come, if not from the given one?
 
 A hash cannot be undone, but the ways in which two sides come to differ are few: another base URL, a
 slash, a space, a sort, another method. Each part of the canonical request is varied in those ways,
-all combinations are hashed, and of those that match the one with the fewest differences is told.
+all combinations are hashed, and the one that matches with the fewest differences is reported.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ def find_variant(
 
     Args:
         given: The token's `qsh`.
-        method: The method of the request at hand.
+        method: The method of the given request.
         url: Its URL or target.
         base_url: The app's base URL.
         form: The body of a form that came with it, if one did.
@@ -81,12 +81,12 @@ def _methods(method: str) -> list[_Part]:
 def _paths(path: str, url: str, base_url: str) -> list[_Part]:
     whole = canonical_request("GET", url).split("&", 2)[1]
     base = canonical_request("GET", base_url).split("&", 2)[1].rstrip("/") if base_url else ""
-    parts = [(path, ""), (whole, "the path of the base URL is not taken off")]
+    parts = [(path, ""), (whole, "the path of the base URL is not removed")]
     names = whole.strip("/").split("/")[:_MOST]
     for count in range(1, len(names) + 1):
         prefix = "/" + "/".join(names[:count])
         rest = whole[len(prefix) :] or "/"
-        parts.append((rest, f"another base URL: {prefix} is taken off the path"))
+        parts.append((rest, f"another base URL: {prefix} is removed from the path"))
     if base:
         parts.append((f"{base}{path}".removesuffix("/"), f"the path begins with {base}"))
         parts.append((f"{base}{whole}".removesuffix("/"), f"the path begins with {base} once more"))
@@ -118,12 +118,12 @@ def _queries(query: str, url: str, form: str | None) -> list[_Part]:
         (query, ""),
         ("", "the query is left out"),
         (query.replace("%20", "+"), "a space is written +"),
-        (canonical_query(raw.replace("+", "%2B")), "a + is taken for a plus sign, not a space"),
+        (canonical_query(raw.replace("+", "%2B")), "a + is read as a plus sign, not a space"),
         ("&".join(map(canonical_query, sent)), "the parameters are not sorted"),
         ("&".join(sorted(map(canonical_query, sent))), "repeated parameters are not joined"),
         (_joined_as_sent(sent), "the values of a repeated parameter are not sorted"),
-        ("&".join(sent), "the query is neither encoded anew nor sorted"),
-        ("&".join(sorted(sent)), "the query is sorted, but not encoded anew"),
+        ("&".join(sent), "the query is neither encoded again nor sorted"),
+        ("&".join(sorted(sent)), "the query is sorted, but not encoded again"),
         (canonical_query(raw.replace("%", "%25")), "the query is encoded twice"),
         (unquote(query), "the query is not encoded"),
         (_lower_escapes(query), "escapes are in lower case"),

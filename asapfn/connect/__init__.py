@@ -1,7 +1,7 @@
 """Atlassian Connect: tokens between an app and a product, each bound to one request by its `qsh`.
 
-When an app is installed, the product tells it a secret; both sign with it afterwards. `install`
-takes that first call, `outgoing` signs the app's requests, `incoming` verifies the product's, and
+When an app is installed, the product sends it a secret; both sign with it afterwards. `install`
+verifies that call, `outgoing` signs the app's requests, `incoming` verifies the product's, and
 `impersonation` asks for a token in a user's name. `hosts` knows which host is which environment.
 """
 

@@ -1,7 +1,7 @@
 """Connect, the receiving side: where the token is, and which request it must be for.
 
-An endpoint takes one kind of token. Those of the product carry the hash of their request; context
-tokens, which a page in the browser sends, carry a fixed text instead. Whoever takes either lets a
+An endpoint accepts one kind of token. Those of the product carry the hash of their request; context
+tokens, which a page in the browser sends, carry a fixed text instead. Whoever accepts either lets a
 context token, which scripts can read, pass for a request of the product: so there is one maker for
 each kind and none for both.
 """
@@ -17,8 +17,8 @@ from asapfn.checks import context_token, request_matches, require_target
 from asapfn.errors import TokenRejected
 from asapfn.types import Authenticate, Clock, Names, Policy, Request, Resolver, Token
 
-# Both at once: the key that the resolver finds decides which of the two holds, since neither takes
-# the other's type of key.
+# Both at once: the key that the resolver finds decides which of the two it is, since each needs a
+# type of key of its own.
 _ALGORITHMS: Final = ("HS256", "RS256")
 _REQUIRED: Final = ("iss", "iat", "exp", "qsh")
 
@@ -119,7 +119,7 @@ def context_authenticator(
 ) -> Authenticate:
     """Say who sent a request, by a context token: its `qsh` is the fixed text `context-qsh`.
 
-    Such a token is good for every request to every endpoint that takes it, until it expires. Give
+    Such a token is good for every request to every endpoint that accepts it, until it expires. Give
     this to the endpoints that the app's own pages call, and to no other.
 
     Args:
@@ -187,7 +187,7 @@ def query_tokens(target: str) -> list[str]:
     require_target(target)
     query = target.partition("?")[2]
     pairs = [pair.partition("=") for pair in query.split("&")]
-    # Decoded as the canonical request does it, so that what is taken for the token here is what is
+    # Decoded as the canonical request does it, so that what is read as the token here is what is
     # left out of the hash there.
     return [unquote_plus(value) for name, _, value in pairs if unquote_plus(name) == "jwt"]
 

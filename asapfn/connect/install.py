@@ -1,4 +1,4 @@
-"""Connect's signed install and uninstall: the call that tells an app its tenant's secret.
+"""Connect's signed install and uninstall: the call that brings an app its tenant's secret.
 
 The token is signed by Atlassian with a key of the product's environment. Which environment that is
 follows from the product's host, and the host is in the body, which nothing signs: so the tables of
@@ -53,7 +53,7 @@ def install_keys(
             default: a key of staging must never install into a production app. To trust more, say
             so: `{**PRODUCTION_HOSTS, **FEDRAMP_HOSTS}`.
         caching: How long and how much to remember, and how often to ask.
-        observe: Told of every event but a plain hit, by each of a host's URLs for itself.
+        observe: Called with every event but a plain hit, by each of a host's URLs for itself.
 
     Returns:
         A function from a product's base URL to the resolver of its environment, which is made once
@@ -106,7 +106,7 @@ async def verify_install(
         body: Its body, as it was sent.
         keys: From a product's URL to its resolver: `install_keys(...)`.
         base_urls: The app's base URL, or its base URLs. The token's `aud` must name one, a slash at
-            the end aside, and its `qsh` is taken below that one.
+            the end aside, and its `qsh` is computed below that one.
         proxy_strips_prefix: As for `authenticator`.
         max_bytes: The most bytes that the body may have.
         leeway: Seconds by which clocks may differ.

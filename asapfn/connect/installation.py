@@ -11,7 +11,7 @@ _MAX_SECRET: Final = 128
 
 
 class Installation(NamedTuple):
-    """An app in a product, as the product tells of it. It prints without its secret.
+    """An app in a product, as the product describes it. It prints without its secret.
 
     Attributes:
         client_key: The tenant's client key: the `iss` of its tokens.

@@ -42,9 +42,9 @@ def claims(
         issuer: Who signs: the app's key, or in a product its client key.
         method: The HTTP method.
         url: The URL the request goes to, as it is sent.
-        base_url: The base URL of whom it goes to; its path is no part of the `qsh`.
-        audience: Whom the token is for: the client key, for Jira and Confluence.
-        subject: Whom it speaks of: the client key, for Bitbucket.
+        base_url: The receiver's base URL; its path is no part of the `qsh`.
+        audience: The receiver: the client key, for Jira and Confluence.
+        subject: The `sub`: the client key, for Bitbucket.
         lifetime: Seconds until it expires.
         form: A form body, which stands in for an empty query of a POST or PUT.
         additional: More claims.

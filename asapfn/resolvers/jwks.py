@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from asapfn._core import compact
-from asapfn._core.algorithms import misfit
+from asapfn._core.algorithms import mismatch
 from asapfn._core.verified_keys import has_verified
 from asapfn.errors import Unavailable
 from asapfn.keys import import_jwk
@@ -105,7 +105,7 @@ def _fitting(key_set: _KeySet | None, unverified: Unverified) -> list[Key]:
     kid = unverified.header.get("kid")
     keys, by_id = ((), {}) if key_set is None else key_set[:2]
     named = keys if kid is None else by_id.get(kid, ())
-    return [key for key in named if not misfit(unverified.header["alg"], key)]
+    return [key for key in named if not mismatch(unverified.header["alg"], key)]
 
 
 def _public_keys(body: bytes, url: str) -> tuple[Key, ...]:

@@ -341,7 +341,7 @@ TOKENS = {
 
 # What a token's qsh was made of, instead of the expected request, and how that is told.
 PITFALLS = {
-    "base URL not taken off": (BELOW, canonical, "the path of the base URL is not taken off"),
+    "base URL not taken off": (BELOW, canonical, "the path of the base URL is not removed"),
     "base URL unknown here": (CONNECT, below, "another base URL: /jira is taken off"),
     "base URL once more": (BELOW, f"GET&/jira{canonical[4:]}", "begins with /jira once more"),
     "a slash more": (CONNECT, canonical.replace("issue&", "issue/&"), "a slash more at the end"),
@@ -359,7 +359,7 @@ PITFALLS = {
     "as it was sent": (
         CONNECT,
         "GET&/jira/issue&b=2&a=x+y&c=%7E%2A&c=!&b=10",
-        "neither encoded anew",
+        "neither encoded again",
     ),
     "not encoded": (CONNECT, "GET&/jira/issue&a=x y&b=10,2&c=!,~*", "query is not encoded"),
     "the whole URL": (CONNECT, f"GET&https://app.example{canonical[4:]}", "scheme and host"),

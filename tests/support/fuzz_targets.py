@@ -23,7 +23,7 @@ from asapfn._core.algorithms import (
     ALGORITHMS,
     default_algorithm,
     make_signature,
-    misfit,
+    mismatch,
     verify_signature,
 )
 from asapfn.adapters import _cache_control
@@ -271,7 +271,7 @@ def _key_or_value_error(read: Callable[[Any], Key], data: Any) -> Key | None:
 def _assert_serves(key: Key) -> None:
     """Whatever is taken for a key can be used as one: it answers, and raises nothing odd."""
     algorithm = default_algorithm(key)
-    assert misfit(algorithm, key) == ""
+    assert mismatch(algorithm, key) == ""
     assert verify_signature(algorithm, key, b"signed", b"x" * 64) is False
     if key.is_private:
         signature = make_signature(algorithm, key, b"signed")

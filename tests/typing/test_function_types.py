@@ -115,7 +115,7 @@ async def by_name(verify: Verify, resolve: Resolver, fetch: Fetch) -> None:
     await fetch(url="https://a.example/", accept="*/*")  # type: ignore[call-arg]
 
 
-async def misfits() -> None:
+async def wrong_functions() -> None:
     async def no_key(token_seen: Unverified) -> str:
         return ""
 

@@ -16,7 +16,7 @@ from asapfn._core.algorithms import (
     curve_of,
     default_algorithm,
     make_signature,
-    misfit,
+    mismatch,
     verify_signature,
 )
 from asapfn.errors import TokenRejected
@@ -128,13 +128,13 @@ def test_signatures_of_zero_or_of_the_order_do_not_hold(name: str, curve: ec.Ell
 @pytest.mark.parametrize("other", NAMES)
 def test_a_key_serves_its_own_algorithm_and_no_other(name: str, other: str) -> None:
     key = key_for(other)
-    assert (misfit(name, key) == "") is (name == other)
+    assert (mismatch(name, key) == "") is (name == other)
     if name == other:
         return
     with pytest.raises(TokenRejected) as caught:
         verify_signature(name, public(key), MESSAGE, b"\0" * 64)
     assert caught.value.reason == "unsuitable_key"
-    with pytest.raises(ValueError, match=r"takes|another algorithm"):
+    with pytest.raises(ValueError, match=r"needs|another algorithm"):
         make_signature(name, key, MESSAGE)
 
 
@@ -150,15 +150,15 @@ def test_a_key_without_an_algorithm_serves_all_that_fit(name: str, other: str) -
         {"ES384"},
         {"ES512"},
     )
-    assert (misfit(name, key) == "") is any({name, other} <= family for family in families)
+    assert (mismatch(name, key) == "") is any({name, other} <= family for family in families)
 
 
 @pytest.mark.parametrize(("name", "least"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
 def test_a_secret_is_at_least_as_long_as_the_hash(name: str, least: int) -> None:
-    assert misfit(name, OctKey(bytes(least), bytes(least))) == ""
+    assert mismatch(name, OctKey(bytes(least), bytes(least))) == ""
     assert (
-        misfit(name, OctKey(bytes(least - 1), b""))
-        == f"{name} takes a secret of at least {least} bytes"
+        mismatch(name, OctKey(bytes(least - 1), b""))
+        == f"{name} needs a secret of at least {least} bytes"
     )
 
 
@@ -170,21 +170,21 @@ def test_a_key_that_nobody_takes_is_unsuitable_and_raises_nothing_else(
     with pytest.raises(TokenRejected) as caught:
         verify_signature(name, STRANGE[kind], MESSAGE, b"\0" * 64)
     assert caught.value.reason == "unsuitable_key"
-    with pytest.raises(ValueError, match="takes"):
+    with pytest.raises(ValueError, match="needs"):
         make_signature(name, STRANGE[kind], MESSAGE)
 
 
-def test_a_misfit_is_told_in_words() -> None:
+def test_a_mismatch_is_put_in_words() -> None:
     words = {
-        ("RS256", "ES256"): "RS256 takes a key of type RSA, not EC",
-        ("HS256", "RS256"): "HS256 takes a key of type oct, not RSA",
-        ("ES256", "ES384"): "ES256 takes a key of the curve P-256",
+        ("RS256", "ES256"): "RS256 needs a key of type RSA, not EC",
+        ("HS256", "RS256"): "HS256 needs a key of type oct, not RSA",
+        ("ES256", "ES384"): "ES256 needs a key of the curve P-256",
         ("RS256", "RS384"): "the key is for another algorithm than RS256",
     }
     for (name, other), text in words.items():
-        assert misfit(name, key_for(other)) == text
-    assert misfit("PS256", STRANGE["RSA of 1024 bits"]) == (
-        "PS256 takes an RSA key of at least 2048 bits"
+        assert mismatch(name, key_for(other)) == text
+    assert mismatch("PS256", STRANGE["RSA of 1024 bits"]) == (
+        "PS256 needs an RSA key of at least 2048 bits"
     )
 
 
@@ -217,7 +217,7 @@ def test_a_key_signs_with_its_own_algorithm_else_with_its_types_usual_one(
 
 @pytest.mark.parametrize("kind", ["secp256k1", "brainpool", "X25519", "Ed448"])
 def test_a_curve_without_an_algorithm_has_no_default(kind: str) -> None:
-    with pytest.raises(ValueError, match="no algorithm here takes a key of this curve"):
+    with pytest.raises(ValueError, match="no algorithm here has a key of this curve"):
         default_algorithm(STRANGE[kind])
 
 
@@ -255,7 +255,7 @@ def test_nothing_warns(name: str) -> None:
         signature = make_signature(name, key_for(name), MESSAGE)
         assert verify_signature(name, key_for(name), MESSAGE, signature)
         for key in STRANGE.values():
-            assert misfit(name, key)
+            assert mismatch(name, key)
 
 
 def test_a_pem_is_no_secret_to_an_algorithm() -> None:

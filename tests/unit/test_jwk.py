@@ -146,7 +146,7 @@ def test_the_key_operations_have_to_allow_what_the_key_is_for(
 
 @pytest.mark.parametrize("algorithm", ["none", "", "ES521", "RSA-OAEP", "HS256", "ES256", "PS999"])
 def test_a_key_that_does_not_fit_its_own_alg_is_refused(algorithm: str) -> None:
-    with pytest.raises(ValueError, match=r"takes a key of type|unknown algorithm"):
+    with pytest.raises(ValueError, match=r"needs a key of type|unknown algorithm"):
         import_jwk(whole("RS256") | {"alg": algorithm})
 
 
@@ -238,12 +238,12 @@ def test_an_rsa_key_of_more_than_two_primes_is_refused(value: Any) -> None:
 def test_a_curve_that_is_not_the_keys_or_not_taken_is_refused(kty: str, curve: str) -> None:
     members = export_public_jwk(key_for("ES256" if kty == "EC" else "EdDSA"))
     members.pop("alg")
-    with pytest.raises(ValueError, match=r"make no key|no algorithm here takes"):
+    with pytest.raises(ValueError, match=r"make no key|no algorithm here has"):
         import_jwk(members | {"crv": curve})
 
 
 def test_a_secp256k1_key_is_refused() -> None:
-    with pytest.raises(ValueError, match="no algorithm here takes a key of this curve"):
+    with pytest.raises(ValueError, match="no algorithm here has a key of this curve"):
         import_jwk(ECKey.generate_key("secp256k1").as_dict(private=True))
 
 

@@ -6,7 +6,7 @@ import pytest
 from joserfc.jwk import OctKey
 
 from asapfn import keys
-from asapfn._core.algorithms import ALGORITHMS, make_signature, misfit, verify_signature
+from asapfn._core.algorithms import ALGORITHMS, make_signature, mismatch, verify_signature
 from asapfn.keys import (
     export_data_uri,
     export_private_pem,
@@ -40,7 +40,7 @@ def test_a_secret_of_less_than_32_bytes_is_refused(size: int) -> None:
 
 
 def test_a_secret_serves_the_hashes_it_is_long_enough_for() -> None:
-    fits = {size: [n for n in sorted(ALGORITHMS) if not misfit(n, import_secret(b"s" * size))]
+    fits = {size: [n for n in sorted(ALGORITHMS) if not mismatch(n, import_secret(b"s" * size))]
             for size in (32, 47, 48, 63, 64)}  # fmt: skip
     assert fits == {
         32: ["HS256"],
@@ -72,7 +72,7 @@ def test_a_generated_key_is_private_and_fits_its_algorithm(name: str) -> None:
     key = key_for(name) if name.startswith(("RS", "PS")) else generate(name, kid="a/b")
     assert key.is_private
     assert key.alg == name
-    assert misfit(name, key) == ""
+    assert mismatch(name, key) == ""
     assert verify_signature(name, key, b"m", make_signature(name, key, b"m"))
 
 

@@ -108,7 +108,7 @@ def test_an_rsa_key_of_less_than_2048_bits_is_refused_without_a_warning() -> Non
     ],
 )
 def test_a_key_of_a_type_that_no_algorithm_takes_is_refused(one: Any) -> None:
-    with pytest.raises(ValueError, match="no algorithm here takes a key of this type"):
+    with pytest.raises(ValueError, match="no algorithm here has a key of this type"):
         wrap_native(one, None, None)
 
 
@@ -116,9 +116,9 @@ def test_a_key_of_a_type_that_no_algorithm_takes_is_refused(one: Any) -> None:
 def test_a_curve_that_no_algorithm_takes_is_refused(curve: ec.EllipticCurve) -> None:
     key = ec.generate_private_key(curve)
     for one in (key, key.public_key()):
-        with pytest.raises(ValueError, match="no algorithm here takes a key of this curve"):
+        with pytest.raises(ValueError, match="no algorithm here has a key of this curve"):
             wrap_native(one, None, None)
-        with pytest.raises(ValueError, match="ES256 takes a key of the curve P-256"):
+        with pytest.raises(ValueError, match="ES256 needs a key of the curve P-256"):
             wrap_native(one, None, "ES256")
 
 
@@ -132,11 +132,11 @@ def test_an_algorithm_that_does_not_exist_is_told(algorithm: str) -> None:
 
 def test_a_key_that_does_not_fit_its_algorithm_is_refused() -> None:
     for algorithm in ("HS256", "ES256", "EdDSA"):
-        with pytest.raises(ValueError, match=f"{algorithm} takes a key of type"):
+        with pytest.raises(ValueError, match=f"{algorithm} needs a key of type"):
             wrap_native(native("RS256").public, None, algorithm)
-    with pytest.raises(ValueError, match="ES384 takes a key of the curve P-384"):
+    with pytest.raises(ValueError, match="ES384 needs a key of the curve P-384"):
         wrap_native(native("ES256").private, None, "ES384")
-    with pytest.raises(ValueError, match="RS256 takes a key of type RSA, not oct"):
+    with pytest.raises(ValueError, match="RS256 needs a key of type RSA, not oct"):
         wrap_secret(b"s" * 64, None, "RS256")
 
 
@@ -187,7 +187,7 @@ def test_any_other_bytes_are_a_secret_as_they_are(secret: bytes) -> None:
 def test_a_secret_is_as_long_as_the_hash_or_refused(algorithm: str | None, least: int) -> None:
     assert wrap_secret(b"s" * least, None, algorithm).raw_value == b"s" * least
     for size in (0, 1, 2, least - 1):
-        with pytest.raises(ValueError, match=f"takes a secret of at least {least} bytes"):
+        with pytest.raises(ValueError, match=f"needs a secret of at least {least} bytes"):
             wrap_secret(b"0" * size, None, algorithm)
 
 

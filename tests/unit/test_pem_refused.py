@@ -119,7 +119,7 @@ def test_a_diffie_hellman_key_is_refused_without_a_warning() -> None:
         for pem in (private, public):
             with pytest.raises(ValueError, match=r"or Ed25519; saw 1\.2\.840\.[0-9.]+ with"):
                 import_pem(pem)
-        with pytest.raises(ValueError, match=r"with this password|no algorithm here takes"):
+        with pytest.raises(ValueError, match=r"with this password|no algorithm here has"):
             import_pem(protected, password="password")
 
 

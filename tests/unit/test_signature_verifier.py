@@ -20,13 +20,13 @@ MESSAGE = b"head.body"
 def questions(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Key]]:
     """What was asked of keys, in order."""
     asked: list[tuple[str, Key]] = []
-    really = algorithms.misfit
+    really = algorithms.mismatch
 
-    def misfit(algorithm: str, key: Key) -> str:
+    def mismatch(algorithm: str, key: Key) -> str:
         asked.append((algorithm, key))
         return really(algorithm, key)
 
-    monkeypatch.setattr(algorithms, "misfit", misfit)
+    monkeypatch.setattr(algorithms, "mismatch", mismatch)
     return asked
 
 
@@ -62,7 +62,7 @@ def test_a_key_that_does_not_fit_is_refused_each_time_and_spoils_nothing() -> No
             with pytest.raises(TokenRejected) as refused:
                 holds("RS256", key, MESSAGE, signature)
             assert refused.value.reason == "unsuitable_key"
-            assert str(refused.value) == "unsuitable_key: RS256 takes a key of type RSA, not oct"
+            assert str(refused.value) == "unsuitable_key: RS256 needs a key of type RSA, not oct"
 
 
 def test_keys_are_told_apart_though_they_are_equal_or_take_each_others_place() -> None:

@@ -82,8 +82,8 @@ async def test_a_refusal_for_the_keys_sake_names_its_reason_and_no_claim() -> No
 
 
 MISUSES: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"algorithms": "ES256"}, TypeError, "algorithms takes a collection of names, not one str"),
-    ({"required": "exp"}, TypeError, "required takes a collection of names, not one str"),
+    ({"algorithms": "ES256"}, TypeError, "algorithms is a collection of names, not one str"),
+    ({"required": "exp"}, TypeError, "required is a collection of names, not one str"),
     ({"algorithms": ["ES256", "none"]}, ValueError, ONE_OF),
     ({"algorithms": ["ES256", "es256"]}, ValueError, ONE_OF),
     ({"audience": b"service"}, TypeError, "audience must be a str or a collection of str"),

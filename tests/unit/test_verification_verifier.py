@@ -47,9 +47,9 @@ def test_a_longest_life_requires_both_times_of_it_once() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "match"),
     [
-        ({"algorithms": "ES256"}, TypeError, "algorithms takes a collection of names, not one str"),
+        ({"algorithms": "ES256"}, TypeError, "algorithms is a collection of names, not one str"),
         ({"algorithms": ["ES256", "none"]}, ValueError, "unknown algorithm: use those of"),
-        ({"required": "exp"}, TypeError, "required takes a collection of names, not one str"),
+        ({"required": "exp"}, TypeError, "required is a collection of names, not one str"),
         ({"audience": []}, ValueError, "audience is empty"),
         ({"audience": 7}, TypeError, "audience must be a str or a collection of str"),
         *(
