@@ -1,8 +1,10 @@
-"""Tokens by which services prove to each other who they are: ASAP, Connect, Forge, Jitsi.
+"""Signed tokens by which services prove to each other who they are: make them, verify them.
 
-Keys are in `asapfn.keys`, what finds them in `asapfn.resolvers`, what a token must also satisfy in
-`asapfn.guards` and `asapfn.checks`, ready policies in `asapfn.asap`, `connect`, `forge` and
-`jitsi`, and what connects them to clients and frameworks in `asapfn.adapters`.
+Begin with a profile: `asapfn.asap` (`signer`, `verifier`), `asapfn.connect` (`authorizer`,
+`authenticator`), `asapfn.forge`, `asapfn.jitsi`. `bearer` makes a verifier read a request, and
+`asapfn.adapters` carries it into a framework. Tokens of your own: `sign`, and `policy` with
+`verifier`, or `verify` for one token. `explain` says why a token is rejected. `asapfn.keys` reads
+and makes keys, `asapfn.resolvers` finds them.
 """
 
 from asapfn._core.canonical import canonical_query, canonical_request, qsh

@@ -1,4 +1,3 @@
-"""What carries the shapes into frameworks: one flat module each, imported by those who use it.
-
-An adapter decides nothing. Importing this package imports no framework.
+"""Adapters carry the functions into clients, servers and stores: one module each, to be imported by
+name. An adapter holds no rule of its own. Importing this package imports no framework.
 """

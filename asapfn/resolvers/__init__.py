@@ -1,7 +1,7 @@
 """Resolvers: from a token not yet verified to the key that must have signed it.
 
 A resolver is an async function, so that any other can be put before, behind or around it. Sources
-find keys, `compose` puts policy and alternatives around them, `cache` keeps them.
+find keys, `policy` puts conditions and alternatives around them, `cache` keeps them.
 """
 
 from asapfn.resolvers._prefetch import keep_warm, prefetch

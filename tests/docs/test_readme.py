@@ -1,4 +1,4 @@
-"""The README's examples, run as they stand, against real servers for the hosts they name."""
+"""The READMEs' examples, run as they stand, against real servers for the hosts they name."""
 
 import ast
 import contextlib
@@ -25,29 +25,38 @@ from tests.support.redis_server import redis_server
 from tests.support.servers import asgi_server, authority
 
 REDIS = "redis://redis.example:6379"
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+# The one at the top, and those beside the code.
+PAGES = [README, *sorted(ROOT.glob("*/README.md")), *sorted(ROOT.glob("asapfn/*/README.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 
 
 class Example(NamedTuple):
     code: str
     shows: str
+    page: str
     line: int
 
 
 def examples() -> list[Example]:
-    text = README.read_text()
     return [
-        Example(m[1], m[2] or "", text.count("\n", 0, m.start()) + 1) for m in BLOCK.finditer(text)
+        Example(m[1], m[2] or "", str(page.relative_to(ROOT)), text.count("\n", 0, m.start()) + 1)
+        for page in PAGES
+        for text in [page.read_text()]
+        for m in BLOCK.finditer(text)
     ]
 
 
 @pytest.fixture(scope="module")
 def origins(tmp_path_factory):
-    """The hosts of the README and where they are: a key repository, and a service that uses it."""
+    """The hosts of the READMEs and where they are: a key repository, and a service that uses it."""
     key = generate("RS256", kid="orders/2026-11.pem")
     folder = tmp_path_factory.mktemp("readme")
-    (folder / "orders.pem").write_text(export_private_pem(key))
+    for file in (folder / "orders.pem", folder / "keys" / "private" / key.kid):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(export_private_pem(key))
+    (folder / "public.pem").write_text(export_public_pem(key))
     authority().cert_pem.write_to_path(str(folder / "authority.pem"))
     with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
         for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
@@ -95,7 +104,7 @@ def redis_origin(tmp_path):
 @pytest.mark.parametrize(
     ("example", "backend"),
     [
-        pytest.param(example, backend, id=f"line {example.line}-{backend}")
+        pytest.param(example, backend, id=f"{example.page}:{example.line}-{backend}")
         for example in examples()
         for backend in (["asyncio", "trio"] if "anyio.run(" in example.code else ["asyncio"])
     ],
@@ -114,7 +123,7 @@ def test_an_example_runs_and_shows_what_it_says(
     for name, origin in hosts.items():
         code = code.replace(name, origin)
     names = {"__name__": "__main__"}
-    exec(compile(code, f"README.md:{example.line}", "exec"), names)
+    exec(compile(code, f"{example.page}:{example.line}", "exec"), names)
     Path("orders.pem").write_bytes(private)
     assert capsys.readouterr().out == example.shows
     # A script leaves its databases and clients to the end of the process, which is here.
@@ -129,7 +138,8 @@ def test_the_readme_has_a_row_for_each_reason():
 
 @pytest.mark.parametrize("package", ["atlassian_jwt_auth", "atlassian_jwt"])
 def test_the_migration_tables_have_every_public_name_of(package):
-    rows = "\n".join(line for line in README.read_text().splitlines() if line.startswith("|"))
+    text = "\n".join(page.read_text() for page in PAGES)
+    rows = "\n".join(line for line in text.splitlines() if line.startswith("|"))
     missing = {name for name in public_names(package) if not re.search(rf"\b{name}\b", rows)}
     assert not missing
 
@@ -150,21 +160,34 @@ def public_names(package):
     return {name for name in names if not name.startswith("_")}
 
 
-@pytest.mark.parametrize("page", ["README.md", "SECURITY.md"])
-def test_links_to_files_lead_somewhere(page):
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (README.parent / page).read_text())
-    assert links
-    for link in links:
-        assert (README.parent / link).exists(), link
+def test_links_lead_to_files_and_headings_that_exist():
+    pages = [*PAGES, ROOT / "SECURITY.md"]
+    links = [
+        (page, *link)
+        for page in pages
+        for link in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", page.read_text())
+    ]
+    assert len(links) > len(pages)
+    for page, path, heading in links:
+        target = page.parent / path if path else page
+        assert target.exists(), (page, path)
+        if heading:
+            assert heading in anchors(target.read_text()), (page, path, heading)
+
+
+def anchors(text):
+    """The fragments of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
 
 
 def test_the_tests_behind_a_promise_are_in_the_files_it_names():
-    promises = (README.parent / "SECURITY.md").read_text().split("\n\n")
+    promises = (ROOT / "SECURITY.md").read_text().split("\n\n")
     named = 0
     for promise in promises:
         files = re.findall(r"\]\((tests/[^)]+\.py)\)", promise)
         tests = set(re.findall(r"`(test_\w+)`", promise))
-        there = "\n".join((README.parent / file).read_text() for file in files)
+        there = "\n".join((ROOT / file).read_text() for file in files)
         assert tests <= set(re.findall(r"def (test_\w+)", there)), promise
         named += len(tests)
     assert named
