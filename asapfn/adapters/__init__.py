@@ -1,3 +1,4 @@
-"""Adapters carry the functions into clients, servers and stores: one module each, to be imported by
-name. An adapter holds no rule of its own. Importing this package imports no framework.
+"""Adapters carry the functions into clients, servers and stores, one module each.
+
+An adapter holds no rule of its own. Importing this package imports no framework.
 """
