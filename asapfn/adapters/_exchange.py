@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any, Final, Protocol, TypeVar
 from weakref import WeakSet
 
@@ -178,6 +179,9 @@ async def in_own_task(work: Callable[[], Awaitable[_T]], progress: Progress) -> 
 
     Returns:
         What `work` returns.
+
+    Raises:
+        RuntimeError: If the event loop cancelled the task alone, as it does where it is closed.
     """
     progress.sending = anyio.CancelScope(shield=True)
     results: list[_T] = []
@@ -192,16 +196,24 @@ async def in_own_task(work: Callable[[], Awaitable[_T]], progress: Progress) -> 
         finally:
             ended.set()
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(run)
-        try:
-            await ended.wait()
-        except BaseException:
-            progress.sending.deadline = anyio.current_time() + _GRACE
-            raise
+    request = run()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.create_task(request)
+            try:
+                await ended.wait()
+            except BaseException:
+                progress.sending.deadline = anyio.current_time() + _GRACE
+                raise
+    finally:
+        if getcoroutinestate(request) == CORO_CREATED:
+            # asyncio cancelled the task before its first step, and anyio left this in it.
+            request.close()
     if errors:
         # Left in the list it would be part of a cycle, through the frame that its traceback holds.
         raise errors.pop()
+    if not results:
+        raise RuntimeError("the event loop cancelled the request")
     return results[0]
 
 

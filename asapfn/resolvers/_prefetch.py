@@ -7,6 +7,7 @@ fresh. They are not limited by the budget of misses.
 
 import contextlib
 from collections.abc import Iterable
+from inspect import CORO_CREATED, getcoroutinestate
 from typing import Final, Never
 
 import anyio
@@ -41,9 +42,16 @@ async def prefetch(
             async with places:
                 found[kid] = await resolver(Unverified(header, claims, b"", b"")) is not None
 
-    async with anyio.create_task_group() as group:
-        for kid in found:
-            group.start_soon(warm, kid)
+    lookups = [warm(kid) for kid in found]
+    try:
+        async with anyio.create_task_group() as group:
+            for each in lookups:
+                group.create_task(each)
+    finally:
+        for each in lookups:
+            if getcoroutinestate(each) == CORO_CREATED:
+                # asyncio cancelled the task before its first step, and anyio left this in it.
+                each.close()
     return found
 
 
