@@ -19,6 +19,7 @@ CONTEXT_QSH = "context-qsh"
 _KEPT_LONGER: Final = 60.0
 
 # In origin form (RFC 9112, section 3.2.1), but for characters that some senders do not encode.
+_LONGEST_TARGET: Final = 65_536
 _TARGET: Final = re.compile(r"/[!\"$-~]*")
 
 
@@ -107,13 +108,15 @@ def require_target(target: str) -> None:
         target: The target.
 
     Raises:
-        TokenRejected: `request_mismatch`: it holds a `#`, does not begin with `/`, or is not
-            printable ASCII without spaces.
+        TokenRejected: `request_mismatch`: it holds a `#`, does not begin with `/`, is not
+            printable ASCII without spaces, or is longer than 65,536 characters.
     """
-    if _TARGET.fullmatch(target):
+    if len(target) <= _LONGEST_TARGET and _TARGET.fullmatch(target):
         return
     why = "holds what is not printable ASCII, or a space"
-    if "#" in target:
+    if len(target) > _LONGEST_TARGET:
+        why = f"is longer than {_LONGEST_TARGET} characters"
+    elif "#" in target:
         why = "holds a #"
     elif not target.startswith("/"):
         why = "does not begin with /"

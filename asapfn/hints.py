@@ -91,8 +91,10 @@ def hint(
 
 
 def readable_header(token: str | bytes) -> dict[str, Any] | None:
-    """The header of a token whose other parts may be broken; None if it names no algorithm."""
+    """The header of a token whose other parts may be broken; None if too long, or without alg."""
     data = token.encode("ascii", "replace") if isinstance(token, str) else token
+    if len(data) > compact.MAX_BYTES:
+        return None
     try:
         header = compact.decode_object(compact.decode_base64url(data.partition(b".")[0]))
     except ValueError:
@@ -109,6 +111,8 @@ def _cause(
 ) -> str:
     """The cause that the token or the key gives away, if any."""
     if error.reason == "malformed" and error.claim is None:
+        if len(token) > compact.MAX_BYTES:
+            return ""
         text = token if isinstance(token, str) else token.decode("latin-1")
         return next((cause for form, cause in _FORMS if re.fullmatch(form, text)), "")
     if error.reason == "unsupported_algorithm":

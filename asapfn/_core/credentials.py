@@ -40,9 +40,10 @@ def credentials(request: Request, scheme: str) -> str:
     values = [value for name, value in request.headers if name.lower() == "authorization"]
     if len(values) > 1:
         raise TokenRejected("ambiguous_token", "more than one Authorization header")
-    parts = list(filter(None, values[0].split(" "))) if values else []
-    if len(parts) < 2 or parts[0].lower() != scheme.lower():
+    given, _, rest = values[0].strip(" ").partition(" ") if values else ("", "", "")
+    token = rest.lstrip(" ")
+    if not token or len(given) != len(scheme) or given.lower() != scheme.lower():
         raise TokenRejected("missing_token", f"expected Authorization: {scheme} <token>")
-    if len(parts) > 2:
+    if " " in token:
         raise TokenRejected("ambiguous_token", "more than one token in Authorization")
-    return parts[1]
+    return token

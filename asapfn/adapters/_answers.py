@@ -15,6 +15,7 @@ from asapfn.errors import Unavailable
 from asapfn.types import Document
 
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
+_MOST_MEMBERS: Final = 16
 _UTF8_BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -103,18 +104,25 @@ async def _body(response: IncomingResponse, source: str, largest: int, max_bytes
 def _decoded(body: bytes, encoding: str, source: str, max_bytes: int) -> bytes:
     """The body without its encoding (RFC 9110, section 8.4.1), never much more than is allowed."""
     decoded = bytearray()
+    # Members of gzip, one after the other, are one body (RFC 1952, section 2.2). For each, what is
+    # left of the body is copied.
+    members = 1 if encoding == "deflate" else _MOST_MEMBERS
     try:
-        while body:
+        for _ in range(members):
+            if not body:
+                break
             decoder = zlib.decompressobj(_window(body, encoding))
             decoded += decoder.decompress(body, max_bytes + 1 - len(decoded))
             if len(decoded) > max_bytes:
                 raise _too_large(source, max_bytes)
             if not decoder.eof:
                 raise zlib.error("incomplete")
-            # Several members of gzip, one after the other, are one body (RFC 1952, section 2.2).
             body = decoder.unused_data
+        if body:
+            raise zlib.error("more than is to be decoded")
     except zlib.error:
-        detail = f"the answer is not {encoding}, as its Content-Encoding says, or is cut off"
+        what = f"{encoding} of at most {members} parts"
+        detail = f"the answer is not {what}, as its Content-Encoding says, or is cut off"
         raise Unavailable(source, detail, answered=True) from None
     return bytes(decoded)
 

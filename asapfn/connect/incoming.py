@@ -6,6 +6,7 @@ context token, which scripts can read, pass for a request of the product: so the
 each kind and none for both.
 """
 
+import re
 import time
 from typing import Final
 from urllib.parse import unquote_plus
@@ -20,6 +21,8 @@ from asapfn.types import Authenticate, Clock, Names, Policy, Request, Resolver, 
 # Both at once: the key that the resolver finds decides which of the two it is, since each needs a
 # type of key of its own.
 _ALGORITHMS: Final = ("HS256", "RS256")
+# Of the letters, each may be encoded.
+_JWT: Final = re.compile(r"(?:\A|(?<=&))(?:j|%6[Aa])(?:w|%77)(?:t|%74)(?:=([^&]*))?(?=&|\Z)")
 _REQUIRED: Final = ("iss", "iat", "exp", "qsh")
 
 
@@ -186,10 +189,9 @@ def query_tokens(target: str) -> list[str]:
     """
     require_target(target)
     query = target.partition("?")[2]
-    pairs = [pair.partition("=") for pair in query.split("&")]
     # Decoded as the canonical request does it, so that what is read as the token here is what is
     # left out of the hash there.
-    return [unquote_plus(value) for name, _, value in pairs if unquote_plus(name) == "jwt"]
+    return [unquote_plus(value) for value in _JWT.findall(query)]
 
 
 def token_of(request: Request, target: str) -> str:

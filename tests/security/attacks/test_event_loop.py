@@ -2,20 +2,36 @@
 
 import contextlib
 import functools
+import gzip
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
+import httpx
 import pytest
 
-from asapfn import Document, TokenRejected, Unavailable, asap, canonical_request, peek
+from asapfn import (
+    Document,
+    Request,
+    TokenRejected,
+    Unavailable,
+    asap,
+    bearer,
+    canonical_request,
+    connect,
+    explain,
+    peek,
+    policy,
+)
 from asapfn._core.algorithms import verify_signature
 from asapfn._core.compact import encode_base64url
+from asapfn.adapters.httpx import fetcher
 from asapfn.connect.installation import read_installation
 from asapfn.keys import export_public_jwk, import_data_uri, import_jwk, import_pem, import_secret
-from asapfn.resolvers import jwks, keys_by_id
+from asapfn.resolvers import jwks, keys_by_id, shared_secrets
 from tests.support.forging import forge, forge_bytes
 from tests.support.hostile import (
     RSA,
@@ -232,3 +248,80 @@ def test_no_secret_is_looked_at_for_long(unit: str) -> None:
         nested = encode_base64url(nested).hex().encode()[:60_000]
     for secret in (text, text.encode("utf-16"), nested):
         assert took(functools.partial(import_secret, secret)) < MOST
+
+
+class Raw(httpx.AsyncByteStream):
+    """A body that is sent as it is."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self.body
+
+
+async def secret_of(issuer: str) -> str:
+    return "a secret of at least thirty-two bytes"
+
+
+UNSIGNED = [
+    *[(f"{unit}, in the query", f"/connect?{unit * (65_000 // len(unit))}", "JWT x.y.z")
+      for unit in ("&", "a&", "%6a&", "jwt&", "jwt=%2B&", "%41=")],
+    *[(f"{unit}, a megabyte of them", f"/connect?{unit * (10**6 // len(unit))}", "JWT x.y.z")
+      for unit in ("&", "%6a&", "a")],
+    ("spaces after the scheme", "/connect", "JWT " + " " * 10**7 + "x.y.z"),
+    ("spaces after the token", "/connect", "JWT x.y.z" + " " * 10**7),
+    ("many tokens", "/connect", "JWT" + " x" * 10**6),
+    ("a long scheme", "/connect", "J" * 10**7),
+    ("a long token", "/connect", "JWT " + "J" * 10**7),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("target", "value"), [row[1:] for row in UNSIGNED],
+                         ids=[row[0] for row in UNSIGNED])  # fmt: skip
+async def test_no_unsigned_request_holds_the_event_loop(target: str, value: str) -> None:
+    """A megabyte of & in a query held it half a second, before anything was verified; and a header
+    has as many bytes as they like where the server has no limit, as uvicorn with httptools."""
+    request = Request("GET", target, (("Authorization", value),))
+    resolver = shared_secrets(secret_of)
+    app = connect.authenticator(resolver, base_url="https://app.example/connect")
+    verify = asap.verifier(keys_by_id([KEY]), "service", issuers=None)
+    for authenticate in (app, connect.context_authenticator(resolver), bearer(verify)):
+        assert await held(functools.partial(authenticate, request)) < MOST
+
+
+@pytest.mark.parametrize(
+    "header", [b'{"alg":"ES256","a":' + b"[" * 10**6, b"[" * 10**6], ids=["JSON", "brackets"]
+)
+async def test_no_token_that_is_explained_holds_the_event_loop(header: bytes) -> None:
+    """What is longer than any token was read once more, for its algorithm: 13 MB for 4 seconds."""
+    token = encode_base64url(header) + b".e30.AA"
+    rules = policy(keys_by_id([KEY]))
+    assert await held(functools.partial(explain, token, rules)) < MOST
+    assert (await explain(token, rules)).hint
+
+
+# Bodies of many parts, each of which says nothing.
+ENCODED = {
+    "empty blocks of deflate": ("deflate", b"\x03\x00"),
+    "empty streams of deflate": ("deflate", zlib.compress(b"")),
+    "empty members of gzip": ("gzip", gzip.compress(b"", mtime=0)),
+}
+
+
+@pytest.mark.parametrize("name", ENCODED)
+@pytest.mark.parametrize("size", [65_536, 2**20])
+async def test_no_encoded_answer_holds_the_event_loop(name: str, size: int) -> None:
+    """64 KiB of deflate's empty blocks, two bytes each: 89 ms, and four times that for twice as
+    many, since what is left was copied for each."""
+    encoding, part = ENCODED[name]
+    body = part * (size // len(part))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Content-Encoding": encoding}, stream=Raw(body))
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        fetch = fetcher(client, max_bytes=size)
+        assert await held(lambda: fetch("https://keys.example/set", "*/*")) < MOST
+        with pytest.raises(Unavailable, match=f"not {encoding}"):
+            await fetch("https://keys.example/set", "*/*")

@@ -83,6 +83,8 @@ DAMAGED = {
     "gzip, and more after it": ("gzip", GZIPPED + b"more"),
     "not gzip": ("gzip", TEXT),
     "not deflate": ("deflate", TEXT),
+    "gzip of many empty members": ("gzip", gzip.compress(b"") * 3_000 + GZIPPED),
+    "deflate, and more after it": ("deflate", zlib.compress(TEXT) * 2),
     "deflate, cut off": ("deflate", zlib.compress(TEXT)[:-4]),
 }
 
@@ -91,7 +93,7 @@ DAMAGED = {
 async def test_an_answer_that_is_not_encoded_as_it_says_is_refused(
     client: Any, encoding: str, body: bytes
 ) -> None:
-    with pytest.raises(Unavailable, match=f"the answer is not {encoding}, as its"):
+    with pytest.raises(Unavailable, match=f"the answer is not {encoding} of at"):
         await fetched(client, body, f"Content-Encoding: {encoding}")
 
 
@@ -99,7 +101,6 @@ BOMBS = {
     "gzip": ("gzip", gzip.compress(bytes(50_000_000))),
     "gzip in many members": ("gzip", gzip.compress(bytes(1_000_000)) * 50),
     "deflate": ("deflate", zlib.compress(bytes(50_000_000), 9)),
-    "empty members": ("gzip", gzip.compress(b"") * 3_000 + gzip.compress(bytes(70_000))),
 }
 
 
