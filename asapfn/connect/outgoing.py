@@ -16,8 +16,12 @@ _ORIGIN: Final = re.compile(
     r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?(?=[/?#]|\Z)",
     re.ASCII | re.IGNORECASE,
 )
-# A segment of a path that leads up or nowhere, encoded or not; to browsers a backslash is a slash.
-_DOTS: Final = re.compile(r"[/\\](?:\.|%2e){1,2}(?=[/\\]|\Z)", re.IGNORECASE)
+# A segment of a path that leads up or nowhere, to whoever may read the path on its way: encoded,
+# twice too; between backslashes, as browsers have it; with parameters, which Tomcat and others take
+# off first; with white space or a zero byte behind it, which some cut off.
+_SLASH: Final = r"(?:[/\\]|%(?:25)*(?:2f|5c))"
+_END: Final = rf"(?:%(?:25)*20)*(?:{_SLASH}|;|%(?:25)*(?:3b|[01][0-9a-f])|\Z)"
+_DOTS: Final = re.compile(rf"{_SLASH}(?:\.|%(?:25)*2e){{1,2}}(?={_END})", re.IGNORECASE)
 
 # Scheme, host and port, the port always given.
 _Origin = tuple[str, str, int]

@@ -48,6 +48,22 @@ BASE = "https://acme.atlassian.net/wiki"
         "https://acme.atlassian.net/wiki/x/%2e%2E/../rest/x",
         "https://acme.atlassian.net/wiki/.%2e/rest/x",
         "https://acme.atlassian.net/wiki/./x",
+        # To Tomcat, which takes parameters off a segment before it looks for dots.
+        "https://acme.atlassian.net/wiki/..;/rest/x",
+        "https://acme.atlassian.net/wiki/x/..;a=b/..;/rest/x",
+        "https://acme.atlassian.net/wiki/%2e%2e;/rest/x",
+        "https://acme.atlassian.net/wiki/..%3b/rest/x",
+        "https://acme.atlassian.net/wiki/..;",
+        # To what decodes slashes, or decodes twice, or cuts off what is behind the dots.
+        "https://acme.atlassian.net/wiki/..%2frest/x",
+        "https://acme.atlassian.net/wiki/%2e%2E%2Frest/x",
+        "https://acme.atlassian.net/wiki%2f..%2frest/x",
+        "https://acme.atlassian.net/wiki/x%2f..%2f..%2frest/x",
+        "https://acme.atlassian.net/wiki/..%5Crest/x",
+        "https://acme.atlassian.net/wiki/%252e%252e/rest/x",
+        "https://acme.atlassian.net/wiki/..%252frest/x",
+        "https://acme.atlassian.net/wiki/..%20/rest/x",
+        "https://acme.atlassian.net/wiki/..%00/rest/x",
         "https://acme.atlassian.net/wiki\\..\\rest",
         "https://acme.atlassian.net/wiki/x\\..\\..\\rest",
         "https://acme.atlassian.net/wiki\\rest",
@@ -110,7 +126,7 @@ def test_the_base_url_itself_is_signed(base: str, url: str) -> None:
 
 def test_dots_that_lead_nowhere_else_are_signed() -> None:
     authorize = connect.authorizer("app", SECRET, base_url=BASE)
-    for path in ("/.well-known/x", "/a..b", "/...", "/x.", "/x?y=/../z"):
+    for path in ("/.well-known/x", "/a..b", "/...", "/x.", "/x?y=/../z", "/..x;y", "/..%20x"):
         assert authorize("GET", f"{BASE}{path}").startswith("JWT ")
     # Below an origin alone there is no path to leave.
     authorize = connect.authorizer("app", SECRET, base_url="https://acme.atlassian.net")
