@@ -72,7 +72,8 @@ def request_matches(
     """Require that the token was made for this request: the computed `qsh` of Connect.
 
     Args:
-        method: The HTTP method.
+        method: The HTTP method; one that is not in upper case is refused, since applications
+            differ in how they read it.
         target: The request's target, as it was sent. It is no URL: what holds a `#`, does not
             begin with `/`, or is not printable ASCII without spaces is refused, since servers and
             applications differ in how they read it.
@@ -174,6 +175,9 @@ def _token_id(issuer: str, jti: str) -> str:
 def _expected_qsh(method: str, target: str, base: str, form: str | bytes | None) -> str:
     """The `qsh` of a request that was received, below the path of a base URL."""
     require_target(target)
+    # Methods differ by case (RFC 9110, section 9.1), and the canonical request does not keep it.
+    if method.upper() != method:
+        raise TokenRejected("request_mismatch", "the method is not in upper case", claim="qsh")
     if not is_below(target.partition("?")[0], base):
         raise TokenRejected(
             "request_mismatch",

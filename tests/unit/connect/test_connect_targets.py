@@ -181,3 +181,15 @@ async def test_without_a_path_in_the_base_url_nothing_is_outside(base: str) -> N
 @pytest.mark.parametrize("target", ["/connect", "/connect/", "/connect?", "/connect/?"])
 async def test_the_base_url_itself_is_inside(target: str) -> None:
     await computed(request(target, token_for(url="/")))
+
+
+@pytest.mark.parametrize("method", ["get", "Get", "geT"])
+async def test_a_method_that_is_not_in_upper_case_is_refused(method: str) -> None:
+    """To the algorithm `get` is `GET`; uvicorn with h11 hands it over as it is, and an application
+    that compares the method takes a `post` for something else than what was signed."""
+    sent = request("/connect/page?a=1", token_for("GET", "/page?a=1"))._replace(method=method)
+    for ask in (computed, stripped):
+        if ask is stripped:
+            sent = sent._replace(target="/page?a=1")
+        assert "upper case" in (await refusal(ask, sent)).detail
+        await ask(sent._replace(method="GET"))
