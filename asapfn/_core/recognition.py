@@ -2,9 +2,10 @@
 
 Recognized is the form: PEM's armour, an SSH line or its binary form, a JWK, DER of the shapes that
 keys and certificates have, an uncompressed point of a curve. Nothing is given to cryptography but
-such a point. What was put into base64, base64url, hexadecimal digits, percent-encoding or UTF-16
-is looked at decoded as well, several times over. The numbers that a key is made of, an RSA modulus
-or an Ed25519 key's 32 bytes, look like random bytes: no test distinguishes them from a good secret.
+such a point. What was put into base64, base64url, hexadecimal digits, percent-encoding, JSON's
+escapes, a data URI or UTF-16 is looked at decoded as well, several times over. The numbers that a
+key is made of, an RSA modulus or an Ed25519 key's 32 bytes, look like random bytes: no test
+distinguishes them from a good secret.
 """
 
 import binascii
@@ -30,6 +31,8 @@ _MARKS: Final = re.compile(
 )
 _BYTE_ORDERS: Final = (b"\xff\xfe\0\0", b"\0\0\xfe\xff", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+_JSON_ESCAPE: Final = re.compile(rb"\\u00([0-9A-Fa-f]{2})")
+_DATA_URI: Final = re.compile(rb"\W{0,3}data:[^,]*,", re.IGNORECASE)
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/]+")
 _HEX: Final = re.compile(rb"(?:0[xX])?((?:[0-9A-Fa-f]{2})+)")
 _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
@@ -39,7 +42,8 @@ _POINTS: Final = {65: ec.SECP256R1(), 97: ec.SECP384R1(), 133: ec.SECP521R1()}
 
 # By the tags that their elements begin with, the forms of keys: SubjectPublicKeyInfo (RFC 5280), an
 # encrypted private key and PKCS#8 (RFC 5958), a certificate and a request, PKCS#1 and DSA's private
-# key (RFC 8017), SEC1 (RFC 5915). Of random secrets, less than one in 2^30 looks like one of them.
+# key (RFC 8017), SEC1 (RFC 5915), PKCS#12 (RFC 7292), PKCS#7's certificates (RFC 5652). Of random
+# secrets, less than one in 2^30 looks like one of them.
 _SHAPES: Final = (
     (der.SEQUENCE, der.BIT_STRING),
     (der.SEQUENCE, der.OCTET_STRING),
@@ -47,6 +51,8 @@ _SHAPES: Final = (
     (der.SEQUENCE, der.SEQUENCE, der.BIT_STRING),
     (der.INTEGER, der.INTEGER),
     (der.INTEGER, der.OCTET_STRING),
+    (der.INTEGER, der.SEQUENCE, der.SEQUENCE),
+    (der.OBJECT_IDENTIFIER, 0xA0),
 )
 
 
@@ -69,8 +75,13 @@ def _decoded(data: bytes) -> Iterator[bytes]:
             yield data[len(mark) :]
     if 0 in data:
         yield from _narrowed(data)
-    if _ESCAPE.search(data):
-        yield _ESCAPE.sub(lambda escape: bytes((int(escape[1], 16),)), data)
+    for escapes in (_ESCAPE, _JSON_ESCAPE):
+        if escapes.search(data):
+            yield escapes.sub(lambda escape: bytes((int(escape[1], 16),)), data)
+    if uri := _DATA_URI.match(data):
+        yield data[uri.end() :]
+    if data[:1].isspace() or data[-1:].isspace():
+        yield data.strip()
     text = data.replace(b"\\r", b"").replace(b"\\n", b"").translate(_TO_STANDARD, _AROUND)
     if match := _HEX.fullmatch(text.replace(b":", b"")):
         yield bytes.fromhex(match[1].decode())

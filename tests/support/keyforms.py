@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
 
 from asapfn._core import compact
 from asapfn.keys import export_jwks, export_public_jwk
@@ -135,6 +136,7 @@ def known_to_others() -> dict[str, bytes]:
             old = serialization.PrivateFormat.TraditionalOpenSSL
             forms[f"{name} traditional PEM"] = private.private_bytes(PEM, old, CLEAR)
             forms[f"{name} traditional DER"] = private.private_bytes(DER, old, CLEAR)
+    forms |= _other_forms()
     pkcs1 = serialization.PublicFormat.PKCS1
     forms["PKCS1 public DER"] = native("RS256").public.public_bytes(DER, pkcs1)
     forms["weak SPKI DER"] = weak_pair().public_key().public_bytes(DER, SPKI)
@@ -145,6 +147,42 @@ def known_to_others() -> dict[str, bytes]:
     other: Any = ec.generate_private_key(ec.BrainpoolP256R1()).public_key()
     forms["brainpool SPKI DER"] = other.public_bytes(DER, SPKI)
     return forms
+
+
+def _other_forms() -> dict[str, bytes]:
+    """A key in forms whose names or bytes stand within something else."""
+    private, public = native("ES256")
+    jwk = export_public_jwk(key_for("RS256"))
+    escaped = {_escaped(name): value for name, value in jwk.items()}
+    members = ",".join(f'"{name}":"{value}"' for name, value in escaped.items())
+    point = public.public_bytes(
+        serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
+    )
+    made = x509.load_der_x509_certificate(certificate("ES256", DER))
+    uri = b"data:application/pkcs8;kid=a%2Fb;base64," + base64.b64encode(
+        private.private_bytes(DER, PKCS8, CLEAR)
+    )
+    return {
+        "JWK whose kty is escaped": json.dumps(jwk).replace('"kty"', '"\\u006bty"').encode(),
+        "JWK whose names are escaped": f"{{{members}}}".encode(),
+        "JWKS whose keys is escaped": b'{"k\\u0065ys":[]}'.ljust(40),
+        "data URI": uri,
+        "data URI in quotes": b'"' + uri + b'"',
+        "data URI that is percent-encoded": b"data:,"
+        + base64.b64encode(public.public_bytes(DER, SPKI)).replace(b"/", b"%2F"),
+        "point and a line feed": point + b"\n",
+        "a line feed and DER": b"\n" + public.public_bytes(DER, SPKI),
+        "PKCS7 DER": pkcs7.serialize_certificates([made], DER),
+        "PKCS7 PEM": pkcs7.serialize_certificates([made], PEM),
+        "PKCS12": pkcs12.serialize_key_and_certificates(b"a", private, made, None, CLEAR),
+        "encrypted PKCS12": pkcs12.serialize_key_and_certificates(
+            b"a", private, made, None, serialization.BestAvailableEncryption(b"password")
+        ),
+    }
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\u{ord(letter):04X}" for letter in text)
 
 
 def number(value: int) -> str:

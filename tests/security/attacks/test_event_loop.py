@@ -237,7 +237,7 @@ def test_no_query_holds_the_event_loop(name: str) -> None:
     assert took(lambda: canonical_request("GET", "/" + query.replace("&", "/"))) < MOST
 
 
-UNITS = ["0\x82", "%30", "3082", "MII", "\0a", "-----BEGIN ", "ssh-", '"kty']
+UNITS = ["0\x82", "%30", "3082", "MII", "\0a", "-----BEGIN ", "ssh-", '"kty', "\\u00", "data:"]
 
 
 @pytest.mark.parametrize("unit", UNITS)
