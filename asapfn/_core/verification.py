@@ -237,7 +237,9 @@ def policy(
 
 
 def validated(policy: Policy) -> Policy:
-    """The policy, requiring what its `max_lifetime` needs; ValueError if it cannot be applied."""
+    """The policy, requiring what its `max_lifetime` needs; an error if it cannot be applied."""
+    if not isinstance(policy.audience, (frozenset, set, type(None))):
+        raise TypeError("a policy's audience is a frozenset of names, or None for any")
     if not policy.algorithms <= _ALGORITHMS:
         raise ValueError(f"unknown algorithm: use those of {', '.join(ALGORITHMS)}")
     if not 0 <= policy.leeway < math.inf:
@@ -263,6 +265,7 @@ def verifier(policy: Policy) -> Verify:
         token. It raises what `verify` does. It is safe to share between threads and event loops.
 
     Raises:
+        TypeError: If the audience is neither a set nor None.
         ValueError: If an algorithm is not known, or the leeway is negative or not finite.
     """
     return _verifier(validated(policy), {})

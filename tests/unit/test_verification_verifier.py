@@ -73,6 +73,13 @@ def test_a_policy_that_was_changed_is_validated_by_its_verifier(change: dict[str
         verifier(policy(nobody_asks)._replace(**change))
 
 
+@pytest.mark.parametrize("audience", ["service", "", ["service"], ("service",)])
+def test_an_audience_that_was_changed_to_no_set_is_refused_at_once(audience: Any) -> None:
+    """Each token then failed with an AttributeError, which is neither a rejection nor an outage."""
+    with pytest.raises(TypeError, match="audience is a frozenset of names, or None"):
+        verifier(policy(nobody_asks, audience="service")._replace(audience=audience))
+
+
 async def test_a_longest_life_that_was_added_later_requires_both_times_too() -> None:
     changed = policy(nobody_asks, audience="service", now=clock)._replace(max_lifetime=60)
     for name in ("exp", "iat"):
