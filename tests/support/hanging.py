@@ -49,7 +49,7 @@ class HangingServer:
         if self.phase == "writing":
             # A reader that is paused notices no close: it is looked for instead.
             writer.transport.pause_reading()  # type: ignore[attr-defined]
-            await asyncio.sleep(1)
+            await asyncio.sleep(0.4)
             return
         while True:
             request = await reader.readuntil(b"\r\n\r\n")
