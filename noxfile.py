@@ -31,6 +31,9 @@ DOCUMENTED = [
     ],
 ]
 
+# Where it is set, each of the many processes that the tests start compiles all that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 nox.needs_version = ">=2025.11"
 nox.options.default_venv_backend = "uv"
 nox.options.download_python = "never"
