@@ -1,5 +1,6 @@
 """What all tests share: both event loops, hypothesis' profiles, and the golden vectors."""
 
+import gc
 import os
 import pathlib
 
@@ -14,6 +15,12 @@ pytest.register_assert_rewrite("tests.support")
 hypothesis.settings.register_profile("dev", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the objects of all the tests that there are."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=["asyncio", "trio"], scope="session")
