@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asapfn import asap, connect, explain, jitsi, qsh, verifier
@@ -278,6 +278,7 @@ async def assert_agreement(case: Case, text: str) -> Any:
 
 
 @pytest.mark.parametrize("name", CASES)
+@settings(max_examples=40)
 @given(data=st.data())
 async def test_the_first_rule_that_fails_is_the_verdict_with_up_to_three_faults(
     name: str, data: st.DataObject

@@ -126,12 +126,12 @@ SIZES = (32, 33, 48, 64, 65, 96, 97, 128, 133, 256)
 @pytest.mark.parametrize("encoding", [*ENCODINGS, "none"])
 @pytest.mark.parametrize("size", SIZES)
 def test_a_random_secret_passes_in_each_encoding(encoding: str, size: int) -> None:
-    """A thousand of each size and encoding, and more whose beginning is a key's."""
+    """Many of each size and encoding, and more whose beginning is a key's."""
     encode = ENCODINGS.get(encoding, bytes)
-    for _ in range(1000):
+    for _ in range(250):
         assert not is_key(encode(secrets.token_bytes(size)))
     for start in (b"\x30", b"\x30\x1e", b"\x30\x82", b"\x04", b"\0\0\0\x07", b"MII", b"ssh-"):
-        for _ in range(50):
+        for _ in range(15):
             assert not is_key(encode(start + secrets.token_bytes(size - len(start))))
 
 
@@ -154,7 +154,7 @@ def test_what_only_begins_as_a_key_passes(secret: bytes) -> None:
 
 
 def test_random_text_passes() -> None:
-    for _ in range(2000):
+    for _ in range(500):
         assert isinstance(import_secret(secrets.token_urlsafe(32)), OctKey)
         assert isinstance(import_secret(secrets.token_hex(32)), OctKey)
         assert isinstance(import_secret(str(uuid.uuid4()) + str(uuid.uuid4())), OctKey)
