@@ -9,6 +9,7 @@ and makes keys, `asapfn.resolvers` finds them.
 
 from asapfn._core.canonical import canonical_query, canonical_request, qsh
 from asapfn._core.credentials import bearer
+from asapfn._core.one_step import at_once
 from asapfn._core.signing import sign
 from asapfn._core.verification import peek, policy, verifier, verify
 from asapfn.errors import TokenRejected, Unavailable
@@ -61,6 +62,7 @@ __all__ = [
     "Unavailable",
     "Unverified",
     "Verify",
+    "at_once",
     "bearer",
     "canonical_query",
     "canonical_request",

@@ -11,6 +11,8 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from anyio.lowlevel import current_token
+
 from asapfn._core.canonical import base_path, is_below, qsh
 from asapfn.errors import TokenRejected, shown
 from asapfn.types import ReplayStore, Token
@@ -155,6 +157,7 @@ def not_replayed(store: ReplayStore) -> Callable[[Token], Awaitable[None]]:
 
     async def check(token: Token) -> None:
         """The iss and jti were not used before."""
+        current_token()  # raises where there is no event loop: see _core/one_step.py
         for name in ("iss", "jti", "exp"):
             if name not in token.claims:
                 raise TokenRejected("missing_claim", name, claim=name)

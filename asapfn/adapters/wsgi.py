@@ -1,23 +1,29 @@
 """WSGI: an application behind tokens.
 
-A WSGI server's threads know no event loop, and what verifies tokens needs one: it runs in that of a
-portal, `anyio.from_thread.start_blocking_portal()`, which the caller starts and stops. A portal
-lives in a thread, and threads do not outlive a fork: a server that forks its workers must start one
-in each.
+A WSGI server's threads have no event loop, and with the key in the cache none is needed: the
+verification is run in the thread that serves the request. What must wait, for a key or for a replay
+store, runs in an event loop: that of a portal the caller gives, or else one in a thread of its own,
+which is started in the process that first needs it and so survives no fork.
 """
 
 import os
 import re
-from collections.abc import Iterable
+import threading
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote_to_bytes
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+import anyio
 from anyio.from_thread import BlockingPortal
 
+from asapfn._core.one_step import in_event_loop, run_one_step
 from asapfn.adapters._refusal import Refusal, admit, require_scheme
-from asapfn.types import Authenticate, Request
+from asapfn.types import Authenticate, Request, Token
 
 __all__ = ["protect", "request"]
 
@@ -25,13 +31,25 @@ __all__ = ["protect", "request"]
 # stand within one field's value, but a scheme and its credentials follow only where another begins.
 _NEXT_CREDENTIALS: Final = re.compile(r",[ \t]*(?=$|[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]+[^ \t=])")
 _ENCODED_SLASH: Final = re.compile("%2[Ff]")
+_UNAVAILABLE: Final = 503
+# Stands for an outcome that only an event loop can give.
+_WAITS: Final = Refusal(_UNAVAILABLE, (), b"")
+
+
+@dataclass(slots=True)
+class _EventLoop:
+    """Where that runs which must wait: a portal, and the process whose thread it is in."""
+
+    portal: BlockingPortal | None = None
+    process: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 def protect(
     app: WSGIApplication,
     authenticate: Authenticate,
     *,
-    portal: BlockingPortal,
+    portal: BlockingPortal | None = None,
     scheme: str = "Bearer",
     optional: bool = False,
 ) -> WSGIApplication:
@@ -42,31 +60,38 @@ def protect(
 
     Args:
         app: The application.
-        authenticate: Says who sent a request, such as `bearer(verify)`. It runs in the portal's
-            event loop; the clients it uses must have been opened there.
-        portal: A running portal, of this process. It stays the caller's to stop.
+        authenticate: Says who sent a request, such as `bearer(verify)`. It is run as far as it goes
+            without waiting, and again, from its beginning, in an event loop if it waits: so
+            functions of your own in it that have an effect must wait for something first.
+        portal: A running portal, of this process, for what waits; clients of yours that
+            `authenticate` uses must have been opened there. It stays yours to stop. None has an
+            event loop of asyncio started, in a thread of the process that first needs one.
         scheme: The authentication scheme that refusals name.
         optional: Whether requests without a token reach the application too; it then finds no
             `asapfn.token`. A bad token is refused all the same.
 
     Returns:
         A WSGI application, safe to call from several threads. It raises RuntimeError when the
-        portal is not running, or was started before this process was forked.
+        portal that was given was started before this process was forked, or is needed and not
+        running.
 
     Raises:
         ValueError: If `scheme` is not one word.
     """
     require_scheme(scheme)
-    process = os.getpid()
+    process, own = os.getpid(), _EventLoop()
 
     def protected(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if os.getpid() != process:
+        if portal is not None and os.getpid() != process:
             # Its event loop stands still here: a call would wait for ever.
             raise RuntimeError(
                 "the portal is of the process that this one was forked from: start it, and call "
-                "protect, in each worker"
+                "protect, in each worker, or give none"
             )
-        outcome = portal.call(admit, authenticate, request(environ), scheme, optional)
+        decide = partial(admit, authenticate, request(environ), scheme, optional)
+        outcome = _at_once(decide)
+        if outcome is _WAITS:
+            outcome = (portal or _portal(own)).call(decide)
         if isinstance(outcome, Refusal):
             start_response(
                 f"{outcome.status} {HTTPStatus(outcome.status).phrase}", list(outcome.headers)
@@ -78,6 +103,45 @@ def protect(
         return app(environ, start_response)
 
     return protected
+
+
+def _at_once(decide: Callable[[], Awaitable[Token | Refusal | None]]) -> Token | Refusal | None:
+    """The outcome, if it takes no waiting; `_WAITS` where it does, or a resolver failed without."""
+    if in_event_loop():
+        return _WAITS
+    try:
+        outcome = run_one_step(decide)
+    except RuntimeError:
+        return _WAITS
+    is_outage = isinstance(outcome, Refusal) and outcome.status == _UNAVAILABLE
+    return _WAITS if is_outage else outcome
+
+
+def _portal(own: _EventLoop) -> BlockingPortal:
+    """The portal of this process, started by the first thread that needs it."""
+    with own.lock:
+        if own.portal is None or own.process != os.getpid():
+            own.portal, own.process = _started(), os.getpid()
+        return own.portal
+
+
+def _started() -> BlockingPortal:
+    """A portal in a thread that ends with the process."""
+    started: Future[BlockingPortal] = Future()
+
+    async def serve() -> None:
+        async with BlockingPortal() as portal:
+            started.set_result(portal)
+            await portal.sleep_until_stopped()
+
+    def run() -> None:
+        try:
+            anyio.run(serve)
+        except BaseException as error:
+            started.set_exception(error)
+
+    threading.Thread(target=run, name="asapfn-wsgi", daemon=True).start()
+    return started.result()
 
 
 def request(environ: WSGIEnvironment) -> Request:

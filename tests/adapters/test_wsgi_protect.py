@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
@@ -15,9 +16,13 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from asapfn import Request, Token, TokenRejected, Unavailable, asap, bearer, connect
+from asapfn import Request, Token, TokenRejected, Unavailable, Unverified, asap, bearer, connect
+from asapfn.adapters.asgi import key_repository
+from asapfn.adapters.httpx import fetcher
 from asapfn.adapters.wsgi import protect
-from asapfn.resolvers import keys_by_id
+from asapfn.replay import in_memory
+from asapfn.resolvers import by_issuer, cached, keys_by_id
+from asapfn.types import Key
 from tests.support.keyring import key_for
 from tests.support.refusals import (
     OPTIONAL,
@@ -26,6 +31,7 @@ from tests.support.refusals import (
     assert_head_is_refused_without_a_body,
     assert_nobody_could_tell,
 )
+from tests.support.servers import asgi_server, authority
 from tests.support.wsgi_servers import app, in_a_thread, wsgi_server
 
 KEYS = [key_for("ES256", issuer) for issuer in ("issuer", "other")]
@@ -139,7 +145,7 @@ def test_requests_wait_side_by_side(portal: BlockingPortal) -> None:
 
 def test_a_portal_that_was_stopped_lets_nobody_in() -> None:
     with start_blocking_portal() as portal:
-        protected = protect(app, AUTHENTICATE, portal=portal)
+        protected = protect(app, authenticate_after_waiting, portal=portal)
     environ = {"REQUEST_METHOD": "GET", "HTTP_AUTHORIZATION": good()["Authorization"]}
     with pytest.raises(RuntimeError, match="not running"):
         protected(environ, pytest.fail)
@@ -203,3 +209,139 @@ def test_a_computed_qsh_fails_closed_where_the_server_gives_no_raw_target(
         )
     assert answer.status_code == 500
     assert "RAW_URI" in raised[0]
+
+
+def test_a_cached_key_needs_neither_a_portal_nor_another_thread() -> None:
+    threads: list[int] = []
+
+    async def authenticate(request: Request) -> Token:
+        threads.append(threading.get_ident())
+        return await AUTHENTICATE(request)
+
+    environ = {"REQUEST_METHOD": "GET", "HTTP_AUTHORIZATION": good()["Authorization"]}
+    answered: list[str] = []
+    body = protect(app, authenticate)(environ, lambda status, headers: answered.append(status))
+    assert (list(body), answered) == ([b"issuer"], ["200 OK"])
+    assert threads == [threading.get_ident()]
+
+
+def test_a_cold_crowd_of_threads_makes_one_fetch_for_a_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    paths: list[str] = []
+    serve = key_repository(KEYS)
+
+    async def repository(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            paths.append(scope["path"])
+        await serve(scope, receive, send)
+
+    with asgi_server(repository) as keys:
+        verify = asap.verifier(asap.repository(keys, fetcher()), "service", issuers="issuer")
+        protected = protect(app, bearer(verify))
+        with wsgi_server(protected) as origin, ThreadPoolExecutor(50) as crowd:
+            answers = list(crowd.map(lambda _: ask(f"{origin}/", good()), range(50)))
+    assert [answer.text for answer in answers] == ["issuer"] * 50
+    assert paths == [f"/{KEYS[0].kid}"]
+
+
+def test_a_source_that_hangs_for_one_issuer_holds_up_no_other() -> None:
+    released = threading.Event()
+
+    async def hangs(unverified: Unverified) -> Key | None:
+        await anyio.to_thread.run_sync(released.wait)
+        return KEYS[0]
+
+    resolver = by_issuer({"issuer": cached(hangs), "other": cached(keys_by_id(KEYS))})
+    verify = asap.verifier(resolver, "service", issuers=None)
+    with wsgi_server(protect(app, bearer(verify))) as origin, ThreadPoolExecutor(4) as crowd:
+        waiting = [crowd.submit(ask, f"{origin}/", good()) for _ in range(4)]
+        try:
+            for _ in range(10):
+                assert ask(f"{origin}/", good("other")).text == "other"
+            assert not any(each.done() for each in waiting)
+        finally:
+            released.set()
+        assert [each.result().text for each in waiting] == ["issuer"] * 4
+
+
+FETCHES_AFTER_A_FORK = """
+import os, sys
+import anyio
+from asapfn import asap, bearer
+from asapfn.adapters.wsgi import protect
+from asapfn.resolvers import keys_by_id
+from tests.support.keyring import key_for
+
+KEY = key_for("ES256", "issuer")
+SIGN = asap.signer("issuer", KEY)
+
+async def waits(unverified):
+    await anyio.sleep(0)
+    return KEY
+
+def app(environ, start_response):
+    return [environ["asapfn.token"].claims["iss"].encode()]
+
+protected = protect(app, bearer(asap.verifier(waits, "service", issuers="issuer")))
+
+def ask():
+    header = f"Bearer {SIGN('service')}"
+    return protected({"REQUEST_METHOD": "GET", "HTTP_AUTHORIZATION": header}, None)
+
+assert ask() == [b"issuer"]
+children = []
+for _ in range(3):
+    child = os.fork()
+    if not child:
+        os._exit(0 if ask() == [b"issuer"] and ask() == [b"issuer"] else 1)
+    children.append(child)
+assert all(os.waitpid(child, 0)[1] == 0 for child in children)
+assert ask() == [b"issuer"]
+print("ended", flush=True)
+"""
+
+
+def test_each_process_starts_an_event_loop_of_its_own_and_ends_without_waiting_for_it() -> None:
+    script = [sys.executable, "-W", "ignore", "-c", FETCHES_AFTER_A_FORK]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (0, "ended\n"), done.stderr
+
+
+def test_an_event_loop_that_cannot_be_started_is_an_error_and_no_hang(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*args: object) -> None:
+        raise OSError("too many open files")
+
+    monkeypatch.setattr(anyio, "run", fails)
+    protected = protect(app, authenticate_after_waiting)
+    environ = {"REQUEST_METHOD": "GET", "HTTP_AUTHORIZATION": good()["Authorization"]}
+    with pytest.raises(OSError, match="too many open files"):
+        protected(environ, pytest.fail)
+
+
+async def authenticate_after_waiting(request: Request) -> Token:
+    await anyio.sleep(0)
+    return await AUTHENTICATE(request)
+
+
+def test_a_token_is_accepted_once_and_not_used_up_by_the_first_attempt() -> None:
+    verify = asap.verifier(keys_by_id(KEYS), "service", issuers="issuer", replay=in_memory())
+    with wsgi_server(protect(app, bearer(verify))) as origin:
+        header = good()
+        assert ask(f"{origin}/", header).text == "issuer"
+        assert ask(f"{origin}/", header).json()["reason"] == "replayed"
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_in_a_thread_with_an_event_loop_another_one_verifies(backend: str) -> None:
+    environ = {"REQUEST_METHOD": "GET", "HTTP_AUTHORIZATION": good()["Authorization"]}
+    protected = protect(app, AUTHENTICATE)
+
+    async def main() -> list[bytes]:
+        return list(protected(environ, lambda status, headers: None))
+
+    assert anyio.run(main, backend=backend) == [b"issuer"]

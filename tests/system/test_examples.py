@@ -31,6 +31,10 @@ SERVICES = {
         *("-m", "gunicorn", "flask_app:app", "--workers=2", "--threads=8", "--bind=fd://{fd}"),
         *(option.format("") for option in TLS),
     ],
+    "flask, preloaded": [
+        *("-m", "gunicorn", "flask_app:app", "--workers=3", "--threads=8", "--bind=fd://{fd}"),
+        *("--preload", *(option.format("") for option in TLS)),
+    ],
 }
 
 
