@@ -82,8 +82,8 @@ def request(scope: Scope) -> Request:
         # A byte that is no UTF-8 stays recognizable, and is refused where the target is read.
         target = (raw_path + b"?" * bool(query) + query).decode("utf-8", "surrogateescape")
         mismatch = _mismatch(raw_path.decode("latin-1"), scope)
-    headers = tuple((name.decode("latin-1"), v.decode("latin-1")) for name, v in scope["headers"])
-    return Request(scope.get("method", "GET"), target, headers, mismatch)
+    headers = [(name.decode("latin-1"), v.decode("latin-1")) for name, v in scope["headers"]]
+    return Request(scope.get("method", "GET"), target, tuple(headers), mismatch)
 
 
 def _mismatch(raw_path: str, scope: Scope) -> str:
