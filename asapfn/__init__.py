@@ -10,6 +10,7 @@ and makes keys, `asapfn.resolvers` finds them.
 from asapfn._core.canonical import canonical_query, canonical_request, qsh
 from asapfn._core.credentials import bearer
 from asapfn._core.one_step import at_once
+from asapfn._core.reporting import observed
 from asapfn._core.signing import sign
 from asapfn._core.verification import peek, policy, verifier, verify
 from asapfn.errors import TokenRejected, Unavailable
@@ -27,6 +28,7 @@ from asapfn.types import (
     Key,
     Names,
     Observe,
+    ObserveRequest,
     Policy,
     ReplayStore,
     Request,
@@ -34,6 +36,7 @@ from asapfn.types import (
     Sign,
     Token,
     Unverified,
+    Verdict,
     Verify,
 )
 
@@ -51,6 +54,7 @@ __all__ = [
     "Key",
     "Names",
     "Observe",
+    "ObserveRequest",
     "Policy",
     "ReplayStore",
     "Request",
@@ -61,12 +65,14 @@ __all__ = [
     "TokenRejected",
     "Unavailable",
     "Unverified",
+    "Verdict",
     "Verify",
     "at_once",
     "bearer",
     "canonical_query",
     "canonical_request",
     "explain",
+    "observed",
     "peek",
     "policy",
     "qsh",

@@ -7,6 +7,7 @@ expected value is disclosed.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
@@ -147,8 +148,13 @@ def cause(error: BaseException) -> str:
         context = None if own and link.__suppress_context__ else link.__context__
         within = link.exceptions[0] if isinstance(link, BaseExceptionGroup) else None
         link = within or link.__cause__ or context or link
-    words = words or type(error).__name__
-    return words[:_LONGEST_CAUSE].encode("unicode_escape").decode()[:_LONGEST_CAUSE]
+    return escaped(words or type(error).__name__)
+
+
+def escaped(text: str) -> str:
+    """Text from outside in one line of printable ASCII, at most 200 characters."""
+    printable = re.sub(r"[^ -~]", lambda match: ascii(match[0])[1:-1], text[:_LONGEST_CAUSE])
+    return printable[:_LONGEST_CAUSE]
 
 
 def challenge(error: TokenRejected, scheme: str = "Bearer") -> str:

@@ -161,6 +161,25 @@ class Event(NamedTuple):
     detail: str = ""
 
 
+class Verdict(NamedTuple):
+    """What became of a request.
+
+    Attributes:
+        outcome: `accepted`, `rejected` or `unavailable`.
+        reason: The `Reason` of a rejection, `unavailable` for an outage; empty where accepted.
+        detail: What was expected and what was seen, or what caused the outage: printable ASCII of
+            at most 200 characters, for the log.
+        issuer: The token's issuer where it is accepted, and so verified; else empty.
+        seconds: What it took.
+    """
+
+    outcome: Literal["accepted", "rejected", "unavailable"]
+    reason: str
+    detail: str
+    issuer: str
+    seconds: float
+
+
 class Resolver(Protocol):
     """Finds the key that a token must have been signed with."""
 
@@ -302,6 +321,14 @@ class Observe(Protocol):
 
     def __call__(self, event: Event, /) -> None:
         """Make a note of an event, quickly. It must not raise."""
+        ...
+
+
+class ObserveRequest(Protocol):
+    """Receives what became of each request, for logs and metrics."""
+
+    def __call__(self, verdict: Verdict, /) -> None:
+        """Make a note of a verdict, quickly. It must not raise."""
         ...
 
 

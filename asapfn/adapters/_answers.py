@@ -9,9 +9,8 @@ from urllib.parse import urlsplit
 import anyio
 
 from asapfn.adapters._cache_control import freshness, retry_after
-from asapfn.adapters._causes import escaped
 from asapfn.adapters._exchange import IncomingResponse
-from asapfn.errors import Unavailable
+from asapfn.errors import Unavailable, escaped
 from asapfn.types import Document
 
 _REDIRECTS: Final = (301, 302, 303, 307, 308)

@@ -7,6 +7,8 @@ import ssl
 from collections.abc import Iterator
 from typing import Final
 
+from asapfn.errors import escaped
+
 _LONGEST: Final = 200
 # OpenSSL's library and reason before the sentence, and the place in Python's source after it.
 _SSL_EXTRAS: Final = re.compile(r"^\[[^\]]*\] | \(_ssl\.c:\d+\)$")
@@ -28,16 +30,6 @@ def cause(error: BaseException, *secrets: str) -> str:
     if not texts or any(secret and secret in texts[-1] for secret in secrets):
         return name
     return f"{name}: {escaped(texts[-1])}"[:_LONGEST]
-
-
-def escaped(text: str) -> str:
-    """Text from outside in printable ASCII, at most 200 characters.
-
-    Args:
-        text: The text.
-    """
-    printable = re.sub(r"[^ -~]", lambda match: ascii(match[0])[1:-1], text[:_LONGEST])
-    return printable[:_LONGEST]
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -1,8 +1,8 @@
 """Who is let in, and what the others are answered, whatever the framework.
 
-An adapter hands a request to `admit` and gets the token, nothing, or a refusal to send. A refusal
-is made from fixed texts alone: a problem detail (RFC 9457) with the reason, and the header that
-belongs to its status.
+An adapter hands a request to `admit`, reports the outcome, and sends a `refusal` where there is no
+token. A refusal is made from fixed texts alone: a problem detail (RFC 9457) with the reason, and
+the header that belongs to its status.
 """
 
 import json
@@ -47,18 +47,17 @@ def require_scheme(scheme: str) -> None:
 
 
 async def admit(
-    authenticate: Authenticate, request: Request, scheme: str, optional: bool
-) -> Token | Refusal | None:
+    authenticate: Authenticate, request: Request, optional: bool
+) -> Token | TokenRejected | Unavailable | None:
     """Decide about a request.
 
     Args:
         authenticate: Says who sent it.
         request: The request.
-        scheme: The authentication scheme to name in a refusal.
         optional: Whether a token may be missing. A bad one is refused all the same.
 
     Returns:
-        The verified token; None where there is none and none is needed; else the refusal.
+        The verified token; None where there is none and none is needed; else why it is refused.
 
     Raises:
         TypeError: If `authenticate` gives anything but a `Token`: a forgotten `return` must not
@@ -67,9 +66,9 @@ async def admit(
     try:
         token: object = await authenticate(request)
     except TokenRejected as error:
-        return None if optional and error.reason == "missing_token" else refusal(error, scheme)
+        return None if optional and error.reason == "missing_token" else error
     except Unavailable as error:
-        return refusal(error, scheme)
+        return error
     if not isinstance(token, Token):
         raise TypeError(f"authenticate returned {type(token).__name__}, not a Token")
     return token

@@ -4,15 +4,18 @@ Both are middleware, for aiohttp 3.14 and newer. A client's runs on each request
 those after a redirect included, so that it sees each URL as it goes out, normalized by yarl.
 """
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse, web
 from aiohttp.typedefs import Handler, Middleware
 
+from asapfn._core.reporting import report
 from asapfn.adapters._origins import origin_of, parse_origins
-from asapfn.adapters._refusal import Refusal, admit, require_scheme
-from asapfn.types import Authenticate, Authorize, Names, Request
+from asapfn.adapters._refusal import admit, refusal, require_scheme
+from asapfn.errors import TokenRejected, Unavailable
+from asapfn.types import Authenticate, Authorize, Names, ObserveRequest, Request
 
 __all__ = ["client_middleware", "server_middleware"]
 
@@ -70,7 +73,13 @@ def client_middleware(
     return middleware
 
 
-def server_middleware(authenticate: Authenticate, *, scheme: str = "Bearer") -> Middleware:
+def server_middleware(
+    authenticate: Authenticate,
+    *,
+    scheme: str = "Bearer",
+    optional: bool = False,
+    observe: ObserveRequest | None = None,
+) -> Middleware:
     """Let only requests with a good token reach an application's handlers.
 
     The verified `Token` is at `request["asapfn.token"]`. Other requests are answered here: 401 or
@@ -80,6 +89,10 @@ def server_middleware(authenticate: Authenticate, *, scheme: str = "Bearer") -> 
     Args:
         authenticate: Says who sent a request, such as `bearer(verify)`.
         scheme: The authentication scheme that refusals name.
+        optional: Whether requests without a token reach the handlers too; they then find no
+            `asapfn.token`. A bad token is refused all the same.
+        observe: Called with a `Verdict` for each request but those without a token that are let
+            through. Refusals and outages are logged in any case, to the logger `asapfn`.
 
     Returns:
         A middleware for `web.Application(middlewares=[...])`.
@@ -91,10 +104,14 @@ def server_middleware(authenticate: Authenticate, *, scheme: str = "Bearer") -> 
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        outcome = await admit(authenticate, _request(request), scheme, optional=False)
-        if isinstance(outcome, Refusal):
-            return web.Response(status=outcome.status, headers=outcome.headers, body=outcome.body)
-        request[_TOKEN] = outcome
+        began = time.monotonic()
+        outcome = await admit(authenticate, _request(request), optional)
+        report(outcome, began, observe)
+        if isinstance(outcome, (TokenRejected, Unavailable)):
+            status, headers, body = refusal(outcome, scheme)
+            return web.Response(status=status, headers=headers, body=body)
+        if outcome is not None:
+            request[_TOKEN] = outcome
         return await handler(request)
 
     return middleware

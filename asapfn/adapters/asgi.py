@@ -4,18 +4,26 @@
 application does, and adds the verified token to it. `key_repository` is an application by itself.
 """
 
+import time
 from urllib.parse import unquote
 
+from asapfn._core.reporting import report
 from asapfn.adapters._asgi_keys import key_repository
 from asapfn.adapters._asgi_types import ASGIApp, Message, Receive, Scope, Send
-from asapfn.adapters._refusal import Refusal, admit, require_scheme
-from asapfn.types import Authenticate, Request
+from asapfn.adapters._refusal import Refusal, admit, refusal, require_scheme
+from asapfn.errors import TokenRejected, Unavailable
+from asapfn.types import Authenticate, ObserveRequest, Request
 
 __all__ = ["ASGIApp", "Message", "Receive", "Scope", "Send", "key_repository", "protect", "request"]
 
 
 def protect(
-    app: ASGIApp, authenticate: Authenticate, *, scheme: str = "Bearer", optional: bool = False
+    app: ASGIApp,
+    authenticate: Authenticate,
+    *,
+    scheme: str = "Bearer",
+    optional: bool = False,
+    observe: ObserveRequest | None = None,
 ) -> ASGIApp:
     """Let only requests with a good token reach an application.
 
@@ -31,6 +39,8 @@ def protect(
         scheme: The authentication scheme that refusals name.
         optional: Whether requests without a token reach the application too; it then finds no
             `asapfn.token`. A bad token is refused all the same.
+        observe: Called with a `Verdict` for each request but those without a token that are let
+            through. Refusals and outages are logged in any case, to the logger `asapfn`.
 
     Returns:
         An ASGI application. It raises ValueError for a protocol that is none of http, websocket and
@@ -47,9 +57,11 @@ def protect(
             return
         if scope["type"] not in ("http", "websocket"):
             raise ValueError(f"protect knows http and websocket, not {scope['type']!r}")
-        outcome = await admit(authenticate, request(scope), scheme, optional)
-        if isinstance(outcome, Refusal):
-            await _refuse(outcome, scope, receive, send)
+        began = time.monotonic()
+        outcome = await admit(authenticate, request(scope), optional)
+        report(outcome, began, observe)
+        if isinstance(outcome, (TokenRejected, Unavailable)):
+            await _refuse(refusal(outcome, scheme), scope, receive, send)
             return
         # A copy: what is added here must not be seen outside (ASGI specification, "Middleware").
         inner = dict(scope)

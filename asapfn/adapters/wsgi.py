@@ -9,6 +9,7 @@ which is started in the process that first needs it and so survives no fork.
 import os
 import re
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -22,8 +23,10 @@ import anyio
 from anyio.from_thread import BlockingPortal
 
 from asapfn._core.one_step import in_event_loop, run_one_step
-from asapfn.adapters._refusal import Refusal, admit, require_scheme
-from asapfn.types import Authenticate, Request, Token
+from asapfn._core.reporting import report
+from asapfn.adapters._refusal import admit, refusal, require_scheme
+from asapfn.errors import TokenRejected, Unavailable
+from asapfn.types import Authenticate, ObserveRequest, Request, Token
 
 __all__ = ["protect", "request"]
 
@@ -31,9 +34,8 @@ __all__ = ["protect", "request"]
 # stand within one field's value, but a scheme and its credentials follow only where another begins.
 _NEXT_CREDENTIALS: Final = re.compile(r",[ \t]*(?=$|[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]+[^ \t=])")
 _ENCODED_SLASH: Final = re.compile("%2[Ff]")
-_UNAVAILABLE: Final = 503
-# Stands for an outcome that only an event loop can give.
-_WAITS: Final = Refusal(_UNAVAILABLE, (), b"")
+
+_Outcome = Token | TokenRejected | Unavailable | None
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ def protect(
     portal: BlockingPortal | None = None,
     scheme: str = "Bearer",
     optional: bool = False,
+    observe: ObserveRequest | None = None,
 ) -> WSGIApplication:
     """Let only requests with a good token reach an application.
 
@@ -69,6 +72,8 @@ def protect(
         scheme: The authentication scheme that refusals name.
         optional: Whether requests without a token reach the application too; it then finds no
             `asapfn.token`. A bad token is refused all the same.
+        observe: Called with a `Verdict` for each request but those without a token that are let
+            through. Refusals and outages are logged in any case, to the logger `asapfn`.
 
     Returns:
         A WSGI application, safe to call from several threads. It raises RuntimeError when the
@@ -88,15 +93,16 @@ def protect(
                 "the portal is of the process that this one was forked from: start it, and call "
                 "protect, in each worker, or give none"
             )
-        decide = partial(admit, authenticate, request(environ), scheme, optional)
+        began = time.monotonic()
+        decide = partial(admit, authenticate, request(environ), optional)
         outcome = _at_once(decide)
-        if outcome is _WAITS:
+        if isinstance(outcome, Unavailable):
             outcome = (portal or _portal(own)).call(decide)
-        if isinstance(outcome, Refusal):
-            start_response(
-                f"{outcome.status} {HTTPStatus(outcome.status).phrase}", list(outcome.headers)
-            )
-            return [] if environ["REQUEST_METHOD"] == "HEAD" else [outcome.body]
+        report(outcome, began, observe)
+        if isinstance(outcome, (TokenRejected, Unavailable)):
+            status, headers, body = refusal(outcome, scheme)
+            start_response(f"{status} {HTTPStatus(status).phrase}", list(headers))
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
         environ.pop("asapfn.token", None)
         if outcome is not None:
             environ["asapfn.token"] = outcome
@@ -105,16 +111,14 @@ def protect(
     return protected
 
 
-def _at_once(decide: Callable[[], Awaitable[Token | Refusal | None]]) -> Token | Refusal | None:
-    """The outcome, if it takes no waiting; `_WAITS` where it does, or a resolver failed without."""
+def _at_once(decide: Callable[[], Awaitable[_Outcome]]) -> _Outcome:
+    """The outcome, if nothing waits; `Unavailable` where an event loop is needed to find out."""
     if in_event_loop():
-        return _WAITS
+        return Unavailable("event loop")
     try:
-        outcome = run_one_step(decide)
+        return run_one_step(decide)
     except RuntimeError:
-        return _WAITS
-    is_outage = isinstance(outcome, Refusal) and outcome.status == _UNAVAILABLE
-    return _WAITS if is_outage else outcome
+        return Unavailable("event loop")
 
 
 def _portal(own: _EventLoop) -> BlockingPortal:

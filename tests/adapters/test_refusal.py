@@ -48,7 +48,7 @@ async def test_what_is_no_token_lets_nobody_in(given: Any) -> None:
         return given
 
     with pytest.raises(TypeError, match="not a Token"):
-        await admit(authenticate, REQUEST, "Bearer", optional=True)
+        await admit(authenticate, REQUEST, optional=True)
 
 
 @pytest.mark.parametrize("reason", get_args(Reason))
@@ -56,14 +56,14 @@ async def test_optional_excuses_a_missing_token_alone(reason: Reason) -> None:
     async def authenticate(request: Request) -> Token:
         raise TokenRejected(reason)
 
-    outcome = await admit(authenticate, REQUEST, "Bearer", optional=True)
+    outcome = await admit(authenticate, REQUEST, optional=True)
     assert (outcome is None) is (reason == "missing_token")
-    assert await admit(authenticate, REQUEST, "Bearer", optional=False) is not None
+    assert await admit(authenticate, REQUEST, optional=False) is not None
 
 
 async def test_optional_does_not_excuse_an_outage() -> None:
     async def authenticate(request: Request) -> Token:
         raise Unavailable("keys")
 
-    outcome = await admit(authenticate, REQUEST, "Bearer", optional=True)
-    assert outcome == refusal(Unavailable("keys"), "Bearer")
+    outcome = await admit(authenticate, REQUEST, optional=True)
+    assert isinstance(outcome, Unavailable)
