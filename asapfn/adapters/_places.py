@@ -5,11 +5,12 @@ be fetched within the deadline, the deadline of the oldest is the nearest: to se
 make all of them late, and a key that is asked for now would wait behind the whole burst.
 
 Where an origin's places are all held by fetches that hang, one more is let in every quarter of a
-second: it finds out that the origin is well again before their deadlines.
+second, the newest: it finds out that the origin is well again before their deadlines. Once it is
+answered, those that began long before it hold no place of their origin any more.
 """
 
-import math
-from collections import Counter
+import asyncio
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,15 +19,44 @@ from anyio.lowlevel import current_token
 
 # Seconds without a fetch that began, after which an origin gets one place more.
 _QUIET: Final = 0.25
+# A fetch hangs if one that began so many seconds later was answered.
+_OVERTAKEN: Final = 0.5
+# An origin has at most so many times its places, with those that hang.
+_MOST: Final = 3
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """The place of one fetch: in which event loop, of which origin, and since when it has it.
+
+    Until then `news` wakes it, which is another event each time.
+    """
+
+    loop: object
+    origin: str
+    began: float | None = None
+    news: anyio.Event = field(default_factory=anyio.Event)
+
+
+@dataclass(slots=True)
+class _Origin:
+    """What runs and what waits, each with the oldest first; `running` counts those that hang too.
+
+    The first and the last of a dict would be slow to find when thousands there have gone.
+    """
+
+    running: int = 0
+    began: float = 0.0
+    busy: OrderedDict[Place, float] = field(default_factory=OrderedDict)
+    waiting: OrderedDict[Place, None] = field(default_factory=OrderedDict)
 
 
 @dataclass(slots=True)
 class _Loop:
-    """What runs and what waits in one event loop, by origin; the newest waiter is the last."""
+    """The origins of one event loop; the one that was given a place last comes last."""
 
-    running: Counter[str] = field(default_factory=Counter)
-    began: dict[str, float] = field(default_factory=dict)
-    waiting: dict[str, dict[anyio.Event, None]] = field(default_factory=dict)
+    running: int = 0
+    origins: dict[str, _Origin] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -44,65 +74,131 @@ class Places:
     loops: dict[object, _Loop] = field(default_factory=dict)
 
 
-async def acquire(places: Places, origin: str) -> None:
+async def acquire(places: Places, origin: str) -> Place:
     """Get a place, after waiting for it where there is none.
 
     Args:
         places: The bounds.
         origin: What is fetched from.
+
+    Returns:
+        The place, for `release`.
     """
-    loop = places.loops.setdefault(current_token(), _Loop())
-    quiet = anyio.current_time() - loop.began.get(origin, math.inf) >= _QUIET
-    if _is_free(places, loop, origin, quiet):
-        _begin(loop, origin)
-        return
-    turn = anyio.Event()
-    loop.waiting.setdefault(origin, {})[turn] = None
+    place = Place(current_token().native_token, origin)
+    if place.loop not in places.loops:
+        _drop_closed_loops(places)
+    loop = places.loops.setdefault(place.loop, _Loop())
+    its = loop.origins.setdefault(origin, _Origin())
+    if _is_free(places, loop, its) or _is_owed_one(places, loop, its):
+        _begin(loop, place)
+        return place
+    its.waiting[place] = None
     try:
-        await turn.wait()
+        while place.began is None:
+            if next(iter(its.waiting)) is place:
+                await _watch(places, loop, its, place)
+            else:
+                await place.news.wait()
+            place.news = anyio.Event()
     except BaseException:
-        if turn.is_set():
-            release(places, origin)
+        if place.began is not None or _is_closed(place.loop):
+            release(places, place)
         else:
-            _forget(loop, origin, turn)
+            _forget(its, place)
         raise
+    return place
 
 
-def release(places: Places, origin: str) -> None:
+def release(places: Places, place: Place, *, answered: bool = False) -> None:
     """Give a place back, and the free places to the newest waiters.
+
+    What a closed event loop left behind may be finalized while another one runs.
 
     Args:
         places: The bounds.
-        origin: What was fetched from.
+        place: What `acquire` returned.
+        answered: Whether the origin answered: fetches that began long before this one hang.
     """
-    token = current_token()
-    loop = places.loops[token]
-    loop.running[origin] -= 1
-    if not loop.running[origin]:
-        del loop.running[origin], loop.began[origin]
-    # An origin that got a place goes to the end of the line, so that none is passed over for ever.
-    for each in list(loop.waiting):
-        if _is_free(places, loop, each):
-            turn = next(reversed(loop.waiting[each]))
-            _forget(loop, each, turn)
-            _begin(loop, each)
-            if each in loop.waiting:
-                loop.waiting[each] = loop.waiting.pop(each)
-            turn.set()
+    if _is_closed(place.loop):
+        places.loops.pop(place.loop, None)
+        return
+    loop = places.loops[place.loop]
+    its = loop.origins[place.origin]
+    loop.running -= 1
+    its.running -= 1
+    began = its.busy.pop(place, None)
+    if answered and began is not None:
+        while its.busy and next(iter(its.busy.values())) < began - _OVERTAKEN:
+            its.busy.popitem(last=False)
+    if not its.running and not its.waiting:
+        del loop.origins[place.origin]
+    _let_in(places, loop)
     if not loop.running:
-        del places.loops[token]
+        del places.loops[place.loop]
 
 
-def _is_free(places: Places, loop: _Loop, origin: str, quiet: bool = False) -> bool:
-    return loop.running.total() < places.total and (loop.running[origin] < places.each or quiet)
+def _let_in(places: Places, loop: _Loop) -> None:
+    """Give the free places to the newest waiters, to one of each origin in turn."""
+    given = True
+    while given:
+        given = False
+        for name, its in list(loop.origins.items()):
+            if its.waiting and _is_free(places, loop, its):
+                _begin(loop, next(reversed(its.waiting)))
+                # To the end of the line, so that no origin is passed over for ever.
+                loop.origins[name] = loop.origins.pop(name)
+                given = True
 
 
-def _begin(loop: _Loop, origin: str) -> None:
-    loop.running[origin] += 1
-    loop.began[origin] = anyio.current_time()
+def _is_free(places: Places, loop: _Loop, its: _Origin) -> bool:
+    return len(its.busy) < places.each and _may_begin(places, loop, its)
 
 
-def _forget(loop: _Loop, origin: str, turn: anyio.Event) -> None:
-    del loop.waiting[origin][turn]
-    if not loop.waiting[origin]:
-        del loop.waiting[origin]
+def _is_owed_one(places: Places, loop: _Loop, its: _Origin) -> bool:
+    """Whether nothing has begun for so long that the origin gets one place more."""
+    return anyio.current_time() - its.began >= _QUIET and _may_begin(places, loop, its)
+
+
+def _may_begin(places: Places, loop: _Loop, its: _Origin) -> bool:
+    return loop.running < places.total and its.running < _MOST * places.each
+
+
+def _begin(loop: _Loop, place: Place) -> None:
+    its = loop.origins[place.origin]
+    loop.running += 1
+    its.running += 1
+    its.began = its.busy[place] = place.began = anyio.current_time()
+    if place in its.waiting:
+        _forget(its, place)
+        place.news.set()
+
+
+def _forget(its: _Origin, place: Place) -> None:
+    """Take one from those that wait; the next oldest watches in its stead."""
+    watched = next(iter(its.waiting)) is place
+    del its.waiting[place]
+    if watched and its.waiting:
+        next(iter(its.waiting)).news.set()
+
+
+async def _watch(places: Places, loop: _Loop, its: _Origin, place: Place) -> None:
+    """Wait for news, as the oldest, which looks now and then for all whether the origin hangs.
+
+    Only this one has a scope of its own: thousands may be cancelled at once.
+    """
+    quiet_in = its.began + _QUIET - anyio.current_time()
+    with anyio.move_on_after(quiet_in if quiet_in > 0 else _QUIET):
+        await place.news.wait()
+    if place.began is None and _is_owed_one(places, loop, its):
+        _begin(loop, next(reversed(its.waiting)))
+
+
+def _is_closed(loop: object) -> bool:
+    return isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed()
+
+
+def _drop_closed_loops(places: Places) -> None:
+    """Let go of the event loops that were closed while fetches ran or waited."""
+    for loop in list(places.loops):
+        if _is_closed(loop):
+            places.loops.pop(loop, None)

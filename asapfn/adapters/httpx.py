@@ -114,9 +114,10 @@ def fetcher(
         headers: Header fields for every request, such as `User-Agent`, or the credentials of a
             repository that asks for them. They are sent to every URL that is fetched: use a
             fetcher of its own for each repository that has credentials.
-        max_concurrent: How many fetches of one origin run at once in an event loop; of all origins
-            four times as many, and never more than a client's pool has places. The others wait
-            within their `timeout`, and the newest goes first.
+        max_concurrent: How many fetches of one origin run at once in an event loop, beside up to
+            twice as many that hang; of all origins four times as many, and never more than a
+            client's pool has places. The others wait within their `timeout`, and the newest goes
+            first.
 
     Returns:
         A `Fetch`: given a URL and what to `Accept`, it brings the answer, whatever its status. It
@@ -164,11 +165,13 @@ async def _fetch(made: _Fetcher, url: str, accept: str) -> Document:
 
     try:
         with anyio.move_on_after(made.timeout):
-            await acquire(made.places, origin)
+            place, answered = await acquire(made.places, origin), False
             try:
-                return await in_own_task(ask, progress)
+                document = await in_own_task(ask, progress)
+                answered = True
+                return document
             finally:
-                release(made.places, origin)
+                release(made.places, place, answered=answered)
     except Unavailable:
         raise
     except Exception as error:

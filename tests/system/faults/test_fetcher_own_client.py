@@ -209,10 +209,35 @@ async def test_a_source_that_is_well_again_is_found_before_the_fetches_that_hang
         group.cancel_scope.cancel()
 
 
+async def test_fetches_that_wait_are_answered_soon_after_the_source_is_well_again(
+    url: str, server: HangingServer
+) -> None:
+    fetch, asked = fetcher(timeout=20, max_concurrent=3), server.requests
+    bodies: list[bytes] = []
+
+    async def ask(number: int) -> None:
+        bodies.append(await body(fetch, f"{url}/{number}"))
+
+    server.phase = "head"
+    async with anyio.create_task_group() as group:
+        for number in range(30):
+            group.start_soon(ask, number)
+        with anyio.fail_after(4):
+            while server.requests < asked + 4:
+                await anyio.sleep(0.01)
+        await anyio.sleep(0.6)
+        server.phase = "healthy"
+        hang = server.requests - asked
+        with anyio.fail_after(2):
+            while len(bodies) < 30 - hang:
+                await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
+
+
 async def test_a_fetch_that_gets_no_place_says_what_it_waited_for(
     url: str, server: HangingServer
 ) -> None:
-    fetch = fetcher(timeout=0.3, max_concurrent=1)
+    fetch = fetcher(timeout=0.2, max_concurrent=1)
     server.phase = "head"
     details = []
 
@@ -224,7 +249,7 @@ async def test_a_fetch_that_gets_no_place_says_what_it_waited_for(
     async with anyio.create_task_group() as group:
         for number in range(2):
             group.start_soon(ask, number)
-    said = "no whole answer within 0.3 seconds: "
+    said = "no whole answer within 0.2 seconds: "
     assert sorted(details) == [
         f"{said}waiting for a place among the fetches under way",
         f"{said}waiting for the answer",
