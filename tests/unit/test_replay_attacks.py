@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from asapfn import TokenRejected, sign, verify
+from asapfn import TokenRejected, asap, sign, verify
 from asapfn.checks import not_replayed
 from asapfn.errors import Unavailable
 from asapfn.keys import generate
 from asapfn.replay import in_memory
 from asapfn.resolvers import keys_by_id
-from asapfn.types import Check, Token
+from asapfn.types import Check, Key, Token
 
 NOW = 1_800_000_000.0
 KEY = generate("ES256", kid="key")
@@ -138,3 +138,29 @@ async def test_an_id_is_kept_no_longer_than_that():
     )
     clock.passes(0.5)
     assert await use(not_replayed(store), token("orders", "2")) == "accepted"
+
+
+@pytest.mark.parametrize("issuers", [["mallory", "orders"], None])
+async def test_a_key_of_many_issuers_fills_the_store_only_where_no_issuers_are_named(
+    issuers: list[str] | None,
+) -> None:
+    """By ASAP's rule the owner of mallory/0/1/.../k signs as mallory, mallory/0, mallory/0/1, and
+    each of these names has an issuer's share."""
+    names = ["mallory"]
+    for n in range(60):
+        names.append(f"{names[-1]}/{n}")
+    nested = generate("ES256", kid=f"{names[-1]}/k")
+    honest = generate("ES256", kid="orders/k")
+    resolver, store = keys_by_id([nested, honest]), in_memory(max_entries=40)
+    verifier = asap.verifier(resolver, "service", issuers=issuers, replay=store)
+
+    async def send(issuer: str, key: Key) -> str:
+        try:
+            await verifier(sign(asap.claims(issuer, "service"), key))
+        except (TokenRejected, Unavailable) as error:
+            return getattr(error, "reason", "unavailable")
+        return "accepted"
+
+    said = Counter([await send(name, nested) for name in names for _ in range(8)])
+    assert said["accepted"] == (8 if issuers else 40)
+    assert await send("orders", honest) == ("accepted" if issuers else "unavailable")
