@@ -229,10 +229,12 @@ def private_key_directory(
         it goes on giving it while its file, or the whole directory, cannot be read.
 
     Raises:
-        ValueError: If there is no file, or none that can be used and the newest is not a private
-            key that `issuer` can sign with, or its name makes no key id.
+        ValueError: If the path is a key, there is no file, or none that can be used and the newest
+            is not a private key that `issuer` can sign with, or its name makes no key id.
         OSError: If there is no file that can be used, and the newest cannot be read.
     """
+    if "-----BEGIN" in str(path):
+        raise ValueError("path is that of a directory of keys, and this is a key")
     folder = Path(path) / issuer
 
     def read(in_use: Key | None) -> Key:

@@ -277,3 +277,11 @@ def test_a_directory_that_is_missing_or_empty_is_refused_at_once(tmp_path: Path)
     (tmp_path / "issuer").mkdir()
     with pytest.raises(ValueError, match=r"no \*\.pem file"):
         asap.private_key_directory(tmp_path, "issuer")
+
+
+def test_a_key_in_place_of_the_path_is_not_repeated() -> None:
+    """As in `asapfn token asap --key-directory "$KEY"`: the message named it."""
+    pem = export_private_pem(key_for("ES256"))
+    with pytest.raises(ValueError, match="this is a key") as refused:
+        asap.private_key_directory(pem, "orders")
+    assert pem.split("\n")[1][:20] not in repr(refused.value)
