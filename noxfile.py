@@ -68,6 +68,7 @@ def types(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     install(session, "test")
+    keep_npm(session)
     if session.python != PYTHONS[0] or session.posargs:
         session.run("pytest", *(session.posargs or PARALLEL))
         return
@@ -83,7 +84,8 @@ def lowest(session: nox.Session) -> None:
     # Only the project's own dependencies are direct here: the tools stay at their newest.
     compile_(session, "--resolution=lowest-direct", f"--output-file={lower_bounds}")
     install(session, "test", bounds=lower_bounds)
-    # anyio's plugin of that time uses a name that pytest 9.2 deprecates: not ours to mend.
+    keep_npm(session)
+    # anyio's plugin of that time uses a name that pytest 9.2 deprecates.
     older = "ignore:_pytest.python.CallSpec2:pytest.PytestRemovedIn10Warning"
     session.run("pytest", "-W", older, *(session.posargs or PARALLEL))
 
@@ -120,8 +122,9 @@ def bench_short(session: nox.Session) -> None:
 
 
 def keep_npm(session: nox.Session) -> None:
-    """Have npm's peers installed once, and not by each bench that asks them."""
-    session.env["ASAPFN_NPM"] = os.environ.get("ASAPFN_NPM", f"{session.create_tmp()}/npm")
+    """Have npm's peers installed once, and not by each test and bench that asks them."""
+    kept = session.cache_dir.resolve() / "npm"
+    session.env["ASAPFN_NPM"] = os.environ.get("ASAPFN_NPM", str(kept))
 
 
 @nox.session

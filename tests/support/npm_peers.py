@@ -1,6 +1,7 @@
 """Atlassian's JavaScript library under node, for tests and benchmarks that compare with it."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -28,11 +29,18 @@ def node_modules(folder: pathlib.Path) -> pathlib.Path:
     npm = shutil.which("npm")
     if not npm or not shutil.which("node"):
         _absent("node and npm are not installed")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "installing").open("w") as alone:
+        # Other processes of the same test run may want it at the same time.
+        fcntl.flock(alone, fcntl.LOCK_EX)
+        return _installed(npm, folder)
+
+
+def _installed(npm: str, folder: pathlib.Path) -> pathlib.Path:
     installed = folder / "node_modules"
     lock = (NODE / "package-lock.json").read_bytes()
     kept = folder / "package-lock.json"
     if not (installed.is_dir() and kept.is_file() and kept.read_bytes() == lock):
-        folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(NODE / "package.json", folder)
         shutil.copy(NODE / "package-lock.json", folder)
         command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", f"--prefix={folder}"]
