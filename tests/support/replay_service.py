@@ -23,7 +23,8 @@ def service() -> Any:
     pool = BlockingConnectionPool.from_url(
         os.environ["REDIS_URL"], max_connections=20, timeout=None
     )
-    replay = replay_store(Redis.from_pool(pool))
+    # Ample, as a store that is slow on a busy machine is not what is tested.
+    replay = replay_store(Redis.from_pool(pool), timeout=10.0)
     verify = asap.verifier(keys_by_id([key]), "billing", issuers="orders", replay=replay)
     protected = protect(_answer, bearer(verify))
 
