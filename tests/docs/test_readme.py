@@ -58,6 +58,9 @@ def origins(tmp_path_factory):
         file.write_text(export_private_pem(key))
     (folder / "public.pem").write_text(export_public_pem(key))
     authority().cert_pem.write_to_path(str(folder / "authority.pem"))
+    # What the tests before have left need not be collected after each example.
+    gc.collect()
+    gc.freeze()
     with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
         for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
             patch.setenv(variable, str(folder / "authority.pem"))

@@ -67,7 +67,6 @@ DOWN: dict[str, Behaviour] = {
     "resets connections": resets(),
     "closes connections": answers(b""),
     "hangs": hangs(),
-    "hangs within a body": hangs(response(body=b"-----BEGIN", length=999)),
     "is overloaded": answers(response("503 Service Unavailable")),
     "redirects": answers(response("302 Found", b"", "Location: https://localhost:1/")),
     "serves a login page": answers(response("200 OK", b"<html>", "Content-Type: text/html")),
