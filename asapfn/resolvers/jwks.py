@@ -50,9 +50,10 @@ def jwks(
     Returns:
         A resolver, safe to share between threads and event loops. It gives the one key that has
         the token's `kid`, where it names one, and fits its algorithm; None when there is none or
-        more than one. Members it does not understand, or that are too weak, or not for verifying
-        signatures, are passed over. It raises `Unavailable` when the set cannot be had, or holds a
-        symmetric or private key, or repeats a member's name.
+        more than one. Copies of a key, of one RFC 7638 thumbprint, are one key. Members it does
+        not understand, or that are too weak, or not for verifying signatures, are passed over. It
+        raises `Unavailable` when the set cannot be had, or holds a symmetric or private key, or
+        repeats a member's name.
 
     Raises:
         ValueError: If the URL is not plain https, or the cooldown or a bound in `caching` is
@@ -105,7 +106,16 @@ def _fitting(key_set: _KeySet | None, unverified: Unverified) -> list[Key]:
     kid = unverified.header.get("kid")
     keys, by_id = ((), {}) if key_set is None else key_set[:2]
     named = keys if kid is None else by_id.get(kid, ())
-    return [key for key in named if not mismatch(unverified.header["alg"], key)]
+    fits = [key for key in named if not mismatch(unverified.header["alg"], key)]
+    return fits[:1] if _are_one(fits) else fits
+
+
+def _are_one(keys: Sequence[Key]) -> bool:
+    """Whether keys are copies of one, whatever else their members say (RFC 7638)."""
+    if len(keys) < 2:
+        return False
+    thumbprint = keys[0].thumbprint()
+    return all(key.thumbprint() == thumbprint for key in keys[1:])
 
 
 def _public_keys(body: bytes, url: str) -> tuple[Key, ...]:
