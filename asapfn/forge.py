@@ -105,5 +105,5 @@ def verifier(
 def not_of_isolated_cloud(unverified: Unverified, /) -> None:
     """No claim has an icLabel."""
     parts = (unverified.claims, *unverified.claims.values())
-    if any(isinstance(part, dict) and "icLabel" in part for part in parts):
+    if any(isinstance(part, dict) and part.get("icLabel") is not None for part in parts):
         raise TokenRejected("invalid_claim", "a token of Isolated Cloud", claim="icLabel")

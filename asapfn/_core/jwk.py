@@ -29,7 +29,7 @@ def import_jwk(mapping: Mapping[str, Any]) -> Key:
 
     Args:
         mapping: The JWK's members. Those not understood are left behind, as are `use` and
-            `key_ops` once they are checked.
+            `key_ops` once they are checked. One whose value is None is absent.
 
     Returns:
         The key, carrying its `kid` and `alg`.
@@ -42,6 +42,7 @@ def import_jwk(mapping: Mapping[str, Any]) -> Key:
     """
     if not isinstance(mapping, Mapping):
         raise TypeError("a JWK is a mapping of its members: parse its JSON first")
+    mapping = without_nulls(mapping)
     kty = mapping.get("kty")
     if not isinstance(kty, str) or kty not in _PUBLIC:
         raise ValueError("the JWK's kty is none of RSA, EC, OKP, oct")
@@ -73,6 +74,11 @@ def import_jwk(mapping: Mapping[str, Any]) -> Key:
             raise ValueError("the JWK's public and private members do not belong together")
         return key
     raise ValueError(f"the JWK's members make no key, or a weak one: {fault}")
+
+
+def without_nulls(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """The members that are set: many serializers write null for those that are not."""
+    return {name: value for name, value in mapping.items() if value is not None}
 
 
 def _octets(text: str) -> bytes:

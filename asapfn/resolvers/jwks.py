@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from asapfn._core import compact
 from asapfn._core.algorithms import mismatch
+from asapfn._core.jwk import without_nulls
 from asapfn._core.verified_keys import has_verified
 from asapfn.errors import Unavailable
 from asapfn.keys import import_jwk
@@ -131,6 +132,7 @@ def _public_keys(body: bytes, url: str) -> tuple[Key, ...]:
     for member in members:
         if not isinstance(member, dict):
             continue
+        member = without_nulls(member)
         if member.get("kty") == "oct" or not _PRIVATE.isdisjoint(member):
             raise Unavailable(url, "the set holds a symmetric or private key")
         try:

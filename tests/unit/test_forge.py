@@ -128,6 +128,14 @@ async def test_a_token_of_isolated_cloud_is_refused(isolated: dict[str, Any]) ->
     assert published.asked == []
 
 
+@pytest.mark.parametrize(
+    "unset",
+    [{"icLabel": None}, {"app": {"id": APP, "icLabel": None}}, {"context": {"icLabel": None}}],
+)
+async def test_a_label_of_isolated_cloud_that_is_null_is_absent(unset: dict[str, Any]) -> None:
+    assert (await verified(sign(claims() | unset, KEY))).claims["aud"] == APP
+
+
 async def test_a_token_names_its_key() -> None:
     bare = import_pem(export_private_pem(KEY))
     error = await refused(sign(claims(), bare))

@@ -95,6 +95,21 @@ async def test_a_member_that_is_not_for_us_is_passed_over(member: Any) -> None:
     assert await house.resolve(asking(EC.kid, algorithm="ES256")) is None
 
 
+UNSET = ("use", "key_ops", "alg", "d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv", "x5c")
+
+
+async def test_a_member_that_is_null_is_absent() -> None:
+    nulls = export_public_jwk(EC) | dict.fromkeys(UNSET)
+    house = House({"keys": [export_public_jwk(RSA), nulls], "other": None})
+    assert same(await house.resolve(asking(RSA.kid)), RSA)
+    found = await house.resolve(asking(EC.kid, algorithm="ES256"))
+    assert found is not None
+    assert found.thumbprint() == EC.thumbprint()
+    nameless = House({"keys": [nulls | {"kid": None}]})
+    assert await nameless.resolve(asking(EC.kid, algorithm="ES256")) is None
+    assert await nameless.resolve(asking(None, "issuer", "ES256")) is not None
+
+
 async def test_keys_to_verify_with_may_say_so() -> None:
     for members in ({"use": "sig"}, {"key_ops": ["verify"]}, {"x5t": "unread"}):
         house = House(of(EC, **members))
