@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from asapfn.errors import TokenRejected, one_of, shown
-from asapfn.keys import describe_key_id, is_key_id
+from asapfn.keys import LONGEST_KEY_ID, describe_key_id, is_key_id
 from asapfn.types import Names, Unverified, as_names
 
 
@@ -97,5 +97,18 @@ def key_id_of(unverified: Unverified) -> str:
     kid: str = unverified.header["kid"]
     if not is_key_id(kid):
         detail = f"the kid is not well formed: {describe_key_id(kid)}"
+        raise TokenRejected("invalid_claim", detail, claim="kid")
+    return kid
+
+
+def any_key_id_of(unverified: Unverified) -> str:
+    """The token's key id; TokenRejected `missing_claim` without one, `invalid_claim` by its length.
+
+    For sources to which it is a text like any other: nothing of it reaches a path.
+    """
+    has_key_id(unverified)
+    kid: str = unverified.header["kid"]
+    if not 1 <= len(kid) <= LONGEST_KEY_ID:
+        detail = f"expected a kid of from 1 to {LONGEST_KEY_ID} characters; it has {len(kid)}"
         raise TokenRejected("invalid_claim", detail, claim="kid")
     return kid

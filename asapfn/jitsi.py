@@ -11,7 +11,7 @@ from typing import Final
 
 from asapfn._core import verification
 from asapfn.errors import TokenRejected, shown
-from asapfn.guards import has_key_id, issuer_is_one_of
+from asapfn.guards import any_key_id_of, has_key_id, issuer_is_one_of
 from asapfn.resolvers import pem_repository
 from asapfn.types import (
     Caching,
@@ -49,14 +49,20 @@ def repository(
         observe: Receives every event but a plain hit.
 
     Returns:
-        A resolver that accepts any media type, as `resolvers.pem_repository` makes it. Make one for
-        the process and share it.
+        A resolver that accepts any media type, and any key id of up to 1,024 characters, as
+        `resolvers.pem_repository` makes it. Make one for the process and share it.
 
     Raises:
         ValueError: If there is no URL, or one is not plain https.
     """
     return pem_repository(
-        urls, fetch, locate=_hashed, media_types=None, caching=caching, observe=observe
+        urls,
+        fetch,
+        locate=_hashed,
+        admit=any_key_id_of,
+        media_types=None,
+        caching=caching,
+        observe=observe,
     )
 
 

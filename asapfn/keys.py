@@ -41,7 +41,7 @@ __all__ = [
 # Ranges without backtracking: in this form it is matched fastest, and it is matched often.
 _PART: Final = r"(?!\.\.?(?:/|\Z))[A-Za-z0-9_.\-+]++"
 _KEY_ID: Final = re.compile(rf"{_PART}(?:/{_PART})*+")
-_LONGEST_KEY_ID: Final = 1024
+LONGEST_KEY_ID: Final = 1024
 _PEM: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(?:(?!-----).)*-----END \1-----", re.DOTALL)
 # RFC 1421, section 4.6.1.1, as the older formats of private keys have it.
 _ENCRYPTED: Final = re.compile(r"-----\s*Proc-Type:\s*4,\s*ENCRYPTED")
@@ -62,13 +62,13 @@ def is_key_id(kid: str) -> bool:
         True for parts of ASCII letters, digits and `_.-+` that are joined by `/`, where no part is
         empty, `.` or `..` (ASAP specification, "Key identifier"), of at most 1,024 characters.
     """
-    return len(kid) <= _LONGEST_KEY_ID and _KEY_ID.fullmatch(kid) is not None
+    return len(kid) <= LONGEST_KEY_ID and _KEY_ID.fullmatch(kid) is not None
 
 
 def describe_key_id(kid: str) -> str:
     """What is expected of a key id and what was seen, for the detail of a refusal."""
-    if len(kid) > _LONGEST_KEY_ID:
-        return f"expected at most {_LONGEST_KEY_ID} characters; it has {len(kid)}"
+    if len(kid) > LONGEST_KEY_ID:
+        return f"expected at most {LONGEST_KEY_ID} characters; it has {len(kid)}"
     return f"expected parts of A-Z a-z 0-9 _ . - + between /; it is {kid[:200]!a}"
 
 
@@ -154,7 +154,7 @@ def import_data_uri(uri: str) -> Key:
         # Not quoted: were the parts of the URI mixed up, it would be the key.
         raise ValueError(
             "the data URI's key id is not well formed: expected parts of A-Z a-z 0-9 _ . - +"
-            f" between /, of at most {_LONGEST_KEY_ID} characters in all; it has {len(kid)}"
+            f" between /, of at most {LONGEST_KEY_ID} characters in all; it has {len(kid)}"
         )
     try:
         native = read_private_key(binascii.a2b_base64(match[2], strict_mode=True))

@@ -186,6 +186,7 @@ def pem_repository(
     fetch: Fetch,
     *,
     locate: Callable[[str], str] = str,
+    admit: Callable[[Unverified], str] = key_id_of,
     media_types: Sequence[str] | None = (PEM_MEDIA_TYPE,),
     caching: Caching = Caching(),
     clock: Callable[[], float] = time.monotonic,
@@ -201,6 +202,9 @@ def pem_repository(
             that one says "no such key", this is an outage still: the first may have the key.
         fetch: The way to the network, such as `adapters.httpx.fetcher()`.
         locate: From a key id to its path under the base.
+        admit: Gives the token's key id, or raises `TokenRejected` for one that must not be asked
+            for. By default it must be well formed by ASAP's grammar; let others pass only if
+            nothing of them reaches the path, as where `locate` makes a hash of it.
         media_types: The media types that are taken; None takes any.
         caching: How long and how much to remember, and how often to ask.
         clock: A clock in seconds, that never goes back.
@@ -219,7 +223,7 @@ def pem_repository(
     bases = mirrors(urls)
     load = partial(_from_mirrors, tuple(bases), fetch, locate, media_types)
     cache: Cache[Key] = Cache(
-        load, " | ".join(bases), caching, clock, observe, admit=key_id_of, one_source=True
+        load, " | ".join(bases), caching, clock, observe, admit=admit, one_source=True
     )
     return partial(_from_repository, cache)
 

@@ -94,6 +94,41 @@ async def test_what_is_asked_of_the_repository_is_observed() -> None:
     ]
 
 
+# By `printf '%s' "my key" | sha256sum`, and so on.
+HASHES = {
+    "my key": "a0e12d601e10154fe5743fd6d2ba37492365077b485f06c131ef495420005253",
+    "key:2024": "41a41a7ba3fc2facfaa6341f466f697bafece76e52811f2c97e7713239592953",
+    "Zm9vYmFy=": "d557cf152202d43d4d68a8d825837865df2e7c66051b9773f19d6ebb3dd554c2",
+    "kid@example": "1875db2f680ce8968a81d14ba9802f80aad67a128143cdb71c430ed9201b28f4",
+    "schl\u00fcssel": "ccec7a8e3e039f0b6b308a81f438e1d07a59c8c896b4f237d10c3eecb8375ef7",
+    "a//b": "7a9acf331a5dc1e020c17901e85936a279e0aa49b04474b13fa2ee63f80fa57a",
+    "/leading": "eee76aa240e123e1c2c8839fb1a77eaca1b3fe392991488fff747397963585a1",
+    "trailing/": "09ab9de60faa43bd5585184b966852dfb10b9e601de15153ed15ca4bdd97ddef",
+    "a~b": "941528e5e77c9a1f3e2fcbc95f20556f54f24d70d5782e4cf848b254885bc0e5",
+    "..": "5ec1f7e700f37c3d0b2981d04855fc34b94aaa15457b05ca571817442d228f81",
+    "%2e%2e": "032f551e881f922fa1f06525c0725b919b6c6e070de1f7687d90be634f0f9019",
+}
+
+
+@pytest.mark.parametrize(("kid", "digest"), HASHES.items())
+async def test_a_key_id_is_any_text_and_its_hash_alone_is_asked_for(kid: str, digest: str) -> None:
+    published = Published()
+    published.put(f"{BASE}/{digest}.pem", KEY)
+    verify = verifier(resolver=jitsi.repository(BASE, published))
+    token = await verify(sign(claims(), import_pem(export_private_pem(KEY)), kid=kid))
+    assert token.header["kid"] == kid
+    assert [url for url, _ in published.asked] == [f"{BASE}/{digest}.pem"]
+
+
+@pytest.mark.parametrize("kid", ["", "k" * 1025])
+async def test_a_key_id_that_is_empty_or_endless_is_asked_for_nowhere(kid: str) -> None:
+    published = Published()
+    verify = verifier(resolver=jitsi.repository(BASE, published))
+    with pytest.raises(TokenRejected, match=f"from 1 to 1024 characters; it has {len(kid)}") as no:
+        await verify(sign(claims(), import_pem(export_private_pem(KEY)), kid=kid))
+    assert (no.value.reason, no.value.claim, published.asked) == ("invalid_claim", "kid", [])
+
+
 @given(st.text(max_size=20))
 def test_a_path_is_the_hash_whatever_the_key_id(kid: str) -> None:
     assert _hashed(kid) == f"{hashlib.sha256(kid.encode()).hexdigest()}.pem"
