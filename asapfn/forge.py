@@ -13,7 +13,18 @@ from asapfn.checks import claim_equals
 from asapfn.errors import TokenRejected
 from asapfn.guards import has_key_id
 from asapfn.resolvers import jwks
-from asapfn.types import Caching, Clock, Fetch, Observe, Policy, Resolver, Unverified, Verify
+from asapfn.types import (
+    Caching,
+    Clock,
+    Fetch,
+    Names,
+    Observe,
+    Policy,
+    Resolver,
+    Unverified,
+    Verify,
+    as_names,
+)
 
 __all__ = ["keys", "policy", "verifier"]
 
@@ -50,13 +61,14 @@ def keys(
 
 
 def policy(
-    resolver: Resolver, app_id: str, *, leeway: float = 10.0, now: Clock = time.time
+    resolver: Resolver, app_ids: Names, *, leeway: float = 10.0, now: Clock = time.time
 ) -> Policy:
     """What is demanded of Forge's invocation tokens.
 
     Args:
         resolver: Finds keys: `keys(...)`.
-        app_id: The app's ARI as its manifest has it, `ari:cloud:ecosystem::app/<uuid>`.
+        app_ids: The app's ARI as its manifest has it, `ari:cloud:ecosystem::app/<uuid>`; or those
+            of several apps that this remote serves. Which of them a token is for is its `aud`.
         leeway: Seconds by which clocks may differ.
         now: The clock, seconds since the epoch.
 
@@ -65,14 +77,17 @@ def policy(
         keys are is not documented.
 
     Raises:
-        ValueError: If `app_id` is not an app's ARI, or the leeway negative or not finite.
+        TypeError: If an app's id is not a str.
+        ValueError: If there is no app, one of `app_ids` is not an app's ARI, or the leeway is
+            negative or not finite.
     """
-    if not app_id.startswith(_ARI) or app_id == _ARI:
-        raise ValueError(f"app_id is the app's ARI, {_ARI}<uuid>, as the manifest has it")
+    apps = as_names(app_ids, "app_ids")
+    if not all(app.startswith(_ARI) and app != _ARI for app in apps):
+        raise ValueError(f"each of app_ids is an app's ARI, {_ARI}<uuid>, as the manifest has it")
     return verification.policy(
         resolver,
         claim_equals("iss", _ISSUER),
-        audience=app_id,
+        audience=apps,
         algorithms=["RS256"],
         required=_REQUIRED,
         leeway=leeway,
@@ -82,13 +97,13 @@ def policy(
 
 
 def verifier(
-    resolver: Resolver, app_id: str, *, leeway: float = 10.0, now: Clock = time.time
+    resolver: Resolver, app_ids: Names, *, leeway: float = 10.0, now: Clock = time.time
 ) -> Verify:
     """Make a function that verifies Forge's invocation tokens, for `bearer`.
 
     Args:
         resolver: As for `policy`, like all that follow.
-        app_id: See `policy`.
+        app_ids: See `policy`.
         leeway: See `policy`.
         now: See `policy`.
 
@@ -97,9 +112,10 @@ def verifier(
         and `principal`. It raises TokenRejected and Unavailable.
 
     Raises:
+        TypeError: As for `policy`.
         ValueError: As for `policy`.
     """
-    return verification.verifier(policy(resolver, app_id, leeway=leeway, now=now))
+    return verification.verifier(policy(resolver, app_ids, leeway=leeway, now=now))
 
 
 def not_of_isolated_cloud(unverified: Unverified, /) -> None:

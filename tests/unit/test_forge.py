@@ -91,6 +91,17 @@ async def test_what_is_asked_of_the_key_set_is_observed() -> None:
     ]
 
 
+@pytest.mark.parametrize("make", [list, tuple, set, frozenset, dict.fromkeys])
+async def test_one_remote_serves_several_apps(make: Any) -> None:
+    verify = forge.verifier(forge.keys(publish(KEY)), make([APP, OTHER]))
+    for app in (APP, OTHER):
+        token = await verify(sign(claims(aud=app, app={"id": app}), KEY))
+        assert token.claims["app"]["id"] == app
+    with pytest.raises(TokenRejected) as caught:
+        await verify(sign(claims(aud=f"{APP}0"), KEY))
+    assert (caught.value.reason, caught.value.claim) == ("wrong_audience", "aud")
+
+
 async def test_the_audience_is_never_taken_from_the_token() -> None:
     error = await refused(sign(claims(aud=OTHER, app={"id": OTHER}), KEY))
     assert (error.reason, error.claim) == ("wrong_audience", "aud")
@@ -173,6 +184,16 @@ async def test_leeway_is_ten_seconds_unless_given() -> None:
 def test_the_app_is_named_by_its_ari(app_id: str) -> None:
     with pytest.raises(ValueError, match=r"ari:cloud:ecosystem::app/<uuid>"):
         forge.verifier(forge.keys(Published()), app_id)
+    with pytest.raises(ValueError, match=r"ari:cloud:ecosystem::app/<uuid>"):
+        forge.verifier(forge.keys(Published()), [APP, app_id])
+
+
+@pytest.mark.parametrize(
+    ("app_ids", "error"), [((), ValueError), ([1], TypeError), (None, TypeError), (b"x", TypeError)]
+)
+def test_apps_are_given_and_text(app_ids: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="app_ids"):
+        forge.verifier(forge.keys(Published()), app_ids)
 
 
 @pytest.mark.parametrize("leeway", [-1, math.inf, math.nan])
