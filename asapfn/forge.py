@@ -4,19 +4,24 @@ Which app a token is for and in which environment it was made is for the caller 
 says it too; but a verifier that believed it would accept any app's token.
 """
 
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
+from functools import partial
 from typing import Final
 
 from asapfn._core import verification
 from asapfn.checks import claim_equals
-from asapfn.errors import TokenRejected
+from asapfn.errors import TokenRejected, shown
 from asapfn.guards import has_key_id
 from asapfn.resolvers import jwks
+from asapfn.resolvers.jwks import key_sets
+from asapfn.resolvers.sources import require_https
 from asapfn.types import (
     Caching,
     Clock,
     Fetch,
+    Key,
     Names,
     Observe,
     Policy,
@@ -35,6 +40,12 @@ _KEY_SETS: Final[Mapping[bool, str]] = {
 }
 _ISSUER: Final = "forge/invocation-token"
 _ARI: Final = "ari:cloud:ecosystem::app/"
+_LABEL: Final = re.compile(r"[a-z0-9_-]{1,50}", re.ASCII)
+_PLACE: Final = re.compile(r"\{(?:icLabel|IC_LABEL)\}")
+_HOST: Final = re.compile(r"[^:]*://[^/?#]*")
+_BELOW: Final = re.compile(
+    r"\}[a-z0-9_-]*(?:\.[a-z0-9-]+){2,}(?::[0-9]+)?\Z", re.ASCII | re.IGNORECASE
+)
 _REQUIRED: Final = ("iss", "iat", "nbf", "exp", "jti")
 
 
@@ -42,6 +53,7 @@ def keys(
     fetch: Fetch,
     *,
     staging: bool = False,
+    isolated_cloud: str | None = None,
     caching: Caching = Caching(),
     observe: Observe | None = None,
 ) -> Resolver:
@@ -51,13 +63,34 @@ def keys(
         fetch: The way to the network, such as `adapters.httpx.fetcher()`.
         staging: Whether the keys are those of Atlassian's staging. An app's own environments,
             such as DEVELOPMENT, are called with tokens of production.
-        caching: How long to remember the set, and how often to ask for it.
+        isolated_cloud: The URL template of the key sets of Isolated Cloud, as the app's owner got
+            it at onboarding: https, with one `{icLabel}` or `{IC_LABEL}`, where the token's label
+            is put. None refuses tokens with a label.
+        caching: How long to remember a set, and how often to ask for it.
         observe: Receives every event but a plain hit.
 
     Returns:
-        A resolver, as `resolvers.jwks` makes it. Make one for the process and share it.
+        A resolver, as `resolvers.jwks` makes it. Make one for the process and share it. A token
+        with a label verifies by the key set of its label alone, one without by Forge's own. Put no
+        `cached` around it: that does not know of labels.
+
+    Raises:
+        ValueError: If `isolated_cloud` is not such a template, or a bound in `caching` is negative,
+            infinite or not a number.
     """
-    return jwks(_KEY_SETS[staging], fetch, caching=caching, observe=observe)
+    unlabelled = jwks(_KEY_SETS[staging], fetch, caching=caching, observe=observe)
+    if isolated_cloud is None:
+        return partial(_by_label, unlabelled, None)
+    before, after = _halves(isolated_cloud)
+    labelled = key_sets(
+        partial(_labelled_url, before, after),
+        isolated_cloud,
+        fetch,
+        absent=(403, 404),
+        caching=caching,
+        observe=observe,
+    )
+    return partial(_by_label, unlabelled, labelled)
 
 
 def policy(
@@ -73,8 +106,8 @@ def policy(
         now: The clock, seconds since the epoch.
 
     Returns:
-        The policy. A token of Isolated Cloud, one with `icLabel`, is `invalid_claim`: where its
-        keys are is not documented.
+        The policy. A token of Isolated Cloud has an `icLabel`, by which the resolver finds its
+        keys (see `keys`): of 1 to 50 of `a-z 0-9 _ -`, and one alone.
 
     Raises:
         TypeError: If an app's id is not a str.
@@ -91,7 +124,7 @@ def policy(
         algorithms=["RS256"],
         required=_REQUIRED,
         leeway=leeway,
-        guards=[has_key_id, not_of_isolated_cloud],
+        guards=[has_key_id, label_is_well_formed],
         now=now,
     )
 
@@ -118,8 +151,53 @@ def verifier(
     return verification.verifier(policy(resolver, app_ids, leeway=leeway, now=now))
 
 
-def not_of_isolated_cloud(unverified: Unverified, /) -> None:
-    """No claim has an icLabel."""
+def label_is_well_formed(unverified: Unverified, /) -> None:
+    """An icLabel is 1 to 50 of a-z 0-9 _ -."""
+    _label(unverified)
+
+
+def _label(unverified: Unverified) -> str | None:
+    """The label of Isolated Cloud, wherever the token has it; None where it is null or absent."""
     parts = (unverified.claims, *unverified.claims.values())
-    if any(isinstance(part, dict) and part.get("icLabel") is not None for part in parts):
-        raise TokenRejected("invalid_claim", "a token of Isolated Cloud", claim="icLabel")
+    given = [part["icLabel"] for part in parts if isinstance(part, dict) and "icLabel" in part]
+    labels = [label for label in given if label is not None]
+    for label in labels:
+        if not isinstance(label, str) or not _LABEL.fullmatch(label) or label != labels[0]:
+            detail = f"expected one label of 1 to 50 of a-z 0-9 _ -, got {shown(labels)}"
+            raise TokenRejected("invalid_claim", detail, claim="icLabel")
+    return labels[0] if labels else None
+
+
+def _by_label(
+    unlabelled: Resolver, labelled: Resolver | None, unverified: Unverified
+) -> Awaitable[Key | None]:
+    label = _label(unverified)
+    if label is None:
+        return unlabelled(unverified)
+    if labelled is None:
+        detail = (
+            f"the token is of Isolated Cloud, icLabel {shown(label)}: give forge.keys("
+            "isolated_cloud=...) the URL template of its key sets, which the app's owner got"
+        )
+        raise TokenRejected("invalid_claim", detail, claim="icLabel")
+    return labelled(unverified)
+
+
+def _labelled_url(before: str, after: str, unverified: Unverified) -> str:
+    return f"{before}{_label(unverified)}{after}"
+
+
+def _halves(template: str) -> tuple[str, str]:
+    """What stands before and behind the template's place; a ValueError if it is no template."""
+    before, *more = _PLACE.split(template)
+    if len(more) != 1 or "{" in before + more[0]:
+        raise ValueError("isolated_cloud is a URL with one {icLabel} in it, and no other braces")
+    try:
+        require_https(f"{before}label{more[0]}")
+    except ValueError as error:
+        raise ValueError(f"isolated_cloud: {error}") from None
+    # Within the host's name, a label must not choose whose host it is.
+    host = _HOST.match(template)
+    if host is not None and _PLACE.search(host[0]) and not _BELOW.search(host[0]):
+        raise ValueError("isolated_cloud has {icLabel} in its path, or below a domain of its own")
+    return before, more[0]

@@ -84,7 +84,10 @@ def hint(
     if isinstance(error, Unavailable):
         return "try again; if it persists, check that the source of keys answers from here"
     if error.claim == "icLabel":
-        return "none: where the keys of Isolated Cloud are is not documented"
+        return (
+            "if the app runs in Isolated Cloud, give forge.keys(isolated_cloud=...) the URL"
+            " template that its owner got at onboarding"
+        )
     cause = _cause(error, token, wants, unverified, key)
     advice = _HINTS[error.reason].format(claim=error.claim)
     return f"{cause}; {advice}" if cause else advice

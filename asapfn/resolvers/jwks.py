@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -61,20 +61,69 @@ def jwks(
             negative, infinite or not a number.
     """
     require_https(url)
+    return key_sets(
+        partial(_always, url),
+        url,
+        fetch,
+        cooldown=cooldown,
+        caching=caching,
+        clock=clock,
+        observe=observe,
+    )
+
+
+def key_sets(
+    url_of: Callable[[Unverified], str],
+    source: str,
+    fetch: Fetch,
+    *,
+    absent: Collection[int] = (),
+    cooldown: float = 30.0,
+    caching: Caching = Caching(),
+    clock: Callable[[], float] = time.monotonic,
+    observe: Observe | None = None,
+) -> Resolver:
+    """Find keys in the set that a token selects: `jwks`, but of many sets in one cache.
+
+    Args:
+        url_of: From a token to the https URL of its set.
+        source: What the sets are called in events.
+        fetch: As for `jwks`, like all that follow.
+        absent: The statuses that mean that there is no such set.
+        cooldown: See `jwks`.
+        caching: See `jwks`.
+        clock: See `jwks`.
+        observe: See `jwks`.
+    """
     if not 0 <= cooldown < math.inf:
         raise ValueError(f"cooldown must be finite and not negative, not {cooldown!r}")
     cache: Cache[_KeySet] = Cache(
-        partial(_load, url, fetch, clock), url, caching, clock, observe, is_proven=_is_proven
+        partial(_load, url_of, fetch, absent, clock),
+        source,
+        caching,
+        clock,
+        observe,
+        is_proven=_is_proven,
     )
-    return partial(_find, cache, cooldown)
+    return partial(_find, cache, cooldown, url_of)
 
 
-async def _find(cache: Cache[_KeySet], cooldown: float, unverified: Unverified) -> Key | None:
+def _always(url: str, unverified: Unverified) -> str:
+    return url
+
+
+async def _find(
+    cache: Cache[_KeySet],
+    cooldown: float,
+    url_of: Callable[[Unverified], str],
+    unverified: Unverified,
+) -> Key | None:
     """The only key in the set that fits the token; past the cooldown in a newer set, if need be."""
-    key_set = await look_up(cache, cache.source, unverified)
+    url = url_of(unverified)
+    key_set = await look_up(cache, url, unverified)
     fits = _fitting(key_set, unverified)
     if not fits and key_set is not None and cache.clock() >= key_set.completed + cooldown:
-        key_set = await look_up(cache, cache.source, unverified, key_set)
+        key_set = await look_up(cache, url, unverified, key_set)
         fits = _fitting(key_set, unverified)
     if len(fits) == 1:
         return fits[0]
@@ -84,9 +133,16 @@ async def _find(cache: Cache[_KeySet], cooldown: float, unverified: Unverified) 
 
 
 async def _load(
-    url: str, fetch: Fetch, clock: Callable[[], float], unverified: Unverified
+    url_of: Callable[[Unverified], str],
+    fetch: Fetch,
+    absent: Collection[int],
+    clock: Callable[[], float],
+    unverified: Unverified,
 ) -> Answer[_KeySet]:
+    url = url_of(unverified)
     document = await fetch(url, _ACCEPT)
+    if document.status in absent:
+        return Answer(None)
     if document.status != 200:
         raise Unavailable(url, f"status {document.status}", retry_after=document.retry_after)
     try:

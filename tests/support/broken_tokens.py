@@ -303,10 +303,10 @@ TOKENS = {
     ),
     "of Isolated Cloud": Broken(
         FORGE,
-        forge_token(context={"icLabel": "x"}),
+        forge_token(context={"icLabel": "../x"}),
         "invalid_claim",
-        "not of isolated cloud",
-        "keys of Isolated Cloud",
+        "label is well formed",
+        "if the app runs in Isolated Cloud, give forge.keys(isolated_cloud=...)",
     ),
     "Forge without a kid": Broken(
         FORGE, forge_token(None), "missing_claim", "has key id", "set kid"

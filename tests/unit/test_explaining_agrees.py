@@ -206,7 +206,7 @@ CASES: dict[str, Case] = {
         "RS256",
         lambda clock: forge_profile.policy(resolver("RS256", clock), ARI, now=clock),
         (),
-        {"icLabel": {"context": {"icLabel": "x"}}, "no nbf": {"nbf": None}},
+        {"icLabel": {"context": {"icLabel": "X"}}, "no nbf": {"nbf": None}},
     ),
     "jitsi": Case(
         JITSI_CLAIMS,

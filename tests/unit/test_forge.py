@@ -9,9 +9,9 @@ from joserfc.jwk import OctKey
 from asapfn import forge
 from asapfn._core.credentials import bearer
 from asapfn._core.signing import sign
-from asapfn.errors import TokenRejected
+from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import export_jwks, export_private_pem, export_public_pem, import_pem
-from asapfn.types import Document, Event, Request, Token
+from asapfn.types import Caching, Document, Event, Request, Token
 from tests.support.keyring import key_for
 from tests.support.published import Published
 
@@ -123,20 +123,166 @@ async def test_the_issuer_is_forge_and_else_the_status_401() -> None:
     assert (error.reason, error.claim, error.status) == ("invalid_claim", "iss", 401)
 
 
+TEMPLATE = "https://keys.isolated.example/{icLabel}/.well-known/jwks.json"
+ORANGE = "https://keys.isolated.example/orange/.well-known/jwks.json"
+BLUE = "https://keys.isolated.example/blue-1_/.well-known/jwks.json"
+LABELLED: list[dict[str, Any]] = [
+    {"icLabel": "orange"},
+    {"app": {"id": APP, "icLabel": "orange"}},
+    {"context": {"icLabel": "orange"}},
+    {"icLabel": "orange", "app": {"id": APP, "icLabel": "orange"}},
+]
+
+
+def isolated(*keys: Any, template: str = TEMPLATE) -> tuple[Published, Any]:
+    published = publish(*(keys or (KEY,)), url=ORANGE)
+    published.documents[PRODUCTION] = Document(
+        200, "", json.dumps(export_jwks([key_for("RS256", "production")])).encode()
+    )
+    return published, forge.verifier(forge.keys(published, isolated_cloud=template), APP)
+
+
+@pytest.mark.parametrize("label", LABELLED)
+async def test_the_label_of_isolated_cloud_selects_the_key_set(label: dict[str, Any]) -> None:
+    published, verify = isolated()
+    for _ in range(2):
+        assert (await verify(sign(claims() | label, KEY))).claims["aud"] == APP
+    assert published.asked == [(ORANGE, "application/jwk-set+json, application/json")]
+
+
 @pytest.mark.parametrize(
-    "isolated",
+    "template",
     [
-        {"icLabel": "ic"},
-        {"icLabel": ""},
-        {"app": {"id": APP, "icLabel": "ic"}},
-        {"context": {"icLabel": False}},
+        "https://keys.isolated.example/{IC_LABEL}/.well-known/jwks.json",
+        "https://keys-{icLabel}.isolated.example/jwks.json",
+        "https://keys.isolated.example/jwks.json?label={icLabel}",
     ],
 )
-async def test_a_token_of_isolated_cloud_is_refused(isolated: dict[str, Any]) -> None:
+async def test_a_template_has_one_place_for_the_label(template: str) -> None:
+    published = Published()
+    url = template.replace("{icLabel}", "orange").replace("{IC_LABEL}", "orange")
+    published.documents[url] = Document(200, "", json.dumps(export_jwks([KEY])).encode())
+    verify = forge.verifier(forge.keys(published, isolated_cloud=template), APP)
+    assert await verify(sign(claims(icLabel="orange"), KEY))
+    assert [asked for asked, _ in published.asked] == [url]
+
+
+async def test_no_token_verifies_by_the_keys_of_another_label_or_of_none() -> None:
+    """The same kid everywhere, as an attacker in one cloud would choose it."""
+    published, verify = isolated()
+    blue = key_for("RS256", "blue")
+    bare = import_pem(export_private_pem(blue), kid=KEY.kid)
+    published.documents[BLUE] = Document(200, "", json.dumps(export_jwks([bare])).encode())
+    assert await verify(sign(claims(icLabel="blue-1_"), bare))
+    assert await verify(sign(claims(icLabel="orange"), KEY))
+    for key, label in ((KEY, {"icLabel": "blue-1_"}), (bare, {"icLabel": "orange"})):
+        with pytest.raises(TokenRejected, match="bad_signature"):
+            await verify(sign(claims(**label), key))
+    for key in (KEY, bare):
+        with pytest.raises(TokenRejected, match="unknown_key"):
+            await verify(sign(claims(), key))
+    production = key_for("RS256", "production")
+    assert await verify(sign(claims(), production))
+    with pytest.raises(TokenRejected, match="unknown_key"):
+        await verify(sign(claims(icLabel="orange"), production))
+
+
+@pytest.mark.parametrize("label", LABELLED)
+async def test_without_a_template_the_refusal_says_what_to_configure(label: Any) -> None:
     published = publish(KEY)
-    error = await refused(sign(claims(**isolated), KEY), published)
+    error = await refused(sign(claims(**label), KEY), published)
     assert (error.reason, error.claim) == ("invalid_claim", "icLabel")
+    assert "give forge.keys(isolated_cloud=...) the URL template" in error.detail
+    assert '"orange"' in error.detail
     assert published.asked == []
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        *("", "Orange", "o/range", "..", "a.b", "a%2fb", "a\n", "orange ", "\u00e9", "a" * 51, "@"),
+        *(1, False, True, 0, [], {}, ["orange"], {"a": "orange"}),
+    ],
+)
+@pytest.mark.parametrize("where", ["claim", "app", "two"])
+async def test_a_label_is_checked_before_it_meets_the_template(label: Any, where: str) -> None:
+    published, verify = isolated()
+    changes: dict[str, Any] = {"icLabel": label}
+    if where == "app":
+        changes = {"app": {"id": APP, "icLabel": label}}
+    if where == "two":
+        changes = {"icLabel": "orange", "context": {"icLabel": label}}
+    with pytest.raises(TokenRejected) as caught:
+        await verify(sign(claims() | changes, KEY))
+    assert (caught.value.reason, caught.value.claim) == ("invalid_claim", "icLabel")
+    assert published.asked == []
+
+
+async def test_two_labels_that_differ_are_refused() -> None:
+    published, verify = isolated()
+    with pytest.raises(TokenRejected, match="expected one label") as caught:
+        await verify(sign(claims(icLabel="orange", context={"icLabel": "blue"}), KEY))
+    assert (caught.value.reason, caught.value.claim) == ("invalid_claim", "icLabel")
+    assert published.asked == []
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_label_that_has_no_key_set_is_an_unknown_key(status: int) -> None:
+    published, verify = isolated()
+    published.documents[BLUE] = Document(status, "", b"")
+    for _ in range(2):
+        with pytest.raises(TokenRejected, match="unknown_key"):
+            await verify(sign(claims(icLabel="blue-1_"), KEY))
+    assert [asked for asked, _ in published.asked] == [BLUE]
+
+
+async def test_an_outage_of_one_label_is_none_of_the_others() -> None:
+    published, verify = isolated()
+    published.down.add(BLUE)
+    for _ in range(20):
+        with pytest.raises(Unavailable):
+            await verify(sign(claims(icLabel="blue-1_"), KEY))
+        assert await verify(sign(claims(icLabel="orange"), KEY))
+    assert await verify(sign(claims(), key_for("RS256", "production")))
+
+
+async def test_labels_that_are_made_up_push_out_no_key_set_in_use() -> None:
+    published = publish(KEY, url=ORANGE)
+    caching = Caching(max_keys=8, longest_wait=0.0)
+    resolver = forge.keys(published, isolated_cloud=TEMPLATE, caching=caching)
+    verify = forge.verifier(resolver, APP)
+    assert await verify(sign(claims(icLabel="orange"), KEY))
+    for number in range(300):
+        with pytest.raises((TokenRejected, Unavailable)):
+            await verify(sign(claims(icLabel=f"made-up-{number}"), KEY))
+    assert await verify(sign(claims(icLabel="orange"), KEY))
+    assert [asked for asked, _ in published.asked].count(ORANGE) == 1
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "",
+        "https://keys.example/jwks.json",
+        "https://keys.example/{icLabel}/{icLabel}",
+        "https://keys.example/{icLabel}/{IC_LABEL}",
+        "https://keys.example/{label}/",
+        "https://keys.example/{icLabel}/{x}",
+        "http://keys.example/{icLabel}/",
+        "https://u:p@keys.example/{icLabel}/",
+        "https://{icLabel}@keys.example/",
+        "https://{icLabel}/jwks.json",
+        "https://{icLabel}:443/jwks.json",
+        "https://keys.{icLabel}/jwks.json",
+        "https://{icLabel}.example/jwks.json",
+        "https://keys.example:{icLabel}/jwks.json",
+        "https://keys.example/#{icLabel}",
+        "{icLabel}://keys.example/",
+    ],
+)
+def test_a_template_that_is_none_is_refused(template: str) -> None:
+    with pytest.raises(ValueError, match="isolated_cloud"):
+        forge.keys(Published(), isolated_cloud=template)
 
 
 @pytest.mark.parametrize(
