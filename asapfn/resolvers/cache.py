@@ -281,14 +281,10 @@ async def _ask(
         serves_until = entry.revalidate_until if failure is None else entry.error_until
         if now < serves_until and (running or paused or not is_prefetch(unverified)):
             if not (running or paused):
-                _probe(cache, now)
                 begin(cache.flights, key, partial(_refresh, cache, key, unverified, known, True))
             return _serve(cache, entry, unverified, now, detail)
     if failure is not None and paused:
-        wait = f"not asked again for {failure.retry_at - now:.1f} s, since it failed"
-        raise Unavailable(failure.source, f"{wait}: {detail}")
-    if not running:
-        _probe(cache, now)
+        raise _not_asked(failure, now)
     outcome = await _outcome(cache, key, unverified, known)
     if isinstance(outcome, Entry):
         return outcome.value
@@ -324,6 +320,11 @@ async def _refresh(
         _report(cache, "rate_limited", unverified, 0.0)
         return RateLimited(issuer)
     began, serial = cache.clock(), next(cache.serials)
+    failure = _probe(cache, began)
+    if failure is not None:
+        if charged:
+            refund(cache.budget, issuer)
+        return _not_asked(failure, began)
     try:
         answer = await cache.load(unverified)
     except Unavailable as outage:
@@ -495,13 +496,21 @@ def _answered(cache: Cache[T], key: Hashable, began: float) -> None:
         cache.outage, cache.answered = None, max(cache.answered, began)
 
 
-def _probe(cache: Cache[T], now: float) -> None:
-    """Let the look-up that asks a source which is down be the only one for a pause."""
+def _probe(cache: Cache[T], now: float) -> Failure | None:
+    """Let one look-up a pause ask a source that is down: for each other one, return the outage."""
     with cache.lock:
         outage = cache.outage
         if outage is not None and outage.tries >= _TRIES:
+            if now < outage.retry_at:
+                return outage
             pause = _pause(cache, outage.tries - _TRIES, _LONGEST_OUTAGE_PAUSE)
             cache.outage = outage._replace(retry_at=now + pause)
+        return None
+
+
+def _not_asked(failure: Failure, now: float) -> Unavailable:
+    wait = f"not asked again for {failure.retry_at - now:.1f} s, since it failed"
+    return Unavailable(failure.source, f"{wait}: {failure.detail}")
 
 
 def _pause(cache: Cache[T], tries: int, longest: float = _LONGEST_PAUSE) -> float:

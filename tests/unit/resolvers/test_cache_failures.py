@@ -57,6 +57,37 @@ async def test_a_source_that_is_down_for_many_keys_is_asked_by_one_look_up_a_pau
     assert [await house.sees(f"issuer{n}/key") for n in range(300)] == ["key"] * 300
 
 
+async def test_an_issuer_whose_budget_is_spent_keeps_no_other_from_a_source_that_is_well() -> None:
+    house = House(missing, issuer_misses=(0.0, 3), longest_wait=0.0)
+    assert [await house.sees(f"spent/{n}") for n in range(4)] == ["unknown"] * 3 + ["unavailable"]
+    house.repository.answer = down
+    for n in range(20):
+        await house.sees(f"issuer{n}/key")
+        house.clock.turn(0.05)
+    house.repository.answer = good
+    house.clock.turn(1.0)
+    assert await house.sees("spent/another") == "unavailable"
+    assert await house.sees("cold/key") == "key"
+
+
+async def test_look_ups_that_come_at_once_are_one_question_to_a_source_that_is_down() -> None:
+    house = House(total_misses=(0.0, 10_000))
+    assert await house.sees() == "key"
+    house.clock.turn(301.0)
+    house.repository.answer = down
+    for n in range(20):
+        await house.sees(f"issuer{n}/key")
+    house.clock.turn(1.0)
+    asked, left = house.requests, house.cache.budget.total.left
+    async with anyio.create_task_group() as group:
+        for n in range(50):
+            group.start_soon(house.sees, f"other{n}/key")
+        group.start_soon(house.sees)
+    assert house.requests == asked + 1
+    assert house.cache.budget.total.left == left
+    assert await house.sees() == "key"
+
+
 async def test_pauses_are_spread_by_chance() -> None:
     house = House(down)
     chances = iter((1.0, 0.0, 0.5))
