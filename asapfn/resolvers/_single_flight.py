@@ -31,16 +31,23 @@ FINISH_WITHIN: Final = 10.0
 class Flight(Generic[T]):
     """A call in progress, how many callers wait for it, and its outcome once it is done.
 
-    Until then `error` is what it would be for a task that asyncio cancels before its first step.
+    `asks` are the calls that it waits for itself, as where one cached resolver asks another. Until
+    it is done `error` is what it would be for a task that asyncio cancels before its first step.
     """
 
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     done: anyio.Event = field(default_factory=anyio.Event)
     waiting: int = 0
     task: object = None
+    asks: "set[Flight[Any]]" = field(default_factory=set)
     result: T | None = None
     error: BaseException | None = field(default_factory=asyncio.CancelledError)
 
+
+# The call that the running code is part of.
+_part_of: contextvars.ContextVar[Flight[Any] | None] = contextvars.ContextVar(
+    "asapfn_part_of", default=None
+)
 
 # By event loop, then by key.
 Flights = dict[object, dict[Hashable, Flight[T]]]
@@ -78,7 +85,8 @@ async def join(
 
     What `make` returns is for all callers. What it raises is for the caller that began the call,
     or `Unavailable` where that one has gone; after `TokenRejected`, and after a call that was given
-    up, each of the others tries again, after anything else they get `Unavailable`.
+    up, each of the others tries again, after anything else they get `Unavailable`. A call that
+    would wait for itself, also by way of others, gets `RuntimeError`.
     """
     while True:
         flight = in_progress(flights, key)
@@ -107,11 +115,18 @@ def count(flights: Flights[T]) -> tuple[int, int]:
 
 async def _wait(flight: Flight[T], leads: bool) -> None:
     """Wait until the call is done. When its first caller goes before that, its time is limited."""
+    asker = _part_of.get()
+    if asker is not None:
+        if _waits_for(flight, asker):
+            raise RuntimeError("a cached resolver asks its own cache for the key it is asked for")
+        asker.asks.add(flight)
     flight.waiting += 1
     try:
         await flight.done.wait()
     finally:
         flight.waiting -= 1
+        if asker is not None:
+            asker.asks.discard(flight)
         if leads and not flight.done.is_set():
             flight.scope.deadline = anyio.current_time() + FINISH_WITHIN
 
@@ -123,6 +138,7 @@ async def _run(
     flight: Flight[T],
     make: Callable[[], Awaitable[T]],
 ) -> None:
+    _part_of.set(flight)  # in the task's own context
     try:
         with flight.scope:
             flight.result = await make()
@@ -142,6 +158,10 @@ def _end(
         if not of_loop:
             del flights[loop]
     flight.done.set()
+
+
+def _waits_for(flight: Flight[Any], other: Flight[Any]) -> bool:
+    return flight is other or any(_waits_for(each, other) for each in flight.asks)
 
 
 def _is_cancellation(error: BaseException) -> bool:

@@ -190,7 +190,7 @@ def cached(
     Returns:
         A resolver, safe to share between threads and event loops. It raises what `resolver` does,
         and `Unavailable` when the budget of misses is spent, the call it waited for failed, or one
-        failed a short time ago.
+        failed a short time ago; `RuntimeError` where `resolver` asks it for the same key.
 
     Raises:
         ValueError: If a bound in `caching` is negative, infinite or not a number.

@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from asapfn.errors import TokenRejected
+from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import import_secret
 from asapfn.resolvers import cached, owned_by_issuer, shared_secrets
 from asapfn.types import Caching, Event, Key, Resolver, Unverified
@@ -120,3 +120,64 @@ async def test_cached_has_a_clock_bounds_and_events_of_its_own() -> None:
         Event("fetched", "cached", KID, 0.0),
         Event("refreshed", "cached", KID, 0.0),
     ]
+
+
+async def test_a_resolver_that_asks_its_own_cache_for_the_same_key_is_an_error() -> None:
+    async def resolver(unverified: Unverified) -> Key | None:
+        return await resolve(unverified)
+
+    resolve = cached(resolver)
+    for _ in range(2):
+        with anyio.fail_after(4), pytest.raises(RuntimeError, match="asks its own cache for the"):
+            await resolve(asking())
+
+
+async def test_look_ups_that_would_wait_for_each_other_are_an_error_and_hang_nobody() -> None:
+    errors: list[Exception] = []
+
+    async def resolver(unverified: Unverified) -> Key | None:
+        await settle()
+        return await resolve(asking("a/2" if unverified.header["kid"] == "a/1" else "a/1"))
+
+    async def ask(kid: str) -> None:
+        try:
+            await resolve(asking(kid))
+        except (RuntimeError, Unavailable) as error:
+            errors.append(error)
+
+    resolve = cached(resolver)
+    with anyio.fail_after(4):
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask, "a/1")
+            group.start_soon(ask, "a/2")
+    assert len(errors) == 2
+    assert any(isinstance(error, RuntimeError) for error in errors)
+
+
+async def test_a_resolver_may_ask_its_own_cache_for_another_key() -> None:
+    async def resolver(unverified: Unverified) -> Key | None:
+        number = int(unverified.header["kid"][2:])
+        return await resolve(asking(f"a/{number - 1}")) if number else key_for("RS256")
+
+    resolve = cached(resolver)
+    assert await resolve(asking("a/9")) is key_for("RS256")
+    assert await resolve(asking("a/4")) is key_for("RS256")
+
+
+async def test_two_callers_may_ask_for_a_key_that_is_asked_for_by_way_of_another() -> None:
+    async def inner(unverified: Unverified) -> Key | None:
+        await settle(20)
+        return key_for("RS256")
+
+    async def outer(unverified: Unverified) -> Key | None:
+        await settle()
+        return await shared(asking("a/shared"))
+
+    async def ask(kid: str) -> None:
+        found.append(await resolve(asking(kid)))
+
+    shared, resolve, found = cached(inner), cached(outer), list[Key | None]()
+    async with anyio.create_task_group() as group:
+        for kid in ("a/1", "a/2", "a/1"):
+            group.start_soon(ask, kid)
+    assert found == [key_for("RS256")] * 3
