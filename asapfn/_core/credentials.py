@@ -6,6 +6,8 @@ from typing import Final
 from asapfn.errors import TokenRejected
 from asapfn.types import Authenticate, Request, Token
 
+# Longer than any token; some servers have no limit.
+_LONGEST: Final = 65_536
 _AUTHORIZATION: Final = "authorization"
 _LENGTH: Final = len(_AUTHORIZATION)
 
@@ -39,7 +41,8 @@ def credentials(request: Request, scheme: str) -> str:
 
     Raises:
         TokenRejected: `missing_token`: no such header, or of another scheme, or without a token;
-            `ambiguous_token`: more than one header, or more than one token in it.
+            `ambiguous_token`: more than one header, or more than one token in it; `malformed`: a
+            header of more than 65,536 characters.
     """
     # The length first: it is cheaper, and differs for most.
     values = [
@@ -49,6 +52,8 @@ def credentials(request: Request, scheme: str) -> str:
     ]
     if len(values) > 1:
         raise TokenRejected("ambiguous_token", "more than one Authorization header")
+    if values and len(values[0]) > _LONGEST:
+        raise TokenRejected("malformed", f"Authorization is longer than {_LONGEST} characters")
     given, _, rest = values[0].strip(" ").partition(" ") if values else ("", "", "")
     token = rest.lstrip(" ")
     if not token or len(given) != len(scheme) or given.lower() != scheme.lower():
