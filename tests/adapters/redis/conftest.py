@@ -35,12 +35,10 @@ def package(pair: tuple[str, str]) -> str:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def older_objects() -> Iterator[None]:
+def older_objects() -> None:
     """What was there before is not looked through each time that garbage is collected."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
