@@ -58,7 +58,7 @@ def test_what_is_below_the_loggers_level_is_not_written(caplog: pytest.LogCaptur
     assert len(caplog.records) == 1
 
 
-def test_a_strangers_key_id_makes_no_lines_of_its_own_and_is_cut(
+def test_an_unverified_key_id_makes_no_lines_of_its_own_and_is_cut(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG, LOGGER.name)

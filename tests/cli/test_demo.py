@@ -16,7 +16,7 @@ REFUSED = {
     "no token": "missing_token",
     "for another query": "request_mismatch",
     "for another method": "request_mismatch",
-    "by a stranger": "unknown_key",
+    "by an unknown app": "unknown_key",
 }
 
 

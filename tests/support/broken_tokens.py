@@ -167,8 +167,8 @@ TOKENS = {
     "another audience": Broken(
         ASAP, asap(aud="shipping"), "wrong_audience", "audience", "character for character"
     ),
-    "a stranger": Broken(
-        ASAP, asap(iss="stranger"), "issuer_not_allowed", "issuer is allowed", "add the issuer"
+    "another issuer": Broken(
+        ASAP, asap(iss="unknown"), "issuer_not_allowed", "issuer is allowed", "add the issuer"
     ),
     "issuer in another case": Broken(
         ASAP, asap(iss="Issuer"), "issuer_not_allowed", "issuer is allowed", "upper and lower case"
@@ -342,13 +342,13 @@ TOKENS = {
 # What a token's qsh was made of, instead of the expected request, and how that is told.
 PITFALLS = {
     "base URL not taken off": (BELOW, canonical, "the path of the base URL is not removed"),
-    "base URL unknown here": (CONNECT, below, "another base URL: /jira is taken off"),
+    "base URL unknown here": (CONNECT, below, "another base URL: /jira is removed from the path"),
     "base URL once more": (BELOW, f"GET&/jira{canonical[4:]}", "begins with /jira once more"),
     "a slash more": (CONNECT, canonical.replace("issue&", "issue/&"), "a slash more at the end"),
     "a slash less": (CONNECT, canonical.replace("/jira", "jira"), "a slash less at the start"),
     "two slashes": (CONNECT, canonical.replace("/jira", "//jira"), "a slash more at the start"),
     "+ for a space": (CONNECT, canonical.replace("%20", "+"), "a space is written +"),
-    "+ for itself": (CONNECT, canonical.replace("%20", "%2B"), "taken for a plus sign"),
+    "+ for itself": (CONNECT, canonical.replace("%20", "%2B"), "read as a plus sign"),
     "method in lower case": (CONNECT, canonical.replace("GET", "get"), "in another case, get"),
     "another method": (CONNECT, canonical.replace("GET", "POST"), "the method is POST"),
     "no query": (CONNECT, "GET&/jira/issue&", "the query is left out"),

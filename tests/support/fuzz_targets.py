@@ -1,4 +1,4 @@
-"""What fuzzing calls: a function for each thing that reads what strangers send.
+"""What fuzzing calls: a function for each thing that reads what anybody may send.
 
 A target takes any bytes and says whether they were taken. What it raises is a bug: an exception
 that is not documented, or an AssertionError where what was taken breaks a promise. A NUL in its

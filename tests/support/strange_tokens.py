@@ -154,7 +154,7 @@ made = st.builds(
     Made,
     objects(HEADER, ["crit", "b64", "jwk", "jku", "x5u", "cty", "mine"]),
     objects(CLAIMS, ["nbf", "sub", "mine", "__proto__"]),
-    st.sampled_from(["issuer"] * 9 + ["stranger"]),
+    st.sampled_from(["issuer"] * 9 + ["unknown"]),
     st.lists(change, max_size=2).map(tuple) | st.just(()),
 )
 

@@ -53,7 +53,7 @@ def service(request: pytest.FixtureRequest, keys: str, tmp_path: Path) -> Iterat
 
 
 @pytest.mark.parametrize("service", SERVICES, indirect=True)
-def test_the_client_is_known_to_the_service_and_a_stranger_is_not(
+def test_the_client_is_known_to_the_service_and_a_call_without_a_token_is_refused(
     service: str, tmp_path: Path
 ) -> None:
     done = subprocess.run(

@@ -215,7 +215,7 @@ async def test_a_key_that_is_for_another_algorithm_is_unsuitable() -> None:
     assert await reason_of(token, answer(public)) is None
 
 
-async def test_the_public_half_is_enough_and_a_strangers_is_not() -> None:
+async def test_the_public_half_is_enough_and_that_of_another_key_is_not() -> None:
     public = import_pem(export_public_pem(KEY))
     assert await reason_of(sign(CLAIMS, KEY), answer(public)) is None
     told = await reason_of(sign(CLAIMS, KEY), answer(key_for("ES256", "mallory")))

@@ -136,14 +136,14 @@ async def test_unknown_key_ids_do_not_cost_a_fetch_each() -> None:
         return Document(*((200, "", b'{"keys":[]}') if url.endswith("set") else (404, "", b"")))
 
     caching = Caching(issuer_misses=(0.0, 5), longest_wait=0)
-    strangers = [forge(CLAIMS, MALLORY, kid=f"issuer/{number}") for number in range(50)]
+    unknown = [forge(CLAIMS, MALLORY, kid=f"issuer/{number}") for number in range(50)]
     for keys, most in (
         (jwks("https://keys.example/set", fetch), 1),
         (asap.repository("https://keys.example/", fetch, caching=caching), 5),
     ):
         asked.clear()
         verify = asap.verifier(keys, "service", issuers=None, now=clock)
-        for stranger in strangers:
+        for token in unknown:
             with pytest.raises((TokenRejected, Unavailable)):
-                await verify(stranger)
+                await verify(token)
         assert len(asked) == most

@@ -157,7 +157,7 @@ async def test_a_repository_that_answers_anything_else_is_unavailable_and_a_mirr
 
 
 CERTIFICATES: dict[str, Callable[[], Any]] = {
-    "a stranger's": lambda: serving("localhost", issuer=trustme.CA()),
+    "one of another authority": lambda: serving("localhost", issuer=trustme.CA()),
     "another host's": lambda: serving("other.example"),
     "an expired one": lambda: serving(
         "localhost", not_after=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)

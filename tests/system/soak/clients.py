@@ -207,7 +207,7 @@ async def retired(soak: Soak, connection: Connection) -> None:
 
 
 async def unknown(soak: Soak, connection: Connection) -> None:
-    key = tokens.new_key(soak.chance.choice(tokens.STRANGERS))
+    key = tokens.new_key(soak.chance.choice(tokens.UNKNOWN))
     needs = frozenset({"repository"})
     case = Case("unknown key", "/many", tokens.token(key), frozenset({UNKNOWN}), needs)
     await sent(soak, connection, case)

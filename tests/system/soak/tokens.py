@@ -17,9 +17,9 @@ AUDIENCE = "soaked"
 HOT = [f"hot-{number}" for number in range(8)]
 COLD = [f"cold-{number}" for number in range(40)]
 FLOOD = [f"flood-{number}" for number in range(40)]
-STRANGERS = [f"unknown-{number}" for number in range(8)]
+UNKNOWN = [f"unknown-{number}" for number in range(8)]
 PROBE, CROWD = "probe", "crowd"
-ISSUERS = [*HOT, *COLD, *FLOOD, *STRANGERS, PROBE, CROWD]
+ISSUERS = [*HOT, *COLD, *FLOOD, *UNKNOWN, PROBE, CROWD]
 LIFETIME = 300.0
 
 

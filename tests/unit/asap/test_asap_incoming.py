@@ -247,7 +247,7 @@ async def test_a_repository_finds_the_issuers_key_and_remembers_it() -> None:
     assert [(event.kind, event.key_id) for event in events] == [("fetched", "issuer/ES256.pem")]
 
 
-async def test_a_repository_is_not_asked_for_a_strangers_key() -> None:
+async def test_a_repository_is_not_asked_for_the_key_of_an_issuer_not_allowed() -> None:
     published = Published()
     resolver = asap.repository("https://keys.example/", published)
     for kid in ("other/key", "issuer/../key", None):

@@ -150,8 +150,8 @@ async def test_leeway_is_thirty_seconds_unless_given() -> None:
             assert reason == ("expired" if seconds > 0 else "not_yet_valid")
 
 
-async def test_a_stranger_has_an_unknown_key(authenticate: Authenticate) -> None:
-    sent = request("/connect/page?a=1", token_for(iss="stranger"))
+async def test_an_unknown_issuer_has_an_unknown_key(authenticate: Authenticate) -> None:
+    sent = request("/connect/page?a=1", token_for(iss="unknown"))
     assert (await rejection(authenticate, sent)).reason == "unknown_key"
 
 

@@ -95,9 +95,9 @@ async def test_only_issuers_takes_those_and_asks_for_nobody_else() -> None:
     for names in ("issuer", ["issuer", "other"], frozenset({"issuer"})):
         resolve = only_issuers(source, names)
         assert await resolve(asking("x/key", "issuer")) is FOUND
-        for stranger in ("stranger", "issue", "issuer/", "Issuer", "i"):
+        for other in ("unknown", "issue", "issuer/", "Issuer", "i"):
             with pytest.raises(TokenRejected) as raised:
-                await resolve(asking("x/key", stranger))
+                await resolve(asking("x/key", other))
             assert (raised.value.reason, raised.value.claim) == ("issuer_not_allowed", "iss")
     assert source.asked == 3
 

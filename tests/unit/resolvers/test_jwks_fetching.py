@@ -65,7 +65,7 @@ async def test_many_that_miss_an_absent_key_fetch_the_set_once() -> None:
     found: list[Key | None] = []
 
     async def call(number: int) -> None:
-        kid = "new" if number % 2 else f"stranger{number}"
+        kid = "new" if number % 2 else f"unknown{number}"
         found.append(await house.resolve(asking(kid, "issuer", "ES256")))
 
     open_gate = house.source.close_gate()
@@ -143,7 +143,7 @@ async def test_a_flood_of_unknown_key_ids_costs_a_fetch_a_cooldown_and_no_budget
         export_jwks([RSA]), cooldown=30.0, caching=Caching(total_misses=(0.0, 1), default_age=1e9)
     )
     for number in range(3000):
-        assert await house.resolve(asking(f"stranger/{number}")) is None
+        assert await house.resolve(asking(f"unknown/{number}")) is None
         house.clock.turn(0.1)
     assert same(await house.resolve(asking(RSA.kid)), RSA)
     assert house.requests == 10

@@ -58,7 +58,7 @@ async def test_the_secret_shared_with_the_issuer_is_the_key() -> None:
     assert text is not None
     assert raw is not None
     assert (text.raw_value, raw.raw_value) == (b"s" * 32, b"\xff" * 32)
-    assert await resolve(asking(None, "stranger")) is None
+    assert await resolve(asking(None, "unknown")) is None
 
 
 async def test_no_secret_is_looked_up_for_nobody() -> None:
