@@ -212,7 +212,8 @@ def _claim_steps(unverified: Unverified, policy: Policy) -> tuple[list[Step], fl
     def note(rule: Rule, detail: str, /) -> None:
         errors[rule] = TokenRejected(rule.reason, detail, claim=rule.claim)
 
-    until = verification.check_claims(unverified, policy.now(), policy, note)
+    header, claims, _, _ = unverified
+    until = verification.check_claims(header, claims, policy.now(), policy, note)
     steps = []
     for rule, about, wants in _claim_rules(policy):
         saw = _values(unverified, about)

@@ -130,7 +130,12 @@ def policy(
 
 
 def verifier(
-    resolver: Resolver, app_ids: Names, *, leeway: float = 10.0, now: Clock = time.time
+    resolver: Resolver,
+    app_ids: Names,
+    *,
+    leeway: float = 10.0,
+    now: Clock = time.time,
+    remember: int = 1024,
 ) -> Verify:
     """Make a function that verifies Forge's invocation tokens, for `bearer`.
 
@@ -139,6 +144,7 @@ def verifier(
         app_ids: See `policy`.
         leeway: See `policy`.
         now: See `policy`.
+        remember: The most tokens that are remembered, as for `asapfn.verifier`.
 
     Returns:
         An async function from a token to a verified `Token`, whose claims have `app`, `context`
@@ -146,9 +152,10 @@ def verifier(
 
     Raises:
         TypeError: As for `policy`.
-        ValueError: As for `policy`.
+        ValueError: As for `policy`, or if `remember` is negative or no int.
     """
-    return verification.verifier(policy(resolver, app_ids, leeway=leeway, now=now))
+    asked = policy(resolver, app_ids, leeway=leeway, now=now)
+    return verification.verifier(asked, remember=remember)
 
 
 def label_is_well_formed(unverified: Unverified, /) -> None:

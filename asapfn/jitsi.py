@@ -118,6 +118,7 @@ def verifier(
     require_room: bool = True,
     leeway: float = 10.0,
     now: Clock = time.time,
+    remember: int = 1024,
 ) -> Verify:
     """Make a function that verifies Jitsi's tokens.
 
@@ -128,6 +129,7 @@ def verifier(
         require_room: See `policy`.
         leeway: See `policy`.
         now: See `policy`.
+        remember: The most tokens that are remembered, as for `asapfn.verifier`.
 
     Returns:
         An async function from a token to a verified `Token`. It raises TokenRejected and
@@ -136,7 +138,7 @@ def verifier(
 
     Raises:
         TypeError: As for `policy`.
-        ValueError: As for `policy`.
+        ValueError: As for `policy`, or if `remember` is negative or no int.
     """
     return verification.verifier(
         policy(
@@ -146,7 +148,8 @@ def verifier(
             require_room=require_room,
             leeway=leeway,
             now=now,
-        )
+        ),
+        remember=remember,
     )
 
 

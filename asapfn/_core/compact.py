@@ -43,21 +43,13 @@ def decode_base64url(text: bytes) -> bytes:
         ValueError: On padding, white space, a foreign character, an impossible length, or bits
             left over in the last character that are not zero (RFC 4648, section 3.5).
     """
-    return _decode_segments(text)[0]
-
-
-def _decode_segments(*segments: bytes) -> list[bytes]:
-    decoded = []
-    for text in segments:
-        over = len(text) % 4
-        if over and text[-1] not in _LAST[over]:
-            raise ValueError("not unpadded base64url in its one spelling")
-        standard = text.translate(_TO_STANDARD) + _PADDING[over]
-        try:
-            decoded.append(binascii.a2b_base64(standard, strict_mode=True))
-        except binascii.Error:
-            raise ValueError("not base64url") from None
-    return decoded
+    over = len(text) % 4
+    if over and text[-1] not in _LAST[over]:
+        raise ValueError("not unpadded base64url in its one spelling")
+    try:
+        return binascii.a2b_base64(text.translate(_TO_STANDARD) + _PADDING[over], strict_mode=True)
+    except binascii.Error:
+        raise ValueError("not base64url") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -81,6 +73,8 @@ def _number(digits: str) -> float:
 _decode = json.JSONDecoder(
     object_pairs_hook=_object, parse_constant=_constant, parse_float=_number
 ).raw_decode
+# Of members that occur twice it keeps the last.
+_decode_flat = json.JSONDecoder(parse_constant=_constant, parse_float=_number).raw_decode
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
@@ -120,11 +114,15 @@ def decode_object(data: bytes) -> dict[str, Any]:
             `MAX_DEPTH` deep.
     """
     # Counting brackets is a bound on the depth that costs next to nothing.
-    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _depth(data) > MAX_DEPTH:
+    brackets = data.count(b"{") + data.count(b"[")
+    if brackets > MAX_DEPTH and _depth(data) > MAX_DEPTH:
         raise ValueError("nested too deep")
     try:
         text = data.decode().strip(_WHITE_SPACE)
-        members, end = _decode(text)
+        members, end = _decode_flat(text) if brackets == 1 else _decode(text)
+        # As many members as colons: then each colon belongs to one, and none was left out.
+        if brackets == 1 and len(members) != text.count(":"):
+            members, end = _decode(text)
         if "\\" in text:
             json.dumps(members, ensure_ascii=False).encode()  # fails on a lone surrogate
     except ValueError as error:
@@ -203,9 +201,18 @@ def parse(
         header = headers.get(head) if headers else None
         header = _new_header(head, algorithms, headers) if header is None else header.copy()
         body, _, tail = rest.partition(b".")
-        payload, signature = _decode_segments(body, tail)
+        decoded = []
+        for segment in (body, tail):  # as `decode_base64url`, without calling it
+            over = len(segment) % 4
+            if over and segment[-1] not in _LAST[over]:
+                raise ValueError("not unpadded base64url in its one spelling")
+            standard = segment.translate(_TO_STANDARD) + _PADDING[over]
+            decoded.append(binascii.a2b_base64(standard, strict_mode=True))
+        payload, signature = decoded
         if not signature:
             raise ValueError("no signature")
+    except binascii.Error:
+        raise TokenRejected("malformed", "not base64url") from None
     except ValueError as error:
         raise TokenRejected("malformed", str(error)) from None
     return header, payload, data[: -len(tail) - 1], signature

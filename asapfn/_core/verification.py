@@ -15,12 +15,21 @@ the same functions, and passes `check_claims` a `refuse` that makes a note inste
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Collection, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, get_args
 
 from asapfn._core import compact
-from asapfn._core.algorithms import ALGORITHMS, ASYMMETRIC, signature_verifier
-from asapfn._core.verified_keys import mark_verified
+from asapfn._core.algorithms import ALGORITHMS, ASYMMETRIC, verify_signature
+from asapfn._core.remembered_tokens import (
+    NOTHING,
+    Memory,
+    keep,
+    keep_parts,
+    reread,
+    text_of,
+)
+from asapfn._core.verified_keys import MARK, mark_verified
 from asapfn.errors import Reason, TokenRejected, one_of, shown
 from asapfn.types import (
     Check,
@@ -99,6 +108,14 @@ def parse_token(
     headers: dict[bytes, dict[str, Any]] | None = None,
 ) -> Unverified:
     """Parse a token as `compact.parse` does, and its claims, the registered ones by their types."""
+    header, claims, _, signing_input, signature = _parse(token, algorithms, headers)
+    return Unverified(header, claims, signing_input, signature)
+
+
+def _parse(
+    token: str | bytes, algorithms: Collection[str], headers: dict[bytes, dict[str, Any]] | None
+) -> tuple[dict[str, Any], dict[str, Any], bytes, bytes, bytes]:
+    """The header and the claims, both the caller's own; the payload, signing input, signature."""
     header, payload, signing_input, signature = compact.parse(token, algorithms, headers)
     try:
         claims = compact.decode_object(payload)
@@ -114,8 +131,7 @@ def parse_token(
                 raise _wrong_type(name, "a time", value)
         elif name == "aud" and type(value) is not str and not _are_strings(value):
             raise _wrong_type(name, "a string or strings", value)
-    # Past the class's own __new__, which is written in Python.
-    return tuple.__new__(Unverified, (header, claims, signing_input, signature))
+    return header, claims, payload, signing_input, signature
 
 
 def _are_strings(value: object) -> bool:
@@ -177,7 +193,7 @@ async def verify(
         typ=typ,
         now=now,
     )
-    return await _verifier(asked, None)(token)
+    return await _verify(asked, None, token)
 
 
 def policy(
@@ -254,11 +270,16 @@ def validated(policy: Policy) -> Policy:
     return policy._replace(required=(*policy.required, *missing))
 
 
-def verifier(policy: Policy) -> Verify:
+def verifier(policy: Policy, *, remember: int = 1024) -> Verify:
     """Make a function that verifies tokens by a policy, once for many tokens.
+
+    A token that comes again is not parsed again, and its signature is not verified again if the
+    resolver returns the same key object. All other rules are applied each time.
 
     Args:
         policy: What is demanded of a token: `policy(...)`, or a profile's.
+        remember: The most tokens that are remembered, of at most 4,096 characters each; the oldest
+            makes room. 0 remembers none.
 
     Returns:
         An async function of a token, and of checks for this token alone, that gives the verified
@@ -266,54 +287,73 @@ def verifier(policy: Policy) -> Verify:
 
     Raises:
         TypeError: If the audience is neither a set nor None.
-        ValueError: If an algorithm is not known, or the leeway is negative or not finite.
+        ValueError: If an algorithm is not known, the leeway is negative or not finite, or
+            `remember` is negative or no int.
     """
-    return _verifier(validated(policy), {})
+    # An exact tuple is unpacked faster than one with names.
+    return partial(_verify, tuple(validated(policy)), Memory(remember))
 
 
-def _verifier(policy: Policy, headers: dict[bytes, dict[str, Any]] | None) -> Verify:
-    """The same for a policy that is validated, and a memory of headers for many tokens."""
-    resolver, checks, now, algorithms = (
-        policy.resolver,
-        policy.checks,
-        policy.now,
-        policy.algorithms,
-    )
-    guards: tuple[Callable[[Unverified], object], ...] = policy.guards
-    signature_holds = signature_verifier()
-
-    async def verify(token: str | bytes, /, *more: Check) -> Token:
-        unverified = parse_token(token, algorithms, headers)
-        usable_until = check_claims(unverified, now(), policy, _raise)
-        for guard in guards:
-            if guard(unverified) is not None:
-                raise TypeError(GUARD_RETURNED)
-        key: Any = await resolver(unverified)
+async def _verify(
+    rules: tuple[Any, ...], memory: Memory | None, token: str | bytes, /, *more: Check
+) -> Token:
+    """Verify a token by the members of a policy that is validated; None remembers nothing."""
+    resolver, _, _, algorithms, _, _, _, _, guards, checks, now = rules
+    text, known = "", NOTHING
+    if memory is not None and memory.size:
+        text = token if type(token) is str else text_of(token)
+        known = memory.tokens.get(text, NOTHING)
+    verified_with, _, parts = known
+    if parts is None:
+        headers = None if memory is None else memory.headers
+        header, claims, payload, signing_input, signature = _parse(token, algorithms, headers)
+        if memory is not None and known is not NOTHING:
+            # A copy, since guards and others may change the claims.
+            keep_parts(memory, text, claims.copy(), payload, signing_input, signature)
+    else:
+        header, kept, payload, signing_input, signature = parts
+        header, claims = header.copy(), reread(payload) if kept is None else kept.copy()
+    # Past the class's own __new__, which is written in Python.
+    unverified = tuple.__new__(Unverified, (header, claims, signing_input, signature))
+    algorithm = header["alg"]
+    usable_until = check_claims(header, claims, now(), rules, _raise)
+    for guard in guards:
+        if guard(unverified) is not None:
+            raise TypeError(GUARD_RETURNED)
+    key = await resolver(unverified)
+    new = key is not verified_with
+    if new:
         if type(key) not in KEY_TYPES:
             raise no_key(key, unverified)
-        header, claims, signing_input, signature = unverified
-        if not signature_holds(header["alg"], key, signing_input, signature):
+        if not verify_signature(algorithm, key, signing_input, signature):
             raise bad_signature(unverified)
+    if MARK not in vars(key):
         mark_verified(key)
-        verified_at = now()  # the key may have taken long, and a store forgets what has expired
-        if not verified_at < usable_until:
-            raise expired_meanwhile(usable_until, verified_at)
-        verified = tuple.__new__(Token, (header, claims, verified_at, usable_until))
-        for check in (*checks, *more) if more else checks:
-            outcome = check(verified)
-            if outcome is not None:
-                await finish(outcome)
-        return verified
+    verified_at = now()  # the key may have taken long, and a store forgets what has expired
+    if not verified_at < usable_until:
+        raise expired_meanwhile(usable_until, verified_at)
+    if new and memory is not None:
+        keep(memory, text, key, usable_until, verified_at)
+    verified = tuple.__new__(Token, (header, claims, verified_at, usable_until))
+    for check in (*checks, *more) if more else checks:
+        outcome = check(verified)
+        if outcome is not None:
+            await finish(outcome)
+    return verified
 
-    return verify
 
-
-def check_claims(unverified: Unverified, now: float, policy: Policy, refuse: Refuse) -> float:
+def check_claims(
+    header: Mapping[str, Any],
+    claims: Mapping[str, Any],
+    now: float,
+    policy: tuple[Any, ...],
+    refuse: Refuse,
+) -> float:
     """Apply the rules about claims; returns the time until when the token may be used.
 
-    Times are compared by what must hold, which nothing does with NaN for a clock.
+    The policy is a `Policy`, or the tuple of its members. Times are compared by what must hold,
+    which nothing does with NaN for a clock.
     """
-    header, claims, _, _ = unverified
     _, audience, audience_required, _, required, leeway, max_lifetime, typ, _, _, _ = policy
     for name in required:
         if name not in claims:
@@ -342,7 +382,7 @@ def check_claims(unverified: Unverified, now: float, policy: Policy, refuse: Ref
     elif audience is None:
         if not given:
             refuse(AUDIENCE, f"expected an audience, got {shown(given)}")
-    elif audience.isdisjoint([given] if type(given) is str else given):
+    elif given not in audience if type(given) is str else audience.isdisjoint(given):
         refuse(AUDIENCE, f"expected {one_of(audience) or 'no aud'}, got {shown(given)}")
     if typ is not None:
         _check_typ(header.get("typ"), typ, refuse)

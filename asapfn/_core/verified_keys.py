@@ -9,16 +9,16 @@ from typing import Final
 
 from asapfn.types import Key
 
-_MARK: Final = "_asapfn_verified"
+MARK: Final = "_asapfn_verified"
 
 
 def mark_verified(key: Key) -> None:
     """Note that a token's signature held with this key."""
     marks = vars(key)
-    if _MARK not in marks:
-        marks[_MARK] = True
+    if MARK not in marks:
+        marks[MARK] = True
 
 
 def has_verified(key: Key) -> bool:
     """Whether a token's signature has held with this key."""
-    return _MARK in vars(key)
+    return MARK in vars(key)

@@ -114,6 +114,7 @@ def verifier(
     max_lifetime: float = 3600.0,
     replay: ReplayStore | None = None,
     now: Clock = time.time,
+    remember: int = 1024,
 ) -> Verify:
     """Make a function that verifies ASAP tokens.
 
@@ -126,6 +127,7 @@ def verifier(
         max_lifetime: See `policy`.
         replay: See `policy`.
         now: See `policy`.
+        remember: The most tokens that are remembered, as for `asapfn.verifier`.
 
     Returns:
         An async function from a token to a verified `Token`. It raises TokenRejected and
@@ -133,7 +135,7 @@ def verifier(
 
     Raises:
         TypeError: As for `policy`.
-        ValueError: As for `policy`.
+        ValueError: As for `policy`, or if `remember` is negative or no int.
     """
     return verification.verifier(
         policy(
@@ -145,5 +147,6 @@ def verifier(
             max_lifetime=max_lifetime,
             replay=replay,
             now=now,
-        )
+        ),
+        remember=remember,
     )
