@@ -201,7 +201,7 @@ def generate(algorithm: str, *, kid: str | None = None) -> Key:
     """
     if algorithm not in ALGORITHMS:
         raise ValueError(f"unknown algorithm: use one of {', '.join(ALGORITHMS)}")
-    key_type, curve, least, _ = ALGORITHMS[algorithm]
+    key_type, curve, least, _, _ = ALGORITHMS[algorithm]
     if key_type is OctKey:
         return wrap_secret(secrets.token_bytes(least), kid, algorithm)
     native: Any

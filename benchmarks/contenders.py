@@ -135,11 +135,12 @@ def verifiers(algorithm: str) -> dict[str, Verify]:
     return each
 
 
-def composition(pem: str) -> Callable[[str], Awaitable[Token]]:
+def composition(pem: str, remember: int = 1024) -> Callable[[str], Awaitable[Token]]:
     """All that ASAP asks of a token of an issuer that may call.
 
     Args:
         pem: The public key, which the repository has under every key id.
+        remember: How many tokens are remembered.
 
     Returns:
         What verifies, the key coming from the cache of a repository with a mirror.
@@ -150,7 +151,9 @@ def composition(pem: str) -> Callable[[str], Awaitable[Token]]:
         return document
 
     repository = asap.repository(MIRRORS, fetch)
-    return asap.verifier(repository, AUDIENCE, issuers=[ISSUER, "a-third-service"])
+    return asap.verifier(
+        repository, AUDIENCE, issuers=[ISSUER, "a-third-service"], remember=remember
+    )
 
 
 def bare_verifier(algorithm: str, text: str) -> Callable[[], object]:

@@ -1,27 +1,28 @@
 """Which algorithms exist, and which key each of them needs.
 
-joserfc implements the algorithms; this is the one place that touches them. They are looked up once,
-past its registry (which warns about some), and each is bound to a type of key, a curve and a least
-size. A key that does not fit is refused before joserfc sees it, since joserfc's own checks raise
-whatever comes first or nothing at all.
+Keys are joserfc's, signatures cryptography's and the standard library's (HMAC). Each algorithm is
+bound to a type of key, a curve and a least size, and a key that does not fit is refused before
+cryptography sees it. What a key needs to sign or verify is found once, and kept on the key object
+for as long as that lives.
 """
 
+import hmac
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, Protocol, cast
+from functools import partial
+from typing import Any, Final, NamedTuple, cast
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    decode_dss_signature,
+    encode_dss_signature,
+)
 from joserfc.errors import JoseError
-from joserfc.jwa import JWS_ALGORITHMS
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from asapfn.errors import TokenRejected
 from asapfn.types import Key
-
-
-class _Model(Protocol):
-    """What is used of joserfc's algorithms, whose own type is not exported by every version."""
-
-    def sign(self, msg: bytes, key: Any) -> bytes: ...
-    def verify(self, msg: bytes, sig: bytes, key: Any) -> bool: ...
 
 
 class Algorithm(NamedTuple):
@@ -31,43 +32,67 @@ class Algorithm(NamedTuple):
         key_type: joserfc's class of such keys.
         curve: The curve, as JWK names it (RFC 7518, section 6.2.1.1); empty for RSA and HMAC.
         least: The least size: RSA's modulus in bits, an HMAC secret in bytes; 0 for curves.
-        model: joserfc's implementation.
+        scheme: What cryptography's key is given besides data and signature; for HMAC the hash.
+        half: Of ECDSA's signatures, the bytes of each number; else 0.
     """
 
     key_type: type[RSAKey] | type[ECKey] | type[OKPKey] | type[OctKey]
     curve: str
     least: int
-    model: _Model
+    scheme: tuple[Any, ...]
+    half: int = 0
 
 
-_models = {model.name: model for model in JWS_ALGORITHMS}
+class _Bound(NamedTuple):
+    """How a key signs, or verifies, by an algorithm.
+
+    Attributes:
+        algorithm: The algorithm.
+        function: Signs, or raises InvalidSignature; `scheme` are its last arguments.
+        scheme: The algorithm's.
+        half: The algorithm's.
+        size: The one length of a signature; 0 where `function` looks at it.
+    """
+
+    algorithm: str
+    function: Callable[..., Any]
+    scheme: tuple[Any, ...]
+    half: int
+    size: int
+
+
+def _pss(algorithm: hashes.HashAlgorithm) -> tuple[Any, ...]:
+    return padding.PSS(padding.MGF1(algorithm), algorithm.digest_size), algorithm
+
+
+_PKCS1: Final = padding.PKCS1v15()
+_SHA256, _SHA384, _SHA512 = hashes.SHA256(), hashes.SHA384(), hashes.SHA512()
 
 # Least sizes: RFC 7518, sections 3.2 and 3.3. Fixed curves: section 3.4, RFC 8037 and RFC 9864.
+# The salt of PSS is as long as the hash: section 3.5.
 ALGORITHMS: Final[Mapping[str, Algorithm]] = {
-    name: Algorithm(key_type, curve, least, _models[name])
-    for name, key_type, curve, least in (
-        ("RS256", RSAKey, "", 2048),
-        ("RS384", RSAKey, "", 2048),
-        ("RS512", RSAKey, "", 2048),
-        ("PS256", RSAKey, "", 2048),
-        ("PS384", RSAKey, "", 2048),
-        ("PS512", RSAKey, "", 2048),
-        ("ES256", ECKey, "P-256", 0),
-        ("ES384", ECKey, "P-384", 0),
-        ("ES512", ECKey, "P-521", 0),
-        ("EdDSA", OKPKey, "Ed25519", 0),
-        ("Ed25519", OKPKey, "Ed25519", 0),
-        ("HS256", OctKey, "", 32),
-        ("HS384", OctKey, "", 48),
-        ("HS512", OctKey, "", 64),
-    )
+    "RS256": Algorithm(RSAKey, "", 2048, (_PKCS1, _SHA256)),
+    "RS384": Algorithm(RSAKey, "", 2048, (_PKCS1, _SHA384)),
+    "RS512": Algorithm(RSAKey, "", 2048, (_PKCS1, _SHA512)),
+    "PS256": Algorithm(RSAKey, "", 2048, _pss(_SHA256)),
+    "PS384": Algorithm(RSAKey, "", 2048, _pss(_SHA384)),
+    "PS512": Algorithm(RSAKey, "", 2048, _pss(_SHA512)),
+    "ES256": Algorithm(ECKey, "P-256", 0, (ec.ECDSA(_SHA256),), 32),
+    "ES384": Algorithm(ECKey, "P-384", 0, (ec.ECDSA(_SHA384),), 48),
+    "ES512": Algorithm(ECKey, "P-521", 0, (ec.ECDSA(_SHA512),), 66),
+    "EdDSA": Algorithm(OKPKey, "Ed25519", 0, ()),
+    "Ed25519": Algorithm(OKPKey, "Ed25519", 0, ()),
+    "HS256": Algorithm(OctKey, "", 32, ("sha256",)),
+    "HS384": Algorithm(OctKey, "", 48, ("sha384",)),
+    "HS512": Algorithm(OctKey, "", 64, ("sha512",)),
 }
 
 SYMMETRIC: Final = frozenset(n for n, a in ALGORITHMS.items() if a.key_type is OctKey)
 ASYMMETRIC: Final = frozenset(ALGORITHMS) - SYMMETRIC
 ASAP: Final = ASYMMETRIC - {"EdDSA", "Ed25519"}
 
-_MOST_REMEMBERED: Final = 256
+_SIGNS: Final = "_asapfn_signs"
+_VERIFIES: Final = "_asapfn_verifies"
 _DEFAULTS: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}
 
 
@@ -99,7 +124,8 @@ def default_algorithm(key: Key) -> str:
         usual = _DEFAULTS[curve]
     else:
         raise ValueError("no algorithm here has a key of this curve")
-    return key.alg or usual
+    # By `get`: the property `alg` makes a type for the type checker at each call.
+    return cast("str | None", key.get("alg")) or usual
 
 
 def mismatch(algorithm: str, key: Key) -> str:
@@ -112,7 +138,7 @@ def mismatch(algorithm: str, key: Key) -> str:
     Returns:
         What is wrong with the key, or the empty string when it fits.
     """
-    key_type, curve, least, _ = ALGORITHMS[algorithm]
+    key_type, curve, least, _, _ = ALGORITHMS[algorithm]
     # By its type's identity: joserfc's types are abstract, and slow to ask whose instance a key is.
     if type(key) is not key_type:
         return f"{algorithm} needs a key of type {key_type.key_type}, not {key.key_type}"
@@ -125,7 +151,6 @@ def mismatch(algorithm: str, key: Key) -> str:
             return f"{algorithm} needs a secret of at least {least} bytes"
     elif curve_of(cast("ECKey | OKPKey", key)) != curve:
         return f"{algorithm} needs a key of the curve {curve}"
-    # By `get`: the property `alg` makes a type for the type checker at each call.
     if key.get("alg") not in (None, algorithm):
         return f"the key is for another algorithm than {algorithm}"
     return ""
@@ -145,20 +170,19 @@ def make_signature(algorithm: str, key: Key, signing_input: bytes) -> bytes:
     Raises:
         ValueError: If the algorithm is not known, or the key does not fit or is not private.
     """
-    if algorithm not in ALGORITHMS:
-        raise ValueError(f"unknown algorithm: use one of {', '.join(ALGORITHMS)}")
-    if wrong := mismatch(algorithm, key):
-        raise ValueError(wrong)
-    if not key.is_private:
-        raise ValueError("a public key cannot sign: give the private key")
-    try:
-        return ALGORITHMS[algorithm].model.sign(signing_input, key)
-    except JoseError as error:
-        raise ValueError("the key's own `use` or `key_ops` forbids signing") from error
+    bound: _Bound | None = vars(key).get(_SIGNS)
+    if bound is None or bound.algorithm != algorithm:
+        bound = vars(key)[_SIGNS] = _signing(algorithm, key)
+    _, function, scheme, half, _ = bound
+    signature: bytes = function(signing_input, *scheme)
+    if half:
+        r, s = decode_dss_signature(signature)
+        return r.to_bytes(half) + s.to_bytes(half)
+    return signature
 
 
 def verify_signature(algorithm: str, key: Key, signing_input: bytes, signature: bytes) -> bool:
-    """Tell whether a signature holds.
+    """Whether a signature holds.
 
     Args:
         algorithm: A name in `ALGORITHMS`.
@@ -172,29 +196,56 @@ def verify_signature(algorithm: str, key: Key, signing_input: bytes, signature: 
     Raises:
         TokenRejected: `unsuitable_key`: the key does not fit the algorithm.
     """
-    return signature_verifier()(algorithm, key, signing_input, signature)
+    bound: _Bound | None = vars(key).get(_VERIFIES)
+    if bound is None or bound[0] != algorithm:
+        bound = vars(key)[_VERIFIES] = _verifying(algorithm, key)
+    _, function, scheme, half, size = bound
+    if size and len(signature) != size:
+        return False
+    if half:
+        r, s = int.from_bytes(signature[:half]), int.from_bytes(signature[half:])
+        signature = encode_dss_signature(r, s)
+    try:
+        function(signature, signing_input, *scheme)
+    except InvalidSignature:
+        return False
+    return True
 
 
-def signature_verifier() -> Callable[[str, Key, bytes, bytes], bool]:
-    """Make a `verify_signature` that remembers, within bounds, which keys fit.
+def _signing(algorithm: str, key: Key) -> _Bound:
+    """How a key signs; ValueError if it cannot."""
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"unknown algorithm: use one of {', '.join(ALGORITHMS)}")
+    if wrong := mismatch(algorithm, key):
+        raise ValueError(wrong)
+    if not key.is_private:
+        raise ValueError("a public key cannot sign: give the private key")
+    try:
+        key.check_key_op("sign")
+    except JoseError as error:
+        raise ValueError("the key's own `use` or `key_ops` forbids signing") from error
+    native: Any = key.private_key
+    sign = partial(hmac.digest, native) if type(key) is OctKey else native.sign
+    return _Bound(algorithm, sign, *ALGORITHMS[algorithm][3:], 0)
 
-    Returns:
-        The function.
-    """
-    fitting: dict[int, tuple[Key, str]] = {}
 
-    def verify(algorithm: str, key: Key, signing_input: bytes, signature: bytes) -> bool:
-        # By its identity, which is no other's as long as the key is held here.
-        known = fitting.get(id(key))
-        if known is None or known[1] != algorithm:
-            if wrong := mismatch(algorithm, key):
-                raise TokenRejected("unsuitable_key", wrong)
-            if len(fitting) >= _MOST_REMEMBERED:
-                fitting.clear()
-            fitting[id(key)] = key, algorithm
-        try:
-            return ALGORITHMS[algorithm].model.verify(signing_input, signature, key)
-        except JoseError as error:
-            raise TokenRejected("unsuitable_key", "its `key_ops` forbids verifying") from error
+def _verifying(algorithm: str, key: Key) -> _Bound:
+    """How a key verifies; TokenRejected if it cannot."""
+    if wrong := mismatch(algorithm, key):
+        raise TokenRejected("unsuitable_key", wrong)
+    try:
+        key.check_key_op("verify")
+    except JoseError as error:
+        raise TokenRejected("unsuitable_key", "its `key_ops` forbids verifying") from error
+    native: Any = key.public_key
+    verify = partial(_verify_hmac, native) if type(key) is OctKey else native.verify
+    scheme, half = ALGORITHMS[algorithm][3:]
+    # OpenSSL takes a PSS signature also without the zeros that it begins with; RFC 8017, section
+    # 8.1.2, does not.
+    size = (native.key_size + 7) // 8 if type(key) is RSAKey else 2 * half
+    return _Bound(algorithm, verify, scheme, half, size)
 
-    return verify
+
+def _verify_hmac(secret: bytes, signature: bytes, signing_input: bytes, digest: str) -> None:
+    if not hmac.compare_digest(hmac.digest(secret, signing_input, digest), signature):
+        raise InvalidSignature

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from asapfn._core import compact
 from asapfn._core.algorithms import default_algorithm, make_signature
@@ -36,7 +36,8 @@ def sign(
         TypeError: If a value is not JSON's.
     """
     algorithm = algorithm or default_algorithm(key)
-    kid = kid if kid is not None else key.kid
+    if kid is None:
+        kid = cast("str | None", key.get("kid"))
     signing_input = _header_segment(algorithm, kid, typ) + b"." + compact.encode_segment(claims)
     signature = make_signature(algorithm, key, signing_input)
     token = signing_input + b"." + compact.encode_base64url(signature)
