@@ -15,9 +15,9 @@ the same functions, and passes `check_claims` a `refuse` that makes a note inste
 
 import math
 import time
-from collections.abc import Awaitable, Collection, Mapping
-from functools import partial
-from typing import Any, Final, NamedTuple, Protocol, get_args
+from collections.abc import Awaitable, Collection, Iterable, Mapping
+from functools import lru_cache, partial
+from typing import Any, Final, NamedTuple, Protocol, cast, get_args
 
 from asapfn._core import compact
 from asapfn._core.algorithms import ALGORITHMS, ASYMMETRIC, verify_signature
@@ -50,6 +50,7 @@ _STRINGS: Final = frozenset(["iss", "sub", "jti"])
 _TIMES: Final = frozenset(["exp", "iat", "nbf"])
 _MAX_TIME: Final = 2**63
 _NEVER: Final = math.inf
+_FIXED: Final = frozenset([str, frozenset, tuple, type(None)])
 KEY_TYPES: Final = get_args(Key)
 GUARD_RETURNED: Final = "a guard returns None, and raises to reject"
 
@@ -157,6 +158,8 @@ async def verify(
 ) -> Token:
     """Verify one token. For many by the same policy, `verifier(policy(...))` is faster.
 
+    The options are prepared once for the same values; nothing of a token is remembered.
+
     Args:
         token: The token, a JWS in compact serialization.
         resolver: Finds the key; called only for a token that nothing else speaks against.
@@ -182,18 +185,35 @@ async def verify(
         ValueError: If there is nothing in `audience`, an algorithm is not known, or the leeway is
             negative or not finite.
     """
-    asked = policy(
-        resolver,
-        *checks,
+    options = _options(
+        _fixed(audience), _fixed(algorithms), _fixed(required), leeway, max_lifetime, typ
+    )
+    return await _verify((resolver, *options, checks, now), None, token)
+
+
+def _fixed(names: Any) -> Any:
+    """A collection as one that nobody can change, and all else as it is."""
+    if type(names) in _FIXED or isinstance(names, str) or not isinstance(names, Iterable):
+        return names
+    return tuple(names)
+
+
+# Prepared once for each set of options, within bounds.
+@lru_cache(maxsize=64)
+def _options(
+    audience: Any, algorithms: Any, required: Any, leeway: Any, max_lifetime: Any, typ: Any
+) -> tuple[Any, ...]:
+    """The members of a policy after its resolver and before its checks."""
+    made = policy(
+        cast("Resolver", None),
         audience=audience,
         algorithms=algorithms,
         required=required,
         leeway=leeway,
         max_lifetime=max_lifetime,
         typ=typ,
-        now=now,
     )
-    return await _verify(asked, None, token)
+    return tuple(made)[1:9]
 
 
 def policy(
