@@ -93,15 +93,26 @@ def request_matches(
         TypeError: If a URL is not a str.
         ValueError: If the base URL is malformed.
     """
-    base = base_path(base_url)
-    if proxy_strips_prefix:
-        base = ""
+    base = received_base(base_url, proxy_strips_prefix)
 
     def check(token: Token) -> None:
         """The qsh is the hash of the request."""
-        _qsh_equals(_expected_qsh(method, target, base, form))(token)
+        require_request(method, target, base, form, token)
 
     return check
+
+
+def received_base(base_url: str, proxy_strips_prefix: bool) -> str:
+    """The path that received targets are below; ValueError if the base URL is malformed."""
+    base = base_path(base_url)
+    return "" if proxy_strips_prefix else base
+
+
+def require_request(
+    method: str, target: str, base: str, form: str | bytes | None, token: Token
+) -> None:
+    """Refuse a token that was not made for a request, as `request_matches` does."""
+    _qsh_equals(_expected_qsh(method, target, base, form))(token)
 
 
 def require_target(target: str) -> None:

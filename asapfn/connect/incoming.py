@@ -8,13 +8,13 @@ each kind and none for both.
 
 import re
 import time
+from functools import partial
 from typing import Final
 from urllib.parse import unquote_plus
 
 from asapfn._core import verification
-from asapfn._core.canonical import base_path
 from asapfn._core.credentials import credentials
-from asapfn.checks import context_token, request_matches, require_target
+from asapfn.checks import context_token, received_base, require_request, require_target
 from asapfn.errors import TokenRejected
 from asapfn.types import Authenticate, Clock, Names, Policy, Request, Resolver, Token
 
@@ -69,6 +69,7 @@ def authenticator(
     proxy_strips_prefix: bool = False,
     leeway: float = 30.0,
     now: Clock = time.time,
+    remember: int = 1024,
 ) -> Authenticate:
     """Say who sent a request, by a token that was made for this very request.
 
@@ -88,6 +89,7 @@ def authenticator(
             the server does not put it back, as uvicorn does with its `root_path`.
         leeway: Seconds by which clocks may differ.
         now: The clock, seconds since the epoch.
+        remember: The most tokens that are remembered, as for `asapfn.verifier`.
 
     Returns:
         A function from an incoming request to its verified token; its `iss` is the tenant's client
@@ -97,17 +99,16 @@ def authenticator(
 
     Raises:
         TypeError: If a name is not a str.
-        ValueError: If the base URL is malformed, or the leeway negative or not finite.
+        ValueError: If the base URL is malformed, the leeway negative or not finite, or `remember`
+            negative or no int.
     """
-    base_path(base_url)  # which refuses one that is malformed
+    base = received_base(base_url, proxy_strips_prefix)
     asked = policy(resolver, audience=audience, leeway=leeway, now=now)
-    verify_token = verification.verifier(asked)
+    verify_token = verification.verifier(asked, remember=remember)
 
     async def authenticate(request: Request) -> Token:
         target = received_target(request)
-        matches = request_matches(
-            request.method, target, base_url=base_url, proxy_strips_prefix=proxy_strips_prefix
-        )
+        matches = partial(require_request, request.method, target, base, None)
         return await verify_token(token_of(request, target), matches)
 
     return authenticate
@@ -119,6 +120,7 @@ def context_authenticator(
     audience: Names = (),
     leeway: float = 30.0,
     now: Clock = time.time,
+    remember: int = 1024,
 ) -> Authenticate:
     """Say who sent a request, by a context token: its `qsh` is the fixed text `context-qsh`.
 
@@ -130,6 +132,7 @@ def context_authenticator(
         audience: See `authenticator`.
         leeway: See `authenticator`.
         now: See `authenticator`.
+        remember: See `authenticator`.
 
     Returns:
         A function from an incoming request to its verified token. It raises TokenRejected and
@@ -138,14 +141,16 @@ def context_authenticator(
 
     Raises:
         TypeError: If a name is not a str.
-        ValueError: If the leeway is negative or not finite.
+        ValueError: If the leeway is negative or not finite, or `remember` negative or no int.
     """
     asked = policy(resolver, audience=audience, leeway=leeway, now=now)
-    verify_token = verification.verifier(asked)
+    verify_token = verification.verifier(asked, remember=remember)
+
+    is_context_token = context_token()
 
     async def authenticate(request: Request) -> Token:
         target = "/" if request.target is None else received_target(request)
-        return await verify_token(token_of(request, target), context_token())
+        return await verify_token(token_of(request, target), is_context_token)
 
     return authenticate
 
@@ -188,15 +193,19 @@ def query_tokens(target: str) -> list[str]:
         TokenRejected: `request_mismatch`: for a target that `require_target` refuses.
     """
     require_target(target)
-    query = target.partition("?")[2]
+    return _jwt_parameters(target)
+
+
+def _jwt_parameters(target: str) -> list[str]:
     # Decoded as the canonical request does it, so that what is read as the token here is what is
     # left out of the hash there.
-    return [unquote_plus(value) for value in _JWT.findall(query)]
+    query = target.partition("?")[2]
+    return [unquote_plus(value) for value in _JWT.findall(query)] if query else []
 
 
 def token_of(request: Request, target: str) -> str:
-    """The one token of a request, in its header or in the query of its target."""
-    tokens = query_tokens(target)
+    """The one token of a request, in its header or in the query of its `received_target`."""
+    tokens = _jwt_parameters(target)
     try:
         tokens.append(credentials(request, "JWT"))
     except TokenRejected as error:

@@ -32,6 +32,7 @@ PEM_MEDIA_TYPE = "application/x-pem-file"
 # are missing, and too much or too slow asking.
 _OF_ALL_KEYS: Final = (401, 407, 408, 425, 429)
 
+_MOST_SECRETS: Final = 1024
 _MOST_READS: Final = 16
 _LOOK_AGAIN: Final = 0.01
 
@@ -76,7 +77,8 @@ def shared_secrets(
 
     Args:
         lookup: An async function from the issuer to its secret, or None for an unknown issuer.
-        caching: How long and how much to cache, by issuer alone; None looks up for each token.
+        caching: How long and how much to cache, by issuer alone; None looks up for each token. A
+            secret is then imported once while an issuer's is the same, for up to 1,024 issuers.
         clock: For the cache, a monotonic clock in seconds.
         observe: Called with the cache's events.
 
@@ -87,22 +89,37 @@ def shared_secrets(
     Raises:
         ValueError: If a bound in `caching` is negative, infinite or not a number.
     """
-    resolve = partial(_secret, lookup)
     if caching is None:
-        return resolve
-    return cached(resolve, key=issuer_of, caching=caching, clock=clock, observe=observe)
+        return partial(_secret, lookup, {})
+    return cached(
+        partial(_secret, lookup, None), key=issuer_of, caching=caching, clock=clock, observe=observe
+    )
 
 
 async def _secret(
-    lookup: Callable[[str], Awaitable[str | bytes | None]], unverified: Unverified
+    lookup: Callable[[str], Awaitable[str | bytes | None]],
+    imported: dict[str, tuple[str | bytes, OctKey]] | None,
+    unverified: Unverified,
 ) -> Key | None:
-    secret = await lookup(issuer_of(unverified))
+    """The key of the issuer's secret: if there is a table of those imported, the one in there."""
+    issuer = issuer_of(unverified)
+    secret = await lookup(issuer)
+    known = None if imported is None else imported.get(issuer)
+    if known is not None and type(known[0]) is type(secret) and known[0] == secret:
+        return known[1]
+    if imported is not None:
+        imported.pop(issuer, None)
     if secret is None:
         return None
     try:
-        return import_secret(secret)
+        key = import_secret(secret)
     except ValueError as error:
         raise TokenRejected("unsuitable_key", str(error)) from None
+    if imported is not None:
+        if len(imported) >= _MOST_SECRETS:
+            imported.clear()
+        imported[issuer] = secret, key
+    return key
 
 
 def pem_directory(path: str | Path) -> Resolver:

@@ -25,13 +25,13 @@ MODELS: dict[str, Any] = {model.name: model for model in JWS_ALGORITHMS}
 def questions(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Key]]:
     """What was asked of keys, in order."""
     asked: list[tuple[str, Key]] = []
-    really = algorithms.misfit
+    really = algorithms.mismatch
 
-    def misfit(algorithm: str, key: Key) -> str:
+    def mismatch(algorithm: str, key: Key) -> str:
         asked.append((algorithm, key))
         return really(algorithm, key)
 
-    monkeypatch.setattr(algorithms, "misfit", misfit)
+    monkeypatch.setattr(algorithms, "mismatch", mismatch)
     return asked
 
 
