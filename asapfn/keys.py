@@ -8,20 +8,23 @@ quoted.
 
 import base64
 import binascii
+import datetime
 import re
 import secrets
+import time
 import urllib.parse
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from asapfn._core.algorithms import ALGORITHMS
+from asapfn._core.certificate import read_certificate
 from asapfn._core.jwk import export_jwks, export_public_jwk, import_jwk
 from asapfn._core.key_material import wrap_native, wrap_secret
 from asapfn._core.native import read_private_key, read_public_key
-from asapfn.types import Key
+from asapfn.types import Clock, Key
 
 __all__ = [
     "Key",
@@ -31,6 +34,7 @@ __all__ = [
     "export_public_jwk",
     "export_public_pem",
     "generate",
+    "import_certificate",
     "import_data_uri",
     "import_jwk",
     "import_pem",
@@ -49,6 +53,10 @@ _PUBLIC_LABELS: Final = frozenset(("PUBLIC KEY", "RSA PUBLIC KEY"))
 _PRIVATE_LABELS: Final = frozenset(
     ("PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
 )
+# RFC 7468, section 5.1, has the first, and asks parsers to know the others.
+_CERTIFICATE_LABELS: Final = frozenset(("CERTIFICATE", "X509 CERTIFICATE", "X.509 CERTIFICATE"))
+_EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MOST_CERTIFICATE_PEM: Final = 32 * 1024
 _DATA_URI: Final = re.compile(r"data:application/pkcs8;kid=([^;,]+);base64,([A-Za-z0-9+/]+={0,2})")
 
 
@@ -100,6 +108,8 @@ def import_pem(
     """
     label, text = _one_block(data)
     secret = _as_bytes(password, "password") if password else None
+    if label in _CERTIFICATE_LABELS:
+        raise ValueError(f"{label} is not accepted: read it by import_certificate")
     if label not in _PUBLIC_LABELS | _PRIVATE_LABELS:
         raise ValueError(f"{label[:40]} is not accepted: expected PKCS#8 or SubjectPublicKeyInfo")
     if label == "ENCRYPTED PRIVATE KEY" or _ENCRYPTED.search(text):
@@ -127,9 +137,78 @@ def import_published_pem(data: str | bytes, *, kid: str | None = None) -> Key:
     label, text = _one_block(data)
     if "PRIVATE" in label:
         raise ValueError("a private key is published: replace it at once")
+    if label in _CERTIFICATE_LABELS:
+        raise ValueError(f"{label} is not accepted: publish its public key")
     if label not in _PUBLIC_LABELS:
         raise ValueError(f"{label[:40]} is not accepted: expected SubjectPublicKeyInfo")
     return wrap_native(_from_pem(label, text), kid, None)
+
+
+class DatedKey(NamedTuple):
+    """A public key, and the first and last second since the epoch in which it may be used."""
+
+    key: Key
+    not_before: float
+    not_after: float
+
+
+def import_certificate(data: str | bytes, *, kid: str | None = None, now: Clock = time.time) -> Key:
+    """Read the public key of one X.509 certificate in PEM (RFC 7468, section 5).
+
+    The certificate is a form in which a public key is published, no more: no chain is built, nor is
+    its signature verified, its name compared or its revocation looked up. Believe it as you would
+    the bare key, for the place where you found it.
+
+    Args:
+        data: PEM of one certificate, of at most 32,768 bytes; no chain.
+        kid: The key id the key is to carry.
+        now: The clock, seconds since the epoch.
+
+    Returns:
+        The key.
+
+    Raises:
+        ValueError: If there is not exactly one certificate, it is not valid now, its keyUsage does
+            not allow signatures, or its key is weak, too large, or none that an algorithm here
+            accepts.
+        TypeError: If the data is neither str nor bytes.
+    """
+    dated = import_dated_key(data, kid=kid)
+    if wrong := not_valid(dated, now()):
+        raise ValueError(wrong)
+    return dated.key
+
+
+def import_dated_key(data: str | bytes, *, kid: str | None = None) -> DatedKey:
+    """`import_certificate`, but it leaves it to the caller to compare the dates."""
+    if len(_as_bytes(data, "certificate")) > _MOST_CERTIFICATE_PEM:
+        raise ValueError(f"expected a certificate in PEM of at most {_MOST_CERTIFICATE_PEM} bytes")
+    label, text = _one_block(data, "certificate", "; no chain is built: give the first alone")
+    if label not in _CERTIFICATE_LABELS:
+        raise ValueError(f"{label[:40]} is not accepted: expected one CERTIFICATE")
+    try:
+        certificate = read_certificate(_body(label, text))
+        native = read_public_key(certificate.public_key)
+    except ValueError as error:
+        fault = str(error)
+    else:
+        key = wrap_native(native, kid, None)
+        return DatedKey(key, certificate.not_before, certificate.not_after)
+    raise ValueError(f"the PEM holds no certificate that can be read: {fault}")
+
+
+def not_valid(dated: DatedKey, now: float) -> str:
+    """Why a certificate is not valid at a time, or the empty string (RFC 5280, 4.1.2.5)."""
+    if dated.not_before <= now <= dated.not_after:
+        return ""
+    first, last = _written(dated.not_before), _written(dated.not_after)
+    return f"the certificate is valid from {first} to {last}, and now is {now:.0f}"
+
+
+def _written(seconds: float) -> str:
+    # Not by `fromtimestamp`, which some systems limit.
+    time_of = _EPOCH + datetime.timedelta(seconds=seconds)
+    return time_of.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def import_data_uri(uri: str) -> Key:
@@ -264,27 +343,33 @@ def export_data_uri(key: Key) -> str:
     return f"data:application/pkcs8;kid={kid};base64,{base64.b64encode(der).decode('ascii')}"
 
 
-def _one_block(data: str | bytes) -> tuple[str, str]:
-    """The label and the text of the one key in PEM."""
+def _one_block(data: str | bytes, what: str = "key", advice: str = "") -> tuple[str, str]:
+    """The label and the text of the one key, or the one certificate, in PEM."""
     text = _as_bytes(data, "PEM").decode("utf-8", "replace")
     text = text.replace("\\r", "").replace("\\n", "\n")
     blocks = [m for m in _PEM.finditer(text) if m[1] != "EC PARAMETERS"]
     begun = text.count("-----BEGIN ") - text.count("-----BEGIN EC PARAMETERS-----")
     if len(blocks) != 1 or begun != 1:
-        raise ValueError(f"expected one key in PEM, found {len(blocks)} whole of {begun}")
+        found = f"found {len(blocks)} whole of {begun}"
+        raise ValueError(f"expected one {what} in PEM, {found}{advice if begun > 1 else ''}")
     return blocks[0][1], blocks[0][0]
 
 
 def _from_pem(label: str, text: str) -> Any:
     """The key of cryptography from a block that is not encrypted."""
-    body = text.removeprefix(f"-----BEGIN {label}-----").removesuffix(f"-----END {label}-----")
     read = read_public_key if label in _PUBLIC_LABELS else read_private_key
     try:
-        return read(binascii.a2b_base64("".join(body.split()), strict_mode=True))
+        return read(_body(label, text))
     except ValueError as error:
         # Named, not chained: an exception may carry what it complains of.
         fault = str(error)
     raise ValueError(f"the PEM holds no key that can be read: {fault}")
+
+
+def _body(label: str, text: str) -> bytes:
+    """What is in a block, of base64 in its one spelling."""
+    body = text.removeprefix(f"-----BEGIN {label}-----").removesuffix(f"-----END {label}-----")
+    return binascii.a2b_base64("".join(body.split()), strict_mode=True)
 
 
 def _encrypted(text: str, password: bytes | None) -> Any:

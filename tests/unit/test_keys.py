@@ -154,6 +154,7 @@ def test_a_key_prints_nothing_of_itself(name: str) -> None:
 
 def test_the_module_is_the_one_door_to_keys() -> None:
     assert {name for name in keys.__all__ if name.startswith(("import", "export"))} == {
+        "import_certificate",
         "import_pem",
         "import_jwk",
         "import_data_uri",

@@ -1,0 +1,203 @@
+"""Public keys out of X.509 certificates: those of OpenSSL's making, and what is none."""
+
+import base64
+import math
+import pathlib
+from typing import Any
+
+import pytest
+
+from asapfn.keys import (
+    export_private_pem,
+    export_public_pem,
+    import_certificate,
+    import_pem,
+    import_published_pem,
+)
+from tests.support.hostile import integer, sequence, tlv
+from tests.support.keyforms import DER, PEM, SPKI, certificate, native
+from tests.support.keyring import key_for
+
+FOLDER = pathlib.Path(__file__).parents[1] / "support" / "vectors" / "certificates"
+
+# As `openssl x509 -noout -dates` shows them, and `date -u -d ... +%s` counts them.
+DATES = {
+    "rsa": (1577836800, 1609459200),
+    "ec": (2214129600, 2840140800),
+    "ed25519": (-315619200, 253402300799),
+    "old": (1577836800, 2840140800),
+}
+
+
+def text_of(name: str) -> str:
+    return (FOLDER / f"{name}.pem").read_text()
+
+
+def der_of(name: str) -> bytes:
+    return base64.b64decode("".join(text_of(name).splitlines()[1:-1]))
+
+
+def pem(der: bytes, label: str = "CERTIFICATE") -> str:
+    return f"-----BEGIN {label}-----\n{base64.b64encode(der).decode()}\n-----END {label}-----\n"
+
+
+@pytest.mark.parametrize("name", DATES)
+def test_the_key_is_the_one_that_openssl_reads(name: str) -> None:
+    expected = (FOLDER / f"{name}.pub").read_text()
+    for given in (text_of(name), text_of(name).encode(), text_of(name).replace("\n", "\\n")):
+        key = import_certificate(given, kid="any key", now=lambda: DATES[name][0])
+        assert export_public_pem(key) == expected
+        assert (key.kid, key.alg, key.is_private) == ("any key", None, False)
+
+
+@pytest.mark.parametrize(("name", "dates"), DATES.items())
+def test_a_certificate_is_valid_from_its_first_second_to_its_last(
+    name: str, dates: tuple[int, int]
+) -> None:
+    """RFC 5280, section 4.1.2.5: inclusive at both ends."""
+    first, last = dates
+    for now in (first, (first + last) / 2, last):
+        assert import_certificate(text_of(name), now=lambda now=now: now)
+    for now in (first - 1, last + 1, -math.inf, math.inf, math.nan):
+        with pytest.raises(ValueError, match=r"the certificate is valid from .*Z to .*Z, and now"):
+            import_certificate(text_of(name), now=lambda now=now: now)
+
+
+def test_the_dates_are_compared_with_the_real_clock_unless_another_is_given() -> None:
+    assert import_certificate(text_of("old"))
+    with pytest.raises(ValueError, match="from 2020-01-01T00:00:00Z to 2021-01-01T00:00:00Z"):
+        import_certificate(text_of("rsa"))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("encipher", "keyUsage does not allow digital signatures"),
+        ("weak", "less than 2048 bits"),
+        ("p224", "named curve P-256, P-384 or P-521"),
+    ],
+)
+def test_a_certificate_whose_key_verifies_no_signature_is_refused(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        import_certificate(text_of(name))
+
+
+@pytest.mark.parametrize("name", ["RS256", "ES256", "EdDSA"])
+def test_a_certificate_of_pypis_cryptography_is_read(name: str) -> None:
+    key = import_certificate(certificate(name, PEM), now=lambda: 1768000000)
+    assert export_public_pem(key) == export_public_pem(key_for(name))
+
+
+def test_other_functions_say_which_one_reads_a_certificate() -> None:
+    with pytest.raises(ValueError, match="CERTIFICATE is not accepted: read it by import_certif"):
+        import_pem(text_of("old"))
+    with pytest.raises(ValueError, match="CERTIFICATE is not accepted: publish its public key"):
+        import_published_pem(text_of("old"))
+    for key in (export_public_pem(key_for("ES256")), export_private_pem(key_for("ES256"))):
+        with pytest.raises(ValueError, match="KEY is not accepted: expected one CERTIFICATE"):
+            import_certificate(key)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected one certificate in PEM, found 0 whole of 0"),
+        (text_of("old") * 2, "found 2 whole of 2; no chain is built"),
+        (text_of("old")[:-30], "found 0 whole of 1"),
+        (text_of("old") + "x" * 40_000, "at most 32768 bytes"),
+        (pem(der_of("old") + b"\0"), "nothing behind it"),
+        (pem(der_of("old")[:-1]), "cut off"),
+        (pem(der_of("old"), "TRUSTED CERTIFICATE"), "TRUSTED CERTIFICATE is not accepted"),
+        (pem(native("ES256").public.public_bytes(DER, SPKI)), "expected an X.509 certificate"),
+        (pem(tlv(0x30, b"x" * 16_400)), "at most 16384 bytes; it has 16404"),
+        (pem(b""), "nothing is left"),
+        (text_of("old").replace("MII", "M-I"), "can be read"),
+    ],
+)
+def test_what_is_not_exactly_one_certificate_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as raised:
+        import_certificate(text)
+    assert raised.value.__cause__ is None
+
+
+@pytest.mark.parametrize("value", [None, 1, ["x"]])
+def test_a_certificate_is_text_or_bytes(value: Any) -> None:
+    with pytest.raises(TypeError, match="str or bytes"):
+        import_certificate(value)
+
+
+def made(
+    *,
+    times: tuple[bytes, ...] = (
+        tlv(0x17, b"200101000000Z"),
+        tlv(0x18, b"20600101000000Z"),
+    ),
+    extensions: bytes = b"",
+    version: bytes = tlv(0xA0, integer(2)),
+    more: bytes = b"",
+) -> str:
+    """A certificate of parts, as nobody signs it."""
+    spki = native("ES256").public.public_bytes(DER, SPKI)
+    name, algorithm = sequence(), sequence(tlv(0x06, b"\x2a"))
+    ending = tlv(0xA3, sequence(extensions)) if extensions else b""
+    body = version + integer(1) + algorithm + name + sequence(*times) + name + spki + more + ending
+    return pem(sequence(sequence(body), algorithm, tlv(0x03, b"\0x")))
+
+
+def usage(bits: bytes, critical: bytes = tlv(0x01, b"\xff")) -> bytes:
+    return sequence(tlv(0x06, b"\x55\x1d\x0f"), critical, tlv(0x04, tlv(0x03, bits)))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {},
+        {"version": b""},
+        {"extensions": usage(b"\x07\x80")},
+        {"extensions": usage(b"\x05\xa0", b"")},
+        {"extensions": sequence(tlv(0x06, b"\x2a"), tlv(0x04, b""))},
+        {"more": tlv(0x81, b"\0") + tlv(0x82, b"\0")},
+    ],
+)
+def test_a_certificate_made_of_parts_is_read(parts: dict[str, Any]) -> None:
+    assert export_public_pem(import_certificate(made(**parts))) == export_public_pem(
+        key_for("ES256")
+    )
+
+
+UTC, GENERAL = 0x17, 0x18
+FAR = tlv(GENERAL, b"20600101000000Z")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        *({"times": (tlv(tag, text), FAR)} for tag, text in (
+            (UTC, b"2001010000Z"), (UTC, b"200101000000"), (UTC, b"200101000000+0000"),
+            (UTC, b"20200101000000Z"), (GENERAL, b"200101000000Z"), (UTC, b"201301000000Z"),
+            (UTC, b"200230000000Z"), (UTC, b"200101240000Z"), (GENERAL, b"20200101000000.5Z"),
+            (UTC, b""), (UTC, b"20010100000\xb2Z"), (0x0C, b"200101000000Z"),
+            (GENERAL, b"00000101000000Z"), (UTC, b" 00101000000Z"), (UTC, b"200101000000Z\n"),
+        )),
+        {"times": (FAR,)},
+        {"times": (FAR, FAR, FAR)},
+        {"version": tlv(0xA1, integer(2))},
+        {"more": tlv(0x84, b"\0")},
+        {"more": tlv(0x30, b"")},
+        {"extensions": usage(b"\x07\x80") + usage(b"\x07\x80")},
+        {"extensions": usage(b"\x07\x40")},
+        {"extensions": usage(b"\x05\x20")},
+        {"extensions": usage(b"\0")},
+        {"extensions": usage(b"\x07\x80").replace(b"\x03\x02\x07\x80", b"\x03\x01\x07\x80")},
+        {"extensions": usage(b"\x07\x80").replace(b"\x03\x02\x07\x80", b"\x04\x02\x07\x80")},
+        {"extensions": usage(b"")},
+        {"extensions": sequence(tlv(0x06, b"\x55\x1d\x0f"))},
+        {"extensions": sequence(tlv(0x06, b"\x55\x1d\x0f"), tlv(0x04, b""))},
+        {"extensions": tlv(0x04, b"")},
+        {"extensions": sequence()},
+        {"extensions": sequence(tlv(0x06, b"\x2a"), tlv(0x04, b"")) * 33},
+    ],
+)  # fmt: skip
+def test_a_certificate_that_could_be_read_in_two_ways_is_refused(parts: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"certificate|DER|keyUsage"):
+        import_certificate(made(**parts))
