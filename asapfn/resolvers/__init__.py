@@ -6,6 +6,7 @@ find keys, `policy` puts conditions and alternatives around them, `cache` keeps 
 
 from asapfn.resolvers._prefetch import keep_warm, prefetch
 from asapfn.resolvers.cache import Activity, activity, cached, is_prefetch, issuer_kid_algorithm
+from asapfn.resolvers.certificates import certificates
 from asapfn.resolvers.jwks import jwks
 from asapfn.resolvers.policy import (
     by_issuer,
@@ -23,6 +24,7 @@ __all__ = [
     "activity",
     "by_issuer",
     "cached",
+    "certificates",
     "first_of",
     "is_prefetch",
     "issuer_kid_algorithm",

@@ -11,20 +11,24 @@ from asapfn._core.algorithms import mismatch
 from asapfn._core.jwk import without_nulls
 from asapfn._core.verified_keys import has_verified
 from asapfn.errors import Unavailable
-from asapfn.keys import import_jwk
+from asapfn.keys import DatedKey, import_jwk, not_valid
 from asapfn.resolvers.cache import Answer, Cache, look_up
 from asapfn.resolvers.sources import require_https
-from asapfn.types import Caching, Event, Fetch, Key, Observe, Resolver, Unverified
+from asapfn.types import Caching, Clock, Event, Fetch, Key, Observe, Resolver, Unverified
 
 _ACCEPT: Final = "application/jwk-set+json, application/json"
 # As many as fit into what is fetched at most, so that what is read is read at once.
-_MOST_KEYS: Final = 1000
+MOST_KEYS: Final = 1000
 _PRIVATE: Final = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"))
 
 
+# What reads a set: from its body and its URL to its members.
+Read = Callable[[bytes, str], Sequence[DatedKey]]
+
+
 class _KeySet(NamedTuple):
-    keys: tuple[Key, ...]
-    by_id: Mapping[str | None, Sequence[Key]]
+    members: Sequence[DatedKey]
+    by_id: Mapping[str | None, Sequence[DatedKey]]
     completed: float
 
 
@@ -62,7 +66,7 @@ def jwks(
     """
     require_https(url)
     return key_sets(
-        partial(_always, url),
+        partial(always, url),
         url,
         fetch,
         cooldown=cooldown,
@@ -77,7 +81,9 @@ def key_sets(
     source: str,
     fetch: Fetch,
     *,
+    read: Read | None = None,
     absent: Collection[int] = (),
+    now: Clock = time.time,
     cooldown: float = 30.0,
     caching: Caching = Caching(),
     clock: Callable[[], float] = time.monotonic,
@@ -89,7 +95,9 @@ def key_sets(
         url_of: From a token to the https URL of its set.
         source: What the sets are called in events.
         fetch: As for `jwks`, like all that follow.
+        read: Reads a set; None reads a JSON Web Key Set.
         absent: The statuses that mean that there is no such set.
+        now: The clock that certificates' dates are compared with, seconds since the epoch.
         cooldown: See `jwks`.
         caching: See `jwks`.
         clock: See `jwks`.
@@ -98,17 +106,18 @@ def key_sets(
     if not 0 <= cooldown < math.inf:
         raise ValueError(f"cooldown must be finite and not negative, not {cooldown!r}")
     cache: Cache[_KeySet] = Cache(
-        partial(_load, url_of, fetch, absent, clock),
+        partial(_load, url_of, fetch, read or _jwk_set, absent, clock),
         source,
         caching,
         clock,
         observe,
         is_proven=_is_proven,
     )
-    return partial(_find, cache, cooldown, url_of)
+    return partial(_find, cache, cooldown, url_of, now)
 
 
-def _always(url: str, unverified: Unverified) -> str:
+def always(url: str, unverified: Unverified) -> str:
+    """The URL, whatever the token."""
     return url
 
 
@@ -116,15 +125,16 @@ async def _find(
     cache: Cache[_KeySet],
     cooldown: float,
     url_of: Callable[[Unverified], str],
+    now: Clock,
     unverified: Unverified,
 ) -> Key | None:
     """The only key in the set that fits the token; past the cooldown in a newer set, if need be."""
     url = url_of(unverified)
     key_set = await look_up(cache, url, unverified)
-    fits = _fitting(key_set, unverified)
+    fits = _fitting(key_set, unverified, now)
     if not fits and key_set is not None and cache.clock() >= key_set.completed + cooldown:
         key_set = await look_up(cache, url, unverified, key_set)
-        fits = _fitting(key_set, unverified)
+        fits = _fitting(key_set, unverified, now)
     if len(fits) == 1:
         return fits[0]
     if cache.observe is not None:
@@ -135,6 +145,7 @@ async def _find(
 async def _load(
     url_of: Callable[[Unverified], str],
     fetch: Fetch,
+    read: Read,
     absent: Collection[int],
     clock: Callable[[], float],
     unverified: Unverified,
@@ -146,24 +157,27 @@ async def _load(
     if document.status != 200:
         raise Unavailable(url, f"status {document.status}", retry_after=document.retry_after)
     try:
-        keys = _public_keys(document.body, url)
+        members = read(document.body, url)
     except Unavailable as error:
         return Answer(None, unusable=error)
-    by_id: dict[str | None, list[Key]] = {}
-    for key in keys:
-        by_id.setdefault(key.kid, []).append(key)
-    return Answer(_KeySet(keys, by_id, clock()), *document[3:7])
+    by_id: dict[str | None, list[DatedKey]] = {}
+    for member in members:
+        by_id.setdefault(member.key.kid, []).append(member)
+    return Answer(_KeySet(members, by_id, clock()), *document[3:7])
 
 
 def _is_proven(key_set: _KeySet) -> bool:
-    return any(map(has_verified, key_set.keys))
+    return any(has_verified(member.key) for member in key_set.members)
 
 
-def _fitting(key_set: _KeySet | None, unverified: Unverified) -> list[Key]:
+def _fitting(key_set: _KeySet | None, unverified: Unverified, now: Clock) -> list[Key]:
     kid = unverified.header.get("kid")
-    keys, by_id = ((), {}) if key_set is None else key_set[:2]
-    named = keys if kid is None else by_id.get(kid, ())
-    fits = [key for key in named if not mismatch(unverified.header["alg"], key)]
+    members, by_id = ((), {}) if key_set is None else key_set[:2]
+    named = members if kid is None else by_id.get(kid, ())
+    algorithm = unverified.header["alg"]
+    fits = [
+        each.key for each in named if not (mismatch(algorithm, each.key) or not_valid(each, now()))
+    ]
     return fits[:1] if _are_one(fits) else fits
 
 
@@ -175,15 +189,18 @@ def _are_one(keys: Sequence[Key]) -> bool:
     return all(key.thumbprint() == thumbprint for key in keys[1:])
 
 
-def _public_keys(body: bytes, url: str) -> tuple[Key, ...]:
+def _jwk_set(body: bytes, url: str) -> list[DatedKey]:
     try:
-        members = compact.decode_object(body).get("keys")
+        key_set = compact.decode_object(body)
     except ValueError as error:
         raise Unavailable(url, f"not a key set: {error}") from error
+    members = key_set.get("keys")
     if not isinstance(members, list):
-        raise Unavailable(url, "not a key set: no list of keys")
-    if len(members) > _MOST_KEYS:
-        raise Unavailable(url, f"a set of {len(members)} keys: expected at most {_MOST_KEYS}")
+        other = any("BEGIN CERTIFICATE" in str(value) for value in key_set.values())
+        advice = "; it is a map of certificates, which certificates reads" if other else ""
+        raise Unavailable(url, f"not a key set: no list of keys{advice}")
+    if len(members) > MOST_KEYS:
+        raise Unavailable(url, f"a set of {len(members)} keys: expected at most {MOST_KEYS}")
     keys = []
     for member in members:
         if not isinstance(member, dict):
@@ -192,7 +209,7 @@ def _public_keys(body: bytes, url: str) -> tuple[Key, ...]:
         if member.get("kty") == "oct" or not _PRIVATE.isdisjoint(member):
             raise Unavailable(url, "the set holds a symmetric or private key")
         try:
-            keys.append(import_jwk(member))
+            keys.append(DatedKey(import_jwk(member), -math.inf, math.inf))
         except ValueError:
             continue
-    return tuple(keys)
+    return keys

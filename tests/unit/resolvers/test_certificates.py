@@ -1,0 +1,150 @@
+"""Maps of certificates, `{kid: certificate}`, as Google and Firebase publish their keys."""
+
+import json
+import math
+import pathlib
+from typing import Any
+
+import pytest
+
+from asapfn.errors import Unavailable
+from asapfn.keys import export_private_pem, export_public_pem
+from asapfn.resolvers import certificates, jwks
+from asapfn.types import Key
+from tests.support.keyring import key_for
+from tests.support.keysets import URL, serving
+from tests.support.keysources import Clock, Events, Repository, asking
+
+FOLDER = pathlib.Path(__file__).parents[2] / "support" / "vectors" / "certificates"
+IN_2020 = 1590000000
+IN_2050 = 2530000000
+EXPIRES = 1609459200
+
+
+def pem(name: str) -> str:
+    return (FOLDER / f"{name}.pem").read_text()
+
+
+def public(name: str) -> str:
+    return (FOLDER / f"{name}.pub").read_text()
+
+
+MAP: dict[str, Any] = {"a1b2": pem("rsa"), "c3d4": pem("ec"), "e5f6": pem("ed25519")}
+
+
+class House:
+    """A map of certificates behind `certificates`, and the two clocks."""
+
+    def __init__(self, body: Any, now: float = IN_2020, **options: Any) -> None:
+        self.now, self.clock, self.events = now, Clock(), Events()
+        self.source = Repository(serving(body, 80_000.0))
+        self.resolve = certificates(
+            URL,
+            self.source,
+            now=lambda: self.now,
+            clock=self.clock,
+            observe=self.events,
+            **options,
+        )
+
+    async def find(self, kid: str | None, algorithm: str = "RS256") -> Key | None:
+        return await self.resolve(asking(kid, "issuer", algorithm))
+
+
+async def test_a_key_is_found_by_its_id_in_the_map() -> None:
+    house = House(MAP)
+    key = await house.find("a1b2")
+    assert key is not None
+    assert (export_public_pem(key), key.kid) == (public("rsa"), "a1b2")
+    assert await house.find("a1b2") is key
+    assert await house.find("a1b2", "ES256") is None
+    assert await house.find("unknown") is None
+    ed25519 = await house.find("e5f6", "EdDSA")
+    assert ed25519 is not None
+    assert export_public_pem(ed25519) == public("ed25519")
+    assert house.source.asked == [URL]
+
+
+async def test_a_certificate_that_expires_in_the_cache_is_used_no_more() -> None:
+    house = House(MAP, now=EXPIRES)
+    assert await house.find("a1b2") is not None
+    for now in (EXPIRES + 1, math.nan, 0):
+        house.now = now
+        assert await house.find("a1b2") is None
+    house.now = EXPIRES
+    assert await house.find("a1b2") is not None
+    assert house.source.asked == [URL]
+
+
+async def test_a_certificate_that_is_not_valid_yet_is_used_once_it_is() -> None:
+    house = House(MAP)
+    assert await house.find("c3d4", "ES256") is None
+    house.now = IN_2050
+    key = await house.find("c3d4", "ES256")
+    assert key is not None
+    assert export_public_pem(key) == public("ec")
+    assert await house.find("a1b2") is None
+    assert house.source.asked == [URL]
+
+
+async def test_a_key_that_is_absent_makes_the_map_be_fetched_again_after_the_cooldown() -> None:
+    house = House({"a1b2": pem("rsa")}, cooldown=30.0)
+    assert await house.find("new") is None
+    house.source.answer = serving({"new": pem("rsa")})
+    house.clock.turn(30.0)
+    assert await house.find("new") is not None
+
+
+async def test_a_token_without_a_key_id_has_the_only_key_that_fits() -> None:
+    assert await House({"a": pem("rsa"), "b": pem("rsa")}).find(None) is not None
+    assert await House({"a": pem("old")}, IN_2050).find(None, "ES256") is not None
+    assert await House({"a": pem("old"), "b": pem("ec")}, IN_2050).find(None, "ES256") is None
+
+
+@pytest.mark.parametrize(
+    "member",
+    [None, 1, [], {}, "", "x", pem("weak"), pem("p224"), pem("encipher"), pem("rsa") * 2,
+     pem("rsa")[:-40], public("rsa"), {"kty": "RSA"}],
+)  # fmt: skip
+async def test_a_member_that_is_no_certificate_is_passed_over(member: Any) -> None:
+    house = House({"bad": member, "a1b2": pem("rsa")})
+    assert await house.find("bad") is None
+    assert await house.find("a1b2") is not None
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"", "not a map of certificates: "),
+        (b"[]", "not a map of certificates: "),
+        (b'{"a": "x", "a": "y"}', "not a map of certificates: "),
+        ({"keys": []}, "not a map of certificates: it is a JSON Web Key Set, which jwks reads"),
+        ({"a": export_private_pem(key_for("ES256"))}, "a private key is published"),
+        ({"a": pem("rsa") + export_private_pem(key_for("RS256"))}, "a private key is published"),
+        ({str(number): "x" for number in range(1001)}, "1001 certificates: expected at most 1000"),
+    ],
+)
+async def test_what_is_no_map_of_certificates_is_an_outage(body: Any, detail: str) -> None:
+    with pytest.raises(Unavailable, match=detail) as raised:
+        await House(body).find("a1b2")
+    assert raised.value.source == URL
+
+
+async def test_a_key_set_and_a_map_name_each_others_function() -> None:
+    source = Repository(serving(MAP))
+    with pytest.raises(Unavailable, match="it is a map of certificates, which certificates reads"):
+        await jwks(URL, source)(asking("a1b2", "issuer"))
+
+
+@pytest.mark.parametrize("status", [204, 403, 404, 500])
+async def test_a_status_but_200_is_an_outage(status: int) -> None:
+    house = House(b"")
+    house.source.answer = serving(json.dumps(MAP).encode(), status=status)
+    with pytest.raises(Unavailable, match=f": status {status}"):
+        await house.find("a1b2")
+
+
+@pytest.mark.parametrize("url", ["http://keys.example/", "https://u:p@keys.example/"])
+def test_a_map_is_at_an_https_url(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^keys come from an https URL"):
+        certificates(url, Repository())
