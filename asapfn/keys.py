@@ -57,7 +57,14 @@ _PRIVATE_LABELS: Final = frozenset(
 _CERTIFICATE_LABELS: Final = frozenset(("CERTIFICATE", "X509 CERTIFICATE", "X.509 CERTIFICATE"))
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MOST_CERTIFICATE_PEM: Final = 32 * 1024
-_DATA_URI: Final = re.compile(r"data:application/pkcs8;kid=([^;,]+);base64,([A-Za-z0-9+/]+={0,2})")
+_DATA_URI: Final = re.compile(
+    r"data:application/pkcs8((?:;(?:kid|charset)=[^;,]+)*);base64,([^,]*)", re.DOTALL
+)
+_PARAMETER: Final = re.compile(r";(kid|charset)=([^;,]+)")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+# A line end as shells, JSON and YAML escape it, several times over.
+_ESCAPED_LINE_END: Final = re.compile(r"\\+(r|n|\r?\n)")
+_WITHOUT_SPACE: Final = str.maketrans("", "", " \t\r\n")
 
 
 def is_key_id(kid: str) -> bool:
@@ -91,7 +98,8 @@ def import_pem(
 
     Args:
         data: PKCS#8, PKCS#1 or SEC1 for a private key, SubjectPublicKeyInfo or PKCS#1 for a public
-            one. What environment variables do to it is undone: a literal `\n`, quotes around it.
+            one. What environment variables and CI secrets do to it is undone: a literal `\n`,
+            however often it was escaped, quotes around it, blank lines, base64 of all of it.
         kid: The key id the key is to carry.
         algorithm: The one algorithm the key is for.
         password: The password of an encrypted private key; None or empty where there is none.
@@ -106,14 +114,14 @@ def import_pem(
             the key is weak, too large or of another algorithm, or it does not fit `algorithm`.
         TypeError: If the data or the password is neither str nor bytes.
     """
-    label, text = _one_block(data)
+    label, text = _one_block(_out_of_base64(data))
     secret = _as_bytes(password, "password") if password else None
     if label in _CERTIFICATE_LABELS:
         raise ValueError(f"{label} is not accepted: read it by import_certificate")
     if label not in _PUBLIC_LABELS | _PRIVATE_LABELS:
         raise ValueError(f"{label[:40]} is not accepted: expected PKCS#8 or SubjectPublicKeyInfo")
     if label == "ENCRYPTED PRIVATE KEY" or _ENCRYPTED.search(text):
-        return wrap_native(_encrypted(text, secret), kid, algorithm)
+        return wrap_native(_encrypted(label, text, secret), kid, algorithm)
     if secret is not None:
         raise ValueError("the key is not encrypted: give no password")
     return wrap_native(_from_pem(label, text), kid, algorithm)
@@ -225,10 +233,12 @@ def import_data_uri(uri: str) -> Key:
             cannot be read or is weak.
     """
     match = _DATA_URI.fullmatch(uri.strip().strip("\"'"))
-    if match is None:
+    parameters = [] if match is None else _PARAMETER.findall(match[1])
+    named = dict(parameters)
+    if match is None or len(named) != len(parameters) or "kid" not in named:
         raise ValueError("expected data:application/pkcs8;kid=...;base64,...")
     # Plain percent-decoding: a `+` is a legal character of a key id, not a space.
-    kid = urllib.parse.unquote(match[1])
+    kid = urllib.parse.unquote(named["kid"])
     if not is_key_id(kid):
         # Not quoted: were the parts of the URI mixed up, it would be the key.
         raise ValueError(
@@ -236,12 +246,27 @@ def import_data_uri(uri: str) -> Key:
             f" between /, of at most {LONGEST_KEY_ID} characters in all; it has {len(kid)}"
         )
     try:
-        native = read_private_key(binascii.a2b_base64(match[2], strict_mode=True))
+        native = read_private_key(_pkcs8(match[2]))
     except ValueError as error:
         fault = str(error)
     else:
         return wrap_native(native, kid, None)
     raise ValueError(f"the data URI holds no PKCS#8 key that can be read: {fault}")
+
+
+def _pkcs8(text: str) -> bytes:
+    """The DER in the data of a data URI, where there may be a PEM as well."""
+    # Once: what is encoded twice is no base64 after that.
+    text = urllib.parse.unquote(_unescaped(text)).translate(_WITHOUT_SPACE)
+    if not _BASE64.fullmatch(text):
+        raise ValueError("it is not in base64")
+    data = binascii.a2b_base64(text, strict_mode=True)
+    if not data.startswith(b"-----BEGIN "):
+        return data
+    label, block = _one_block(data)
+    if label not in _PRIVATE_LABELS:
+        raise ValueError(f"{label[:40]} is not accepted: expected a private key")
+    return _body(label, block)
 
 
 def import_secret(secret: str | bytes, *, kid: str | None = None) -> OctKey:
@@ -345,14 +370,28 @@ def export_data_uri(key: Key) -> str:
 
 def _one_block(data: str | bytes, what: str = "key", advice: str = "") -> tuple[str, str]:
     """The label and the text of the one key, or the one certificate, in PEM."""
-    text = _as_bytes(data, "PEM").decode("utf-8", "replace")
-    text = text.replace("\\r", "").replace("\\n", "\n")
+    text = _unescaped(_as_bytes(data, "PEM").decode("utf-8", "replace"))
     blocks = [m for m in _PEM.finditer(text) if m[1] != "EC PARAMETERS"]
     begun = text.count("-----BEGIN ") - text.count("-----BEGIN EC PARAMETERS-----")
     if len(blocks) != 1 or begun != 1:
         found = f"found {len(blocks)} whole of {begun}"
         raise ValueError(f"expected one {what} in PEM, {found}{advice if begun > 1 else ''}")
     return blocks[0][1], blocks[0][0]
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPED_LINE_END.sub(lambda escape: "" if escape[1] == "r" else "\n", text)
+
+
+def _out_of_base64(data: str | bytes) -> str | bytes:
+    """The PEM that the data is base64 of, once; or the data, if it is not that."""
+    text = _as_bytes(data, "PEM").decode("utf-8", "replace")
+    body = _unescaped(text).translate(_WITHOUT_SPACE).strip("\"'\\")
+    unpadded = body.rstrip("=")
+    if not _BASE64.fullmatch(body) or len(unpadded) % 4 == 1:
+        return data
+    pem = binascii.a2b_base64(unpadded + "=" * (-len(unpadded) % 4))
+    return pem if b"-----BEGIN " in pem else data
 
 
 def _from_pem(label: str, text: str) -> Any:
@@ -372,12 +411,16 @@ def _body(label: str, text: str) -> bytes:
     return binascii.a2b_base64("".join(body.split()), strict_mode=True)
 
 
-def _encrypted(text: str, password: bytes | None) -> Any:
+def _encrypted(label: str, text: str, password: bytes | None) -> Any:
     """The key of cryptography from a block that is encrypted."""
     if password is None:
         raise ValueError("the key needs a password")
     try:
-        return serialization.load_pem_private_key(text.encode(), password)
+        if label == "ENCRYPTED PRIVATE KEY":
+            return serialization.load_der_private_key(_body(label, text), password)
+        # Its header is lines, which may be indented, and ends with a blank one.
+        lines = "\n".join(line.strip() for line in text.splitlines())
+        return serialization.load_pem_private_key(lines.encode(), password)
     except (ValueError, TypeError, UnsupportedAlgorithm, InternalError, Warning) as error:
         fault = type(error).__name__
     raise ValueError(f"the PEM holds no key that can be read with this password ({fault})")
