@@ -57,9 +57,13 @@ _PRIVATE_LABELS: Final = frozenset(
 _CERTIFICATE_LABELS: Final = frozenset(("CERTIFICATE", "X509 CERTIFICATE", "X.509 CERTIFICATE"))
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MOST_CERTIFICATE_PEM: Final = 32 * 1024
+# Peers do not look at the media type; these are what a key is called.
 _DATA_URI: Final = re.compile(
-    r"data:application/pkcs8((?:;(?:kid|charset)=[^;,]+)*);base64,([^,]*)", re.DOTALL
+    r"data:(?:application/(?:pkcs8|x-pem-file|octet-stream)|text/plain)?"
+    r"((?:;(?:kid|charset)=[^;,]+)*);base64,([^,]*)",
+    re.DOTALL,
 )
+_ENCODED_SCHEME: Final = re.compile(r"data%3A", re.IGNORECASE)
 _PARAMETER: Final = re.compile(r";(kid|charset)=([^;,]+)")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 # A line end as shells, JSON and YAML escape it, several times over.
@@ -219,39 +223,55 @@ def _written(seconds: float) -> str:
     return time_of.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def import_data_uri(uri: str) -> Key:
+def import_data_uri(uri: str, *, kid: str | None = None) -> Key:
     """Read a private key from ASAP's data URI.
 
     Args:
-        uri: `data:application/pkcs8;kid=<percent-encoded key id>;base64,<PKCS#8 DER>`.
+        uri: `data:application/pkcs8;kid=<percent-encoded key id>;base64,<PKCS#8 DER>`. As its other
+            implementations write it, it may have line breaks in it, be percent-encoded in part or
+            as a whole, have a `charset` or no `kid`, and hold one PEM in place of the DER.
+        kid: The key id the key is to carry, where the URI has none.
 
     Returns:
         The private key, carrying its key id.
 
     Raises:
-        ValueError: If the URI is not of that form, its key id is not well formed, or its key
-            cannot be read or is weak.
+        ValueError: If the URI is not of that form, its key id is missing, not well formed or not
+            `kid`, or its key cannot be read or is weak.
     """
-    match = _DATA_URI.fullmatch(uri.strip().strip("\"'"))
+    text = uri.strip().strip("\"'")
+    if _ENCODED_SCHEME.match(text):
+        text = urllib.parse.unquote(text)
+    match = _DATA_URI.fullmatch(text)
     parameters = [] if match is None else _PARAMETER.findall(match[1])
     named = dict(parameters)
-    if match is None or len(named) != len(parameters) or "kid" not in named:
+    if match is None or len(named) != len(parameters):
         raise ValueError("expected data:application/pkcs8;kid=...;base64,...")
     # Plain percent-decoding: a `+` is a legal character of a key id, not a space.
-    kid = urllib.parse.unquote(named["kid"])
-    if not is_key_id(kid):
+    own = urllib.parse.unquote(named["kid"]) if "kid" in named else kid
+    if own is None:
+        raise ValueError("the data URI has no key id: give it by kid, or ASAP_KEY_ID")
+    if not is_key_id(own):
         # Not quoted: were the parts of the URI mixed up, it would be the key.
         raise ValueError(
             "the data URI's key id is not well formed: expected parts of A-Z a-z 0-9 _ . - +"
-            f" between /, of at most {LONGEST_KEY_ID} characters in all; it has {len(kid)}"
+            f" between /, of at most {LONGEST_KEY_ID} characters in all; it has {len(own)}"
         )
+    if kid not in (None, own):
+        raise ValueError("the key id given by kid or ASAP_KEY_ID differs from the data URI's")
     try:
         native = read_private_key(_pkcs8(match[2]))
     except ValueError as error:
         fault = str(error)
     else:
-        return wrap_native(native, kid, None)
+        return wrap_native(native, own, None)
     raise ValueError(f"the data URI holds no PKCS#8 key that can be read: {fault}")
+
+
+def is_data_uri(text: str) -> bool:
+    """Whether a text is meant as a data URI, which may be percent-encoded as a whole."""
+    text = text.strip().strip("\"'")
+    return text.startswith("data:") or _ENCODED_SCHEME.match(text) is not None
 
 
 def _pkcs8(text: str) -> bytes:

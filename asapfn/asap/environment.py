@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from asapfn.asap.incoming import repository, verifier
 from asapfn.asap.outgoing import signer
-from asapfn.keys import import_data_uri, import_pem
+from asapfn.keys import import_data_uri, import_pem, is_data_uri
 from asapfn.types import Fetch, Key, Names, ReplayStore, Verify
 
 
@@ -15,8 +15,9 @@ def signer_from_env(environ: Mapping[str, str] | None = None) -> Callable[[Names
     """Make a signer from `ASAP_PRIVATE_KEY` and its companions.
 
     Args:
-        environ: Holds `ASAP_ISSUER`; `ASAP_PRIVATE_KEY`, a data URI, or PEM together with
-            `ASAP_KEY_ID`; `ASAP_AUDIENCE`, a comma list, and `ASAP_SUBJECT`, both optional.
+        environ: Holds `ASAP_ISSUER`; `ASAP_PRIVATE_KEY`, a data URI, or PEM or a data URI without
+            key id together with `ASAP_KEY_ID`, in the forms that `import_data_uri` and
+            `import_pem` read; `ASAP_AUDIENCE`, a comma list, and `ASAP_SUBJECT`, both optional.
             None stands for the process's own environment.
 
     Returns:
@@ -43,7 +44,7 @@ def signer_from_env(environ: Mapping[str, str] | None = None) -> Callable[[Names
 
 
 def verifier_from_env(
-    fetch: Fetch,
+    fetch: Fetch | None = None,
     environ: Mapping[str, str] | None = None,
     *,
     issuers: Names | None = None,
@@ -52,12 +53,14 @@ def verifier_from_env(
     """Make a verifier from `ASAP_PUBLIC_KEY_REPOSITORY_URL` and its companions.
 
     Args:
-        fetch: The way to the network, such as `adapters.httpx.fetcher()`.
+        fetch: The way to the network; None stands for `adapters.httpx.fetcher()`.
         environ: Holds `ASAP_PUBLIC_KEY_REPOSITORY_URL`, one URL or `url1 | url2`;
-            `ASAP_SERVER_AUDIENCE`, a comma list; and, both optional,
-            `ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL` and `ASAP_SERVER_LEEWAY_SECONDS`, such as
-            `10` or `2.5`. None stands for the process's own environment.
-        issuers: The issuers that are allowed; None allows each that has a key there.
+            `ASAP_SERVER_AUDIENCE`, a comma list; and, all optional,
+            `ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL`, `ASAP_VALID_ISSUERS`, a comma list, and
+            `ASAP_SERVER_LEEWAY_SECONDS`, such as `10` or `2.5`. None stands for the process's own
+            environment.
+        issuers: The issuers that are allowed; None stands for `ASAP_VALID_ISSUERS`, and without
+            that allows each that has a key there.
         replay: Where used tokens are remembered, so that each is accepted once.
 
     Returns:
@@ -67,13 +70,18 @@ def verifier_from_env(
         ValueError: If a variable is missing, empty or malformed.
     """
     environ = os.environ if environ is None else environ
+    if fetch is None:
+        # Here, so that who brings a fetcher need not have this one's client.
+        from asapfn.adapters.httpx import fetcher
+
+        fetch = fetcher()
     urls = _required(environ, "ASAP_PUBLIC_KEY_REPOSITORY_URL")
     if fallback := environ.get("ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL"):
         urls = f"{urls} | {fallback}"
     return verifier(
         repository(urls, fetch),
         _list(_required(environ, "ASAP_SERVER_AUDIENCE")),
-        issuers=issuers,
+        issuers=_issuers(environ) if issuers is None else issuers,
         leeway=leeway_from_env(environ),
         replay=replay,
     )
@@ -93,12 +101,19 @@ def leeway_from_env(environ: Mapping[str, str]) -> float:
 
 def _private_key(environ: Mapping[str, str]) -> Key:
     text = _required(environ, "ASAP_PRIVATE_KEY")
-    if not text.strip("\"'").startswith("data:"):
+    if not is_data_uri(text):
         return import_pem(text, kid=_required(environ, "ASAP_KEY_ID"))
-    key = import_data_uri(text)
-    if environ.get("ASAP_KEY_ID", "").strip() not in ("", key.kid):
-        raise ValueError("ASAP_KEY_ID differs from the key id in ASAP_PRIVATE_KEY")
-    return key
+    return import_data_uri(text, kid=environ.get("ASAP_KEY_ID", "").strip() or None)
+
+
+def _issuers(environ: Mapping[str, str]) -> list[str] | None:
+    """The issuers of `ASAP_VALID_ISSUERS`, None if it is not set; none of them is an error."""
+    if "ASAP_VALID_ISSUERS" not in environ:
+        return None
+    issuers = _list(environ["ASAP_VALID_ISSUERS"])
+    if not issuers:
+        raise ValueError("ASAP_VALID_ISSUERS names no issuer: unset it to allow each")
+    return issuers
 
 
 def _required(environ: Mapping[str, str], name: str) -> str:

@@ -121,7 +121,7 @@ def test_what_environment_variables_do_to_a_data_uri_is_undone(form: str) -> Non
     ],
 )
 def test_a_data_uri_of_another_form_is_refused(uri: str) -> None:
-    with pytest.raises(ValueError, match=r"expected data:application/pkcs8|no PKCS#8 key"):
+    with pytest.raises(ValueError, match=r"expected data:app|no PKCS#8 key|has no key id"):
         import_data_uri(uri)
 
 

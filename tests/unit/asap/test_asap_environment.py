@@ -1,13 +1,17 @@
 """ASAP set up from environment variables."""
 
+import base64
 import os
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+import asapfn.adapters.httpx
 from asapfn import asap
 from asapfn._core.verification import peek
-from asapfn.errors import TokenRejected
+from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import export_data_uri, export_private_pem, export_public_pem
 from asapfn.replay import in_memory
 from asapfn.resolvers import keys_by_id
@@ -18,6 +22,11 @@ KEY = key_for("ES256")
 PEM = export_private_pem(KEY)
 DATA_URI = export_data_uri(KEY)
 KID = "issuer/ES256.pem"
+DER = DATA_URI.partition(",")[2]
+PERCENT_ENCODED = DATA_URI.partition(",")[0] + "," + quote(DER, safe="")
+SEC1 = KEY.private_key.private_bytes(  # type: ignore[union-attr]
+    Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
+).decode()
 SIGNER = {"ASAP_ISSUER": "issuer", "ASAP_PRIVATE_KEY": DATA_URI}
 VERIFIER = {
     "ASAP_PUBLIC_KEY_REPOSITORY_URL": "https://keys.example/",
@@ -46,6 +55,23 @@ def published() -> Published:
         {"ASAP_PRIVATE_KEY": PEM.replace("\n", "\\n"), "ASAP_KEY_ID": KID},
         {"ASAP_PRIVATE_KEY": '"' + PEM.replace("\n", "\\n") + '"', "ASAP_KEY_ID": f"{KID} "},
         {"ASAP_PRIVATE_KEY": f"'{PEM}'", "ASAP_KEY_ID": KID},
+        {"ASAP_PRIVATE_KEY": base64.b64encode(PEM.encode()).decode(), "ASAP_KEY_ID": KID},
+        # npm's jwt-authentication and Postman decode all of it by decodeURIComponent.
+        {"ASAP_PRIVATE_KEY": PERCENT_ENCODED},
+        {"ASAP_PRIVATE_KEY": PERCENT_ENCODED, "ASAP_KEY_ID": KID},
+        {"ASAP_PRIVATE_KEY": quote(DATA_URI, safe="")},
+        {"ASAP_PRIVATE_KEY": quote(unquote(DATA_URI), safe=""), "ASAP_KEY_ID": KID},
+        # What go-asap reads has no key id in it, and is any data URL of DER or of PEM.
+        {"ASAP_PRIVATE_KEY": f"data:application/pkcs8;base64,{DER}", "ASAP_KEY_ID": KID},
+        *(
+            {"ASAP_PRIVATE_KEY": f"data:{media_type};base64,{data}", "ASAP_KEY_ID": KID}
+            for media_type in ("application/pkcs8", "application/x-pem-file", "text/plain", "")
+            for data in (
+                base64.b64encode(PEM.encode()).decode(),
+                base64.b64encode(SEC1.encode()).decode(),
+            )
+        ),
+        {"ASAP_PRIVATE_KEY": f"data:;charset=utf-8;base64,{DER}", "ASAP_KEY_ID": f" {KID} "},
     ],
 )
 async def test_a_key_is_a_data_uri_or_pem_with_a_key_id(private: dict[str, str]) -> None:
@@ -91,6 +117,15 @@ def test_a_missing_variable_of_a_signer_is_named(name: str, value: str | None) -
         ({"ASAP_ISSUER": "other"}, "begin with other/"),
         ({"ASAP_PRIVATE_KEY": "data:text/plain,key"}, "expected data:"),
         ({"ASAP_PRIVATE_KEY": "key", "ASAP_KEY_ID": KID}, "PEM"),
+        ({"ASAP_PRIVATE_KEY": f"data:application/pkcs8;base64,{DER}"}, "ASAP_KEY_ID"),
+        (
+            {"ASAP_PRIVATE_KEY": f"data:;base64,{DER}", "ASAP_KEY_ID": "issuer/../key"},
+            "key id is not well formed",
+        ),
+        (
+            {"ASAP_PRIVATE_KEY": f"data:image/png;base64,{DER}", "ASAP_KEY_ID": KID},
+            "expected data:",
+        ),
         ({"ASAP_PRIVATE_KEY": export_public_pem(KEY), "ASAP_KEY_ID": KID}, "public key"),
         ({"ASAP_PRIVATE_KEY": PEM, "ASAP_KEY_ID": "issuer/../key"}, "kid"),
     ],
@@ -142,6 +177,60 @@ async def test_issuers_and_uses_are_the_callers_to_limit(published: Published) -
     with pytest.raises(TokenRejected) as forbidden:
         await asap.verifier_from_env(published, VERIFIER, issuers="other")(token)
     assert (forbidden.value.reason, forbidden.value.status) == ("issuer_not_allowed", 403)
+
+
+@pytest.mark.parametrize("listed", ["issuer", "other, issuer", " issuer ,,"])
+async def test_the_issuers_that_are_allowed_may_be_set(published: Published, listed: str) -> None:
+    environ = VERIFIER | {"ASAP_VALID_ISSUERS": listed}
+    token = asap.signer_from_env(SIGNER)("service")
+    assert await asap.verifier_from_env(published, environ)(token)
+    with pytest.raises(TokenRejected) as raised:
+        await asap.verifier_from_env(published, environ, issuers="another")(token)
+    assert raised.value.reason == "issuer_not_allowed"
+
+
+async def test_an_issuer_that_is_not_listed_is_refused(published: Published) -> None:
+    environ = VERIFIER | {"ASAP_VALID_ISSUERS": "other,issuers,issue"}
+    token = asap.signer_from_env(SIGNER)("service")
+    with pytest.raises(TokenRejected) as raised:
+        await asap.verifier_from_env(published, environ)(token)
+    assert (raised.value.reason, published.asked) == ("issuer_not_allowed", [])
+    assert await asap.verifier_from_env(published, environ, issuers=["issuer"])(token)
+
+
+@pytest.mark.parametrize("listed", ["", " ", ",", " , "])
+def test_a_list_of_issuers_that_is_empty_does_not_allow_all(
+    published: Published, listed: str
+) -> None:
+    """As a template leaves it whose value is missing."""
+    environ = VERIFIER | {"ASAP_VALID_ISSUERS": listed}
+    with pytest.raises(ValueError, match="ASAP_VALID_ISSUERS names no issuer: unset it"):
+        asap.verifier_from_env(published, environ)
+    assert asap.verifier_from_env(published, environ, issuers="issuer")
+
+
+async def test_without_a_fetcher_the_default_one_is_used(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[dict[str, Any]] = []
+
+    def fetcher(**options: Any) -> Published:
+        made.append(options)
+        return published
+
+    monkeypatch.setattr(asapfn.adapters.httpx, "fetcher", fetcher)
+    token = asap.signer_from_env(SIGNER)("service")
+    assert await asap.verifier_from_env(None, VERIFIER)(token)
+    assert await asap.verifier_from_env(environ=VERIFIER)(token)
+    assert made == [{}, {}]
+
+
+async def test_the_default_fetcher_goes_to_the_network() -> None:
+    """A port of this machine where nobody listens; a real fetch, and a real failure."""
+    environ = VERIFIER | {"ASAP_PUBLIC_KEY_REPOSITORY_URL": "https://127.0.0.1:9/"}
+    token = asap.signer_from_env(SIGNER)("service")
+    with pytest.raises(Unavailable, match=r"https://127\.0\.0\.1:9/"):
+        await asap.verifier_from_env(environ=environ)(token)
 
 
 @pytest.mark.parametrize(
