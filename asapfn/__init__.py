@@ -1,14 +1,14 @@
 """Signed tokens by which services prove to each other who they are: make them, verify them.
 
 Begin with a profile: `asapfn.asap` (`signer`, `verifier`), `asapfn.connect` (`authorizer`,
-`authenticator`), `asapfn.forge`, `asapfn.jitsi`. `bearer` makes a verifier read a request, and
-`asapfn.adapters` carries it into a framework. Tokens of your own: `sign`, and `policy` with
-`verifier`, or `verify` for one token. `explain` says why a token is rejected. `asapfn.keys` reads
-and makes keys, `asapfn.resolvers` finds them.
+`authenticator`), `asapfn.forge`, `asapfn.jitsi`. `bearer` makes a verifier read a request, `also`
+and `any_of` compose what does, and `asapfn.adapters` carries it into a framework. Tokens of your
+own: `sign`, and `policy` with `verifier`, or `verify` for one token. `explain` says why a token is
+rejected. `asapfn.keys` reads and makes keys, `asapfn.resolvers` finds them.
 """
 
 from asapfn._core.canonical import canonical_query, canonical_request, qsh
-from asapfn._core.credentials import bearer
+from asapfn._core.credentials import also, any_of, bearer
 from asapfn._core.one_step import at_once
 from asapfn._core.reporting import observed
 from asapfn._core.signing import sign
@@ -67,6 +67,8 @@ __all__ = [
     "Unverified",
     "Verdict",
     "Verify",
+    "also",
+    "any_of",
     "at_once",
     "bearer",
     "canonical_query",
