@@ -8,13 +8,13 @@ token which fails another check is not used up.
 import hashlib
 import hmac
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, Final
 
 from anyio.lowlevel import current_token
 
 from asapfn._core.canonical import base_path, is_below, qsh
-from asapfn.errors import TokenRejected, shown
+from asapfn.errors import TokenRejected, listed, shown
 from asapfn.types import ReplayStore, Token
 
 CONTEXT_QSH = "context-qsh"
@@ -23,6 +23,8 @@ _KEPT_LONGER: Final = 60.0
 # In origin form (RFC 9112, section 3.2.1), but for characters that some senders do not encode.
 _LONGEST_TARGET: Final = 65_536
 _TARGET: Final = re.compile(r"/[!\"$-~]*")
+# RFC 6749, section 3.3.
+_SCOPE: Final = re.compile(r"[!#-\[\]-~]+")
 
 
 def subject_is_issuer() -> Callable[[Token], None]:
@@ -53,14 +55,124 @@ def claim_equals(name: str, value: Any) -> Callable[[Token], None]:
     """
 
     def check(token: Token) -> None:
-        if name not in token.claims:
-            raise TokenRejected("missing_claim", name, claim=name)
-        given = token.claims[name]
+        given = _claim(token, name)
         if type(given) is not type(value) or given != value:
             raise TokenRejected("invalid_claim", f"{name} is another", claim=name)
 
     check.__doc__ = f"{name} is {shown(value)}"
     return check
+
+
+def claim_includes(name: str, *values: Any, any_of: bool = False) -> Callable[[Token], None]:
+    """Require that a claim, which is a list, includes values, such as `groups`, `roles` or `scp`.
+
+    Args:
+        name: The claim.
+        *values: What it must include, of the same types: True is not 1.
+        any_of: Whether one of the values is enough; else all must be there.
+
+    Returns:
+        A check that rejects with `missing_claim`, or with `invalid_claim` also where the claim is
+        no list: a part of a text is not included in it.
+
+    Raises:
+        ValueError: If there is no value.
+    """
+    _require_some(values, "value")
+    expected = listed(values, "or" if any_of else "and")
+
+    def check(token: Token) -> None:
+        given = _claim(token, name)
+        among = given if isinstance(given, list) else []
+        found = [_is_among(value, among) for value in values]
+        if not (any(found) if any_of else all(found)):
+            raise _invalid(name, expected, given)
+
+    check.__doc__ = f"{name} includes {expected}"
+    return check
+
+
+def claim_is_one_of(name: str, values: Collection[Any]) -> Callable[[Token], None]:
+    """Require that a claim has one of several values.
+
+    Args:
+        name: The claim.
+        values: What it may equal, of the same type: True is not 1. A str is one value.
+
+    Returns:
+        A check that rejects with `missing_claim` or `invalid_claim`.
+
+    Raises:
+        ValueError: If there is no value.
+    """
+    each = (values,) if isinstance(values, str) else tuple(values)
+    _require_some(each, "value")
+    expected = listed(each, "or")
+
+    def check(token: Token) -> None:
+        given = _claim(token, name)
+        if not _is_among(given, each):
+            raise _invalid(name, expected, given)
+
+    check.__doc__ = f"{name} is {expected}"
+    return check
+
+
+def has_scopes(*scopes: str) -> Callable[[Token], None]:
+    """Require scopes, as the claim `scope` grants them: texts with spaces between them.
+
+    For a list, as some issuers have it in `scp`, there is `claim_includes("scp", ...)`.
+
+    Args:
+        *scopes: The scopes, all of which must be granted; compared exactly.
+
+    Returns:
+        A check that rejects with `insufficient_scope`, also where there is no such claim, and with
+        `invalid_claim` where it is no text.
+
+    Raises:
+        TypeError: If a scope is not a str.
+        ValueError: If there is no scope, or one is empty or has a space.
+
+    Source: RFC 8693, section 4.2; RFC 6749, section 3.3; RFC 6750, section 3.1.
+    """
+    _require_some(scopes, "scope")
+    if not all(isinstance(scope, str) for scope in scopes):
+        raise TypeError("a scope must be a str: has_scopes('read', 'write')")
+    if not all(map(_SCOPE.fullmatch, scopes)):
+        raise ValueError("a scope is one word of printable ASCII without quotes and backslashes")
+
+    def check(token: Token) -> None:
+        granted = token.claims.get("scope", "")
+        if not isinstance(granted, str):
+            raise _invalid("scope", "a text", granted)
+        if missing := set(scopes).difference(granted.split(" ")):
+            detail = f"expected {listed(sorted(missing), 'and')}, got {shown(granted)}"
+            raise TokenRejected("insufficient_scope", detail, claim="scope")
+
+    check.__doc__ = f"scope includes {listed(scopes, 'and')}"
+    return check
+
+
+def _require_some(values: Collection[Any], what: str) -> None:
+    if not values:
+        raise ValueError(f"at least one {what} is needed: nothing would be checked")
+
+
+def _claim(token: Token, name: str) -> Any:
+    if name not in token.claims:
+        raise TokenRejected("missing_claim", name, claim=name)
+    return token.claims[name]
+
+
+def _is_among(value: Any, values: Iterable[Any]) -> bool:
+    return any(type(each) is type(value) and each == value for each in values)
+
+
+def _invalid(name: str, expected: str, given: Any) -> TokenRejected:
+    return TokenRejected(
+        "invalid_claim", f"{name}: expected {expected}, got {shown(given)}", claim=name
+    )
 
 
 def request_matches(

@@ -30,6 +30,7 @@ Reason = Literal[
     "missing_token",
     "ambiguous_token",
     "issuer_not_allowed",
+    "insufficient_scope",
 ]
 
 _LONGEST_CAUSE: Final = 200
@@ -53,9 +54,11 @@ DESCRIPTIONS: Final[Mapping[Reason, str]] = {
     "missing_token": "There is no token",
     "ambiguous_token": "There is more than one token",
     "issuer_not_allowed": "The token's issuer is not allowed",
+    "insufficient_scope": "The token lacks a scope",
 }
 
 _MAX_SHOWN: Final = 200
+_FORBIDDEN: Final[frozenset[Reason]] = frozenset(["issuer_not_allowed", "insufficient_scope"])
 
 
 class TokenRejected(Exception):
@@ -70,7 +73,8 @@ class TokenRejected(Exception):
         reason: As given.
         detail: As given.
         claim: As given.
-        status: The HTTP status to answer: 403 for `issuer_not_allowed`, else 401.
+        status: The HTTP status to answer: 403 for `issuer_not_allowed` and `insufficient_scope`,
+            else 401.
 
     Raises:
         ValueError: If `reason` is none of the known ones.
@@ -83,7 +87,7 @@ class TokenRejected(Exception):
         self.reason: Reason = reason
         self.detail = detail
         self.claim = claim
-        self.status = 403 if reason == "issuer_not_allowed" else 401
+        self.status = 403 if reason in _FORBIDDEN else 401
 
     def __str__(self) -> str:
         return ": ".join(filter(None, self.args))
@@ -183,7 +187,12 @@ def shown(value: Any) -> str:
 
 def one_of(names: Iterable[str]) -> str:
     """Names for a detail, any of which would do: in one line of ASCII, cut to 200 characters."""
-    return _cut(" or ".join(map(_as_json, sorted(names))))
+    return listed(sorted(names), "or")
+
+
+def listed(values: Iterable[Any], word: str) -> str:
+    """Values for a detail, a word between them: in one line of ASCII, cut to 200 characters."""
+    return _cut(f" {word} ".join(map(_as_json, values)))
 
 
 def _as_json(value: Any) -> str:

@@ -43,6 +43,7 @@ _HINTS: Final[Mapping[Reason, str]] = {
     "missing_token": "send one token in the Authorization header, with the expected scheme",
     "ambiguous_token": "send one token, in one place",
     "issuer_not_allowed": "add the issuer to those that are allowed, if it should be",
+    "insufficient_scope": "have the caller ask for the scope, and the issuer grant it",
 }
 
 _FORMS: Final = (

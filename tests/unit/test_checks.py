@@ -269,3 +269,119 @@ async def test_a_store_that_cannot_tell_is_unavailable_never_a_pass() -> None:
     with pytest.raises(Unavailable, match="replay store"):
         await told(check, token(iss="a", jti="2", exp=NOW + 60))
     assert await told(check, token(iss="a", jti="1", exp=NOW + 60)) == ("replayed", "jti")
+
+
+@pytest.mark.parametrize("values", [("a",), ("a", "b"), ("b", "c"), (1,), (None,)])
+@pytest.mark.parametrize("any_value", [False, True])
+async def test_a_claim_must_include_the_values(values: Any, any_value: bool) -> None:
+    check = checks.claim_includes("groups", *values, any_of=any_value)
+    assert await told(check, token(groups=["x", *values])) is None
+    one = ["x", values[0]]
+    expected = None if any_value or len(values) == 1 else ("invalid_claim", "groups")
+    assert await told(check, token(groups=one)) == expected
+    for none in ([], ["x"], [list(values)]):
+        assert await told(check, token(groups=none)) == ("invalid_claim", "groups")
+    assert await told(check, token()) == ("missing_claim", "groups")
+
+
+@pytest.mark.parametrize(
+    "given_value", ["admin", "administrator", {"admin": 1}, None, 1, ["Admin"], ["administrator"]]
+)
+async def test_a_part_of_a_text_or_a_key_of_an_object_is_not_included(given_value: Any) -> None:
+    for any_value in (False, True):
+        check = checks.claim_includes("groups", "admin", any_of=any_value)
+        assert await told(check, token(groups=given_value)) == ("invalid_claim", "groups")
+
+
+@pytest.mark.parametrize(("value", "given_value"), [(True, 1), (1, True), (0, False), (1, 1.0)])
+async def test_an_included_value_is_of_the_same_type(value: Any, given_value: Any) -> None:
+    check = checks.claim_includes("levels", value)
+    assert await told(check, token(levels=[given_value])) == ("invalid_claim", "levels")
+    one_of = checks.claim_is_one_of("levels", [value])
+    assert await told(one_of, token(levels=given_value)) == ("invalid_claim", "levels")
+
+
+async def test_a_claim_must_be_one_of_the_values() -> None:
+    check = checks.claim_is_one_of("stage", ["test", 7, None])
+    for value in ("test", 7, None):
+        assert await told(check, token(stage=value)) is None
+    for value in ("tes", "", 8, True, ["test"], {"test": 1}):
+        assert await told(check, token(stage=value)) == ("invalid_claim", "stage")
+    assert await told(check, token()) == ("missing_claim", "stage")
+    for value in ("t", "es", ""):
+        one = checks.claim_is_one_of("stage", "test")
+        assert await told(one, token(stage=value)) == ("invalid_claim", "stage")
+
+
+async def test_an_iterator_of_values_is_not_used_up() -> None:
+    values: Any = iter(["a", "b"])
+    check = checks.claim_is_one_of("stage", values)
+    assert [await told(check, token(stage=value)) for value in "abab"] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("scope", "scopes", "expected"),
+    [
+        ("read", ["read"], None),
+        ("read write", ["write", "read"], None),
+        ("  read   write ", ["read"], None),
+        ("read", ["write"], "insufficient_scope"),
+        ("read", ["read", "write"], "insufficient_scope"),
+        ("readwrite", ["read"], "insufficient_scope"),
+        ("Read", ["read"], "insufficient_scope"),
+        ("read\twrite", ["read"], "insufficient_scope"),
+        ("read,write", ["read"], "insufficient_scope"),
+        ("", ["read"], "insufficient_scope"),
+        (None, ["read"], "insufficient_scope"),
+        (["read"], ["read"], "invalid_claim"),
+        ({"read": 1}, ["read"], "invalid_claim"),
+        (1, ["read"], "invalid_claim"),
+    ],
+)
+async def test_each_scope_must_have_been_granted(
+    scope: Any, scopes: list[str], expected: str | None
+) -> None:
+    claims = {} if scope is None else {"scope": scope}
+    outcome = await told(checks.has_scopes(*scopes), token(**claims))
+    assert outcome == (None if expected is None else (expected, "scope"))
+
+
+async def test_a_null_scope_is_of_the_wrong_type() -> None:
+    null = token(scope=None)
+    assert await told(checks.has_scopes("read"), null) == ("invalid_claim", "scope")
+
+
+def test_a_scope_that_is_missing_is_forbidden_and_the_detail_says_which() -> None:
+    with pytest.raises(TokenRejected) as raised:
+        checks.has_scopes("read", "write", "admin")(token(scope="read \x1b[31m"))
+    assert raised.value.status == 403
+    assert raised.value.detail == 'expected "admin" and "write", got "read \\u001b[31m"'
+
+
+def test_the_other_checks_say_what_was_expected_and_what_was_seen() -> None:
+    for check, detail in (
+        (checks.claim_includes("g", "a", "b"), 'g: expected "a" and "b", got ["c"]'),
+        (checks.claim_includes("g", "a", "b", any_of=True), 'g: expected "a" or "b", got ["c"]'),
+        (checks.claim_is_one_of("g", ["a", 1]), 'g: expected "a" or 1, got ["c"]'),
+    ):
+        with pytest.raises(TokenRejected) as raised:
+            check(token(g=["c"]))
+        assert raised.value.detail == detail
+
+
+@pytest.mark.parametrize("scope", ["", "a b", 'a"', "a\\", "a\n", "é", "a\x00"])
+def test_a_scope_is_one_as_rfc_6749_has_it(scope: str) -> None:
+    with pytest.raises(ValueError, match="scope"):
+        checks.has_scopes(scope)
+
+
+def test_a_check_of_nothing_would_let_everybody_in() -> None:
+    empty: list[str] = []
+    with pytest.raises(ValueError, match="at least one"):
+        checks.has_scopes()
+    with pytest.raises(ValueError, match="at least one"):
+        checks.claim_includes("groups")
+    with pytest.raises(ValueError, match="at least one"):
+        checks.claim_is_one_of("groups", empty)
+    with pytest.raises(TypeError, match="str"):
+        checks.has_scopes(["read"])  # type: ignore[arg-type]

@@ -13,12 +13,13 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 
 def test_every_reason_has_a_description_of_its_own() -> None:
     assert set(REASONS) == set(DESCRIPTIONS)
-    assert len(REASONS) == len(set(DESCRIPTIONS.values())) == 18
+    assert len(REASONS) == len(set(DESCRIPTIONS.values())) == 19
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_only_an_issuer_that_is_not_allowed_is_forbidden(reason: Reason) -> None:
-    assert TokenRejected(reason).status == (403 if reason == "issuer_not_allowed" else 401)
+def test_only_who_may_not_do_it_is_forbidden(reason: Reason) -> None:
+    forbidden = ("issuer_not_allowed", "insufficient_scope")
+    assert TokenRejected(reason).status == (403 if reason in forbidden else 401)
 
 
 def test_a_refusal_says_its_reason_and_detail() -> None:
@@ -62,6 +63,7 @@ def test_a_challenge_is_made_of_fixed_texts_alone(reason: Reason, scheme: str) -
         "missing_token": "",
         "ambiguous_token": "invalid_request",
         "issuer_not_allowed": "insufficient_scope",
+        "insufficient_scope": "insufficient_scope",
     }
     code = codes.get(reason, "invalid_token")
     parameters = f' error="{code}", error_description="{DESCRIPTIONS[reason]}"'

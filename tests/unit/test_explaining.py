@@ -7,7 +7,7 @@ import pytest
 from asapfn import Explanation, Step, explain, explaining
 from asapfn._core.signing import sign
 from asapfn._core.verification import policy, verifier
-from asapfn.checks import not_replayed
+from asapfn.checks import has_scopes, not_replayed
 from asapfn.errors import Reason, TokenRejected, Unavailable
 from asapfn.hints import hint
 from asapfn.replay import in_memory
@@ -280,3 +280,14 @@ async def test_an_audience_that_is_nearly_right_is_shown(aud: Any, cause: str) -
     found = await explain(sign(CLAIMS | {"aud": aud}, KEY), asked())
     assert found.hint.endswith("sign for this service's name, character for character")
     assert cause in found.hint
+
+
+async def test_a_scope_that_is_missing_is_explained_with_what_to_do() -> None:
+    token = sign(CLAIMS | {"scope": "read"}, KEY)
+    found = await explain(token, asked(has_scopes("read"), has_scopes("read", "write")))
+    assert isinstance(found.verdict, TokenRejected)
+    assert (found.verdict.reason, found.verdict.status) == ("insufficient_scope", 403)
+    step = found.steps[-1]
+    assert (step.rule, step.outcome, step.saw) == ("has scopes", "fail", {"scope": "read"})
+    assert step.wants == 'scope includes "read" and "write"'
+    assert found.hint == "have the caller ask for the scope, and the issuer grant it"
