@@ -7,6 +7,7 @@ the header that belongs to its status.
 
 import json
 import re
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -72,6 +73,28 @@ async def admit(
     if not isinstance(token, Token):
         raise TypeError(f"authenticate returned {type(token).__name__}, not a Token")
     return token
+
+
+def carried_token(carrier: Mapping[str, object], where: str) -> Token:
+    """The token that `protect` put into a scope or an environ.
+
+    Args:
+        carrier: The scope or environ.
+        where: What it is, for the message.
+
+    Returns:
+        The token.
+
+    Raises:
+        RuntimeError: If there is none.
+    """
+    token = carrier.get("asapfn.token")
+    if isinstance(token, Token):
+        return token
+    raise RuntimeError(
+        f"there is no verified token in this {where}: expected this route to be behind protect, and"
+        " neither exempt by its unless= nor reached without a token by its optional=True"
+    )
 
 
 def refusal(error: TokenRejected | Unavailable, scheme: str) -> Refusal:

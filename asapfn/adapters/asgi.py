@@ -5,16 +5,31 @@ application does, and adds the verified token to it. `key_repository` is an appl
 """
 
 import time
+from collections.abc import Mapping
+from typing import Final
 from urllib.parse import unquote
 
 from asapfn._core.reporting import report
 from asapfn.adapters._asgi_keys import key_repository
 from asapfn.adapters._asgi_types import ASGIApp, Message, Receive, Scope, Send
-from asapfn.adapters._refusal import Refusal, admit, refusal, require_scheme
+from asapfn.adapters._refusal import Refusal, admit, carried_token, refusal, require_scheme
 from asapfn.errors import TokenRejected, Unavailable
-from asapfn.types import Authenticate, ObserveRequest, Request
+from asapfn.types import Authenticate, ObserveRequest, Request, Token
 
-__all__ = ["ASGIApp", "Message", "Receive", "Scope", "Send", "key_repository", "protect", "request"]
+__all__ = [
+    "ASGIApp",
+    "Message",
+    "Receive",
+    "Scope",
+    "Send",
+    "key_repository",
+    "protect",
+    "read_body",
+    "request",
+    "token",
+]
+
+_LONGEST_BODY: Final = 1_048_576
 
 
 def protect(
@@ -27,9 +42,9 @@ def protect(
 ) -> ASGIApp:
     """Let only requests with a good token reach an application.
 
-    The verified `Token` is at `scope["asapfn.token"]`. Other requests are answered here: 401 or
-    403 with `WWW-Authenticate`, 503 with `Retry-After`, as `application/problem+json`. A websocket
-    is refused before it opens. Lifespan messages are passed through.
+    The application gets the verified token by `token(scope)`. Other requests are answered here:
+    401 or 403 with `WWW-Authenticate`, 503 with `Retry-After`, as `application/problem+json`. A
+    websocket is refused before it opens. Lifespan messages are passed through.
 
     Args:
         app: The application. Frameworks that add middleware by a function of the application accept
@@ -71,6 +86,48 @@ def protect(
         await app(inner, receive, send)
 
     return protected
+
+
+def token(scope: Mapping[str, object]) -> Token:
+    """The verified token of a request that came through `protect`.
+
+    Args:
+        scope: The scope as the application gets it, such as `request.scope` in Starlette.
+
+    Returns:
+        The token.
+
+    Raises:
+        RuntimeError: If there is none: the route is not behind `protect`, or is reached without a
+            token by its `optional` or `unless`. To find out, `"asapfn.token" in scope`.
+    """
+    return carried_token(scope, "scope")
+
+
+async def read_body(receive: Receive, max_bytes: int = _LONGEST_BODY) -> bytes:
+    """Read a request's body, for an install callback or a webhook in plain ASGI.
+
+    Args:
+        receive: The application's `receive`.
+        max_bytes: The most bytes that are read into memory.
+
+    Returns:
+        The body.
+
+    Raises:
+        ValueError: If it is over `max_bytes`; to be answered by 413. The rest is not read.
+        ConnectionError: If the client left before it had sent all of it.
+    """
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ConnectionError("the client left before it had sent the whole body")
+        body += message.get("body", b"")
+        if len(body) > max_bytes:
+            raise ValueError(f"the body is over {max_bytes} bytes")
+        if not message.get("more_body", False):
+            return bytes(body)
 
 
 def request(scope: Scope) -> Request:

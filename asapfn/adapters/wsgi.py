@@ -10,7 +10,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,11 +24,11 @@ from anyio.from_thread import BlockingPortal
 
 from asapfn._core.one_step import in_event_loop, run_one_step
 from asapfn._core.reporting import report
-from asapfn.adapters._refusal import admit, refusal, require_scheme
+from asapfn.adapters._refusal import admit, carried_token, refusal, require_scheme
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Authenticate, ObserveRequest, Request, Token
 
-__all__ = ["protect", "request"]
+__all__ = ["protect", "request", "token"]
 
 # Servers join a field that comes twice by commas (RFC 3875, section 4.1.18). A comma may also
 # stand within one field's value, but a scheme and its credentials follow only where another begins.
@@ -58,8 +58,8 @@ def protect(
 ) -> WSGIApplication:
     """Let only requests with a good token reach an application.
 
-    The verified `Token` is at `environ["asapfn.token"]`. Other requests are answered here: 401 or
-    403 with `WWW-Authenticate`, 503 with `Retry-After`, as `application/problem+json`.
+    The application gets the verified token by `token(environ)`. Other requests are answered here:
+    401 or 403 with `WWW-Authenticate`, 503 with `Retry-After`, as `application/problem+json`.
 
     Args:
         app: The application.
@@ -146,6 +146,22 @@ def _started() -> BlockingPortal:
 
     threading.Thread(target=run, name="asapfn-wsgi", daemon=True).start()
     return started.result()
+
+
+def token(environ: Mapping[str, object]) -> Token:
+    """The verified token of a request that came through `protect`.
+
+    Args:
+        environ: The environ as the application gets it, such as `request.environ` in Flask.
+
+    Returns:
+        The token.
+
+    Raises:
+        RuntimeError: If there is none: the route is not behind `protect`, or is reached without a
+            token by its `optional` or `unless`. To find out, `"asapfn.token" in environ`.
+    """
+    return carried_token(environ, "environ")
 
 
 def request(environ: WSGIEnvironment) -> Request:
