@@ -71,8 +71,8 @@ def test_a_key_that_does_not_fit_is_refused_each_time_and_spoils_nothing() -> No
         for _ in range(2):
             with pytest.raises(TokenRejected) as refused:
                 verify_signature("RS256", key, MESSAGE, signature)
-            assert str(refused.value) == "unsuitable_key: RS256 takes a key of type RSA, not oct"
-            with pytest.raises(ValueError, match="RS256 takes a key of type RSA, not oct"):
+            assert str(refused.value) == "unsuitable_key: RS256 needs a key of type RSA, not oct"
+            with pytest.raises(ValueError, match="RS256 needs a key of type RSA, not oct"):
                 make_signature("RS256", key, MESSAGE)
 
 
