@@ -4,7 +4,11 @@ import ast
 import contextlib
 import gc
 import importlib.util
+import os
 import re
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,10 +57,14 @@ def origins(tmp_path_factory):
     """The hosts of the READMEs and where they are: a key repository, and a service that uses it."""
     key = generate("RS256", kid="orders/2026-11.pem")
     folder = tmp_path_factory.mktemp("readme")
-    for file in (folder / "orders.pem", folder / "keys" / "private" / key.kid):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(export_private_pem(key))
-    (folder / "public.pem").write_text(export_public_pem(key))
+    private, public = export_private_pem(key), export_public_pem(key)
+    for path, pem in (
+        (f"keys/private/{key.kid}", private),
+        (f"keys/public/{key.kid}", public),
+        ("public.pem", public),
+    ):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(pem)
     authority().cert_pem.write_to_path(str(folder / "authority.pem"))
     # What the tests before have left need not be collected after each example.
     gc.collect()
@@ -121,17 +129,56 @@ def test_an_example_runs_and_shows_what_it_says(
     run = anyio.run
     monkeypatch.setattr(anyio, "run", lambda *args: run(*args, backend=backend))
     monkeypatch.chdir(folder)
-    private = Path("orders.pem").read_bytes()
     code = example.code
     for name, origin in hosts.items():
         code = code.replace(name, origin)
     names = {"__name__": "__main__"}
     exec(compile(code, f"{example.page}:{example.line}", "exec"), names)
-    Path("orders.pem").write_bytes(private)
     assert capsys.readouterr().out == example.shows
     # A script leaves its databases and clients to the end of the process, which is here.
     names.clear()
     gc.collect()
+
+
+FILES = re.compile(r"^```py(?:thon)?\n(# (\w+\.py).*?)^```", re.MULTILINE | re.DOTALL)
+COMMANDS = re.compile(r"^```sh\n(.*?)^```\n```text\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def test_the_trial_on_one_machine_works_as_it_stands(tmp_path):
+    text = (ROOT / "asapfn" / "asap" / "README.md").read_text()
+    section = text.partition("## Try it over https on one machine")[2].partition("\n## ")[0]
+    ports = {"8544": str(free_port()), "8545": str(free_port())}
+    for old, new in ports.items():
+        section = section.replace(old, new)
+    for code, name in FILES.findall(section):
+        (tmp_path / name).write_text(code)
+    ((commands, shows),) = COMMANDS.findall(section)
+    programs = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    environment["PYTHONPATH"] = str(ROOT)
+    commands = commands.replace("sleep 3", WAIT.format(*ports.values()))
+    done = subprocess.run(
+        ["bash", "-euc", f"trap 'kill $(jobs -p)' EXIT\n{commands}"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.endswith(shows), done.stderr
+
+
+# Until both servers listen, however busy the machine is.
+WAIT = """
+for port in {} {}; do
+    for _ in $(seq 300); do (exec 3<>/dev/tcp/127.0.0.1/$port) 2>/dev/null && break; sleep 0.1; done
+done
+"""
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
 
 
 def test_the_readme_has_a_row_for_each_reason():
