@@ -48,15 +48,14 @@ def claim_equals(name: str, value: Any) -> Callable[[Token], None]:
 
     Args:
         name: The claim.
-        value: What it must equal, of the same type: True is not 1.
+        value: What it must equal, of the same type: True is not 1, nor is [True] [1].
 
     Returns:
         A check that rejects with `missing_claim` or `invalid_claim`.
     """
 
     def check(token: Token) -> None:
-        given = _claim(token, name)
-        if type(given) is not type(value) or given != value:
+        if not _is_same(_claim(token, name), value):
             raise TokenRejected("invalid_claim", f"{name} is another", claim=name)
 
     check.__doc__ = f"{name} is {shown(value)}"
@@ -166,7 +165,16 @@ def _claim(token: Token, name: str) -> Any:
 
 
 def _is_among(value: Any, values: Iterable[Any]) -> bool:
-    return any(type(each) is type(value) and each == value for each in values)
+    return any(_is_same(each, value) for each in values)
+
+
+def _is_same(given: Any, value: Any) -> bool:
+    """Whether two values of JSON are equal, and of the same types throughout."""
+    if type(given) is not type(value) or given != value:
+        return False
+    if isinstance(given, dict):
+        return all(_is_same(given[name], value[name]) for name in given)
+    return not isinstance(given, list) or all(map(_is_same, given, value))
 
 
 def _invalid(name: str, expected: str, given: Any) -> TokenRejected:

@@ -67,7 +67,10 @@ async def test_a_claim_must_equal_the_value(value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("value", "given_value"),
-    [(True, 1), (1, True), (0, False), (1, 1.0), (1, "1"), ("a", ["a"]), (None, False), ("", None)],
+    [
+        *[(True, 1), (1, True), (0, False), (1, 1.0), (1, "1"), ("a", ["a"]), (None, False)],
+        *[("", None), ([1], [True]), ({"a": [0, 1]}, {"a": [0, 1.0]}), ([{"a": 1}], [{"a": True}])],
+    ],
 )
 async def test_a_value_of_another_type_is_another(value: Any, given_value: Any) -> None:
     check = checks.claim_equals("mine", value)
