@@ -98,15 +98,15 @@ def shared_secrets(
 
 async def _secret(
     lookup: Callable[[str], Awaitable[str | bytes | None]],
-    imported: dict[str, tuple[str | bytes, OctKey]] | None,
+    imported: dict[str, OctKey] | None,
     unverified: Unverified,
 ) -> Key | None:
     """The key of the issuer's secret: if there is a table of those imported, the one in there."""
     issuer = issuer_of(unverified)
     secret = await lookup(issuer)
     known = None if imported is None else imported.get(issuer)
-    if known is not None and type(known[0]) is type(secret) and known[0] == secret:
-        return known[1]
+    if known is not None and secret is not None and known.raw_value == _bytes_of(secret):
+        return known
     if imported is not None:
         imported.pop(issuer, None)
     if secret is None:
@@ -118,8 +118,13 @@ async def _secret(
     if imported is not None:
         if len(imported) >= _MOST_SECRETS:
             imported.clear()
-        imported[issuer] = secret, key
+        imported[issuer] = key  # without the secret's text, which the table would print
     return key
+
+
+def _bytes_of(secret: str | bytes) -> bytes:
+    # A lone surrogate makes bytes that are no secret's: importing it says so.
+    return secret.encode("utf-8", "surrogatepass") if isinstance(secret, str) else secret
 
 
 def pem_directory(path: str | Path) -> Resolver:

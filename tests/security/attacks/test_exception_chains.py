@@ -14,16 +14,22 @@ from typing import Any
 import pytest
 
 from asapfn import (
+    Caching,
     Document,
+    Request,
     TokenRejected,
     Unavailable,
     asap,
+    bearer,
     canonical_request,
     peek,
+    policy,
     qsh,
     sign,
+    verifier,
     verify,
 )
+from asapfn.adapters.asgi import protect
 from asapfn.connect.installation import read_installation
 from asapfn.keys import (
     export_data_uri,
@@ -257,3 +263,32 @@ async def test_no_refusal_keeps_a_tenants_secret(secret: str) -> None:
             token, shared_secrets(look_up), audience="service", algorithms=("HS256",), now=clock
         )
     assert_keeps_none_of(caught.value, (SECRET[:8],))
+
+
+@pytest.mark.parametrize("caching", [None, Caching()])
+async def test_nothing_that_has_verified_prints_a_secret_or_a_token(
+    caching: Caching | None,
+) -> None:
+    """Reporters print local variables too: a verifier is a function, which prints what it is made
+    of, and its memory and its resolver's held the tokens and the tenants' secrets as text."""
+
+    async def look_up(issuer: str) -> str:
+        return SECRET
+
+    resolver = shared_secrets(look_up, caching=caching)
+    rules = policy(resolver, audience="service", algorithms=("HS256",), now=clock)
+    verify_token = verifier(rules)
+    token = sign(CLAIMS, import_secret(SECRET), algorithm="HS256")
+    for _ in range(3):
+        await verify_token(token)
+    authenticate = bearer(verify_token)
+    await authenticate(Request("GET", "/", (("Authorization", f"Bearer {token}"),)))
+    for made in (resolver, rules, verify_token, authenticate, protect(nobody, authenticate)):
+        for text in (repr(made), str(made)):
+            assert SECRET not in text
+            assert token.rpartition(".")[2] not in text
+            assert token.split(".")[1] not in text
+
+
+async def nobody(scope: Any, receive: Any, send: Any) -> None:
+    """An application that is not called."""
