@@ -3,7 +3,8 @@
 There is one for each issuer and one for all. Each is a bucket that holds a burst and fills at a
 rate; a miss takes one out, and a look-up that finds a key puts it back, since only asking in vain
 is limited. Where nothing is left a look-up waits for its turn, in the order they came, for
-`Caching.longest_wait` seconds at most.
+`Caching.longest_wait` seconds at most. The last tenth of the total is for issuers that have much of
+their own left: where many others spend all of theirs, an issuer that asks for little is served.
 """
 
 import itertools
@@ -17,6 +18,7 @@ import anyio
 
 from asapfn.types import Caching
 
+_RESERVED: Final = 0.1
 _LOOK_AGAIN: Final = 0.05
 _MOST_WAITING: Final = 300
 _MOST_WAITING_OF_ISSUER: Final = 100
@@ -95,7 +97,10 @@ def spend(budget: Budget, bucket: Bucket, turn: object = None) -> bool:
             mine = bucket.left >= len(bucket.waiting) + 1
         else:
             mine = turn in itertools.islice(bucket.waiting, int(bucket.left))
-        if not mine or budget.total.left < 1:
+        if not mine:
+            return False
+        used = 1 - bucket.left / caching.issuer_misses[1]
+        if budget.total.left < 1 + int(_RESERVED * caching.total_misses[1] * used):
             return False
         bucket.left -= 1
         budget.total.left -= 1

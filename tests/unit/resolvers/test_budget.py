@@ -52,6 +52,19 @@ def test_the_total_binds_all_issuers_together_and_fills_at_its_rate() -> None:
     assert [spend(str(issuer)) for issuer in range(3)] == [True, True, False]
 
 
+def test_the_last_of_the_total_is_for_issuers_that_have_used_little_of_their_own() -> None:
+    clock = Clock()
+    spend = misses(Caching(issuer_misses=(10.0, 10), total_misses=(2.0, 100)), clock)
+    others = [f"other{number}" for number in range(20)]
+    assert sum(spend(other) for other in others * 10) < 100
+    # Those that spend all they have do not keep an issuer that does not from its keys.
+    for _ in range(50):
+        clock.turn(0.5)
+        assert spend("little")
+        for other in others:
+            spend(other)
+
+
 def test_a_miss_that_is_refused_is_taken_from_neither_budget() -> None:
     clock = Clock()
     spend = misses(Caching(issuer_misses=(0.0, 2), total_misses=(1.0, 3)), clock)
@@ -83,19 +96,20 @@ def test_long_names_cost_no_memory() -> None:
 
 
 def test_many_threads_together_spend_no_more_than_there_is() -> None:
-    spend = misses(Caching(issuer_misses=(0.0, 1000), total_misses=(0.0, 1500)), Clock())
+    budget = Budget(Caching(issuer_misses=(0.0, 1000), total_misses=(0.0, 5000)), Clock())
     spent: list[str] = []
 
     def hammer(issuer: str) -> None:
-        spent.extend(issuer for _ in range(900) if spend(issuer))
+        bucket = bucket_of(budget, issuer)
+        spent.extend(issuer for _ in range(900) if spend(budget, bucket))
 
     threads = [threading.Thread(target=hammer, args=(issuer,)) for issuer in "aabb"]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(spent) == 1500
-    assert max(spent.count("a"), spent.count("b")) <= 1000
+    assert sorted(spent) == ["a"] * 1000 + ["b"] * 1000
+    assert budget.total.left == 3000
 
 
 async def test_a_look_up_that_found_a_key_is_put_back_within_the_burst() -> None:
