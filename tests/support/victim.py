@@ -9,20 +9,12 @@ from typing import Any
 from asapfn import TokenRejected, asap
 from asapfn._core.compact import encode_base64url
 from asapfn.resolvers import keys_by_id
-from asapfn.types import Key, Resolver, Token, Unverified
+from asapfn.types import Resolver, Token
 from tests.support.forging import forge
 from tests.support.keyring import key_for
+from tests.support.verifying import CLAIMS, KEY, clock
 
-NOW = 1_700_000_000
-KEY = key_for("ES256")
 MALLORY = key_for("ES256", "mallory")
-CLAIMS: dict[str, Any] = {
-    "iss": "issuer",
-    "aud": "service",
-    "iat": NOW,
-    "exp": NOW + 60,
-    "jti": "one",
-}
 GOOD = forge(CLAIMS, KEY)
 
 
@@ -39,15 +31,6 @@ async def service(token: Any, resolver: Resolver | None = None, **options: Any) 
     """What an ASAP verifier says of a token."""
     settings: dict[str, Any] = {"audience": "service", "issuers": None, "now": clock} | options
     return await told(asap.verifier(resolver or keys_by_id([KEY]), **settings)(token))
-
-
-async def nobody_asks(unverified: Unverified) -> Key | None:
-    """A resolver for what must be refused before a key is looked for."""
-    raise AssertionError("the resolver was asked")
-
-
-def clock() -> float:
-    return NOW
 
 
 def by_hmac(claims: Any, secret: bytes, **header: Any) -> str:

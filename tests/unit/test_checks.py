@@ -17,8 +17,7 @@ from asapfn.replay import in_memory
 from asapfn.resolvers import keys_by_id
 from asapfn.types import Check, ReplayStore, Token
 from tests.support.keyring import key_for
-
-NOW = 1_700_000_000
+from tests.support.verifying import NOW, clock
 
 
 def token(**claims: Any) -> Token:
@@ -252,7 +251,7 @@ async def test_a_token_is_not_used_up_by_one_that_is_refused() -> None:
                 keys_by_id([key]),
                 checks.subject_is_issuer(),
                 checks.not_replayed(store),
-                now=lambda: NOW,
+                now=clock,
             )
     assert asked == []
 

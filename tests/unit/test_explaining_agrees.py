@@ -19,8 +19,8 @@ from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Check, Key, Policy, Token, Unverified
 from tests.support.forging import forge
 from tests.support.keyring import key_for
+from tests.support.verifying import NOW
 
-NOW = 1_700_000_000
 ARI = "ari:cloud:ecosystem::app/8db33309"
 URL = "/jira/issue?b=2&a=x"
 

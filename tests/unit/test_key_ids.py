@@ -8,7 +8,7 @@ from asapfn import Document, TokenRejected, asap
 from asapfn.keys import describe_key_id, is_key_id
 from asapfn.resolvers import owned_by_issuer, pem_repository
 from tests.support.forging import forge
-from tests.support.victim import CLAIMS, KEY, clock
+from tests.support.verifying import CLAIMS, KEY, clock
 
 
 @pytest.mark.parametrize(

@@ -15,17 +15,8 @@ from asapfn.types import Document, Resolver
 from tests.support.forging import forge, forge_bytes
 from tests.support.keyforms import known_to_others
 from tests.support.keyring import key_for
-from tests.support.victim import (
-    CLAIMS,
-    GOOD,
-    KEY,
-    MALLORY,
-    by_hmac,
-    clock,
-    nobody_asks,
-    service,
-    told,
-)
+from tests.support.verifying import CLAIMS, KEY, clock, nobody_asks
+from tests.support.victim import GOOD, MALLORY, by_hmac, service, told
 
 BOTH = ("HS256", "RS256", "ES256")
 SECRET = b"a secret that the two of them share"

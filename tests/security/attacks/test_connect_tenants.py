@@ -11,7 +11,8 @@ from asapfn.resolvers import by_issuer, cached, keys_by_id, shared_secrets
 from tests.support.forging import forge
 from tests.support.keyring import key_for
 from tests.support.published import Published
-from tests.support.victim import NOW, by_hmac, clock, told
+from tests.support.verifying import NOW, clock
+from tests.support.victim import by_hmac, told
 
 SECRETS = {
     "acme": "acme's secret, which is long enough",

@@ -19,7 +19,8 @@ from asapfn._core.recognition import is_key
 from asapfn.keys import import_jwk, import_secret
 from asapfn.resolvers import shared_secrets
 from tests.support.keyforms import DER, SPKI, known_to_others, native
-from tests.support.victim import CLAIMS, by_hmac, clock, told
+from tests.support.verifying import CLAIMS, clock
+from tests.support.victim import by_hmac, told
 
 ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
     "base64": base64.b64encode,

@@ -47,7 +47,8 @@ from tests.support.hostile import (
 )
 from tests.support.hostile import jwks as hostile_jwks
 from tests.support.keyring import key_for
-from tests.support.victim import CLAIMS, GOOD, KEY, NOW, service
+from tests.support.verifying import CLAIMS, KEY, NOW
+from tests.support.victim import GOOD, service
 
 # Seconds. A tracer, such as that of coverage, makes Python several times slower.
 MOST = 0.05 if sys.gettrace() is None else 0.25

@@ -43,7 +43,8 @@ from asapfn.resolvers import jwks, keys_by_id, pem_repository, shared_secrets
 from tests.support.forging import forge, forge_bytes
 from tests.support.keyforms import DER, PEM, body, encrypted, whole
 from tests.support.keyring import key_for
-from tests.support.victim import CLAIMS, KEY, clock, service
+from tests.support.verifying import CLAIMS, KEY, clock
+from tests.support.victim import service
 
 SECRET = "Zx9-a-secret-that-nobody-may-read-Zx9"
 PASSWORD = "Zx9-a-password-that-nobody-may-read"

@@ -17,7 +17,8 @@ from asapfn.replay import in_memory
 from asapfn.resolvers import keys_by_id, shared_secrets
 from tests.support.forging import forge
 from tests.support.keyring import key_for
-from tests.support.victim import CLAIMS, GOOD, KEY, by_hmac, clock, service, told
+from tests.support.verifying import CLAIMS, KEY, clock
+from tests.support.victim import GOOD, by_hmac, service, told
 
 SECRET = "a secret that the two of them share"
 CURVES: dict[str, ec.EllipticCurve] = {

@@ -9,7 +9,8 @@ from asapfn.connect.installation import read_installation
 from asapfn.keys import export_public_jwk, export_public_pem
 from asapfn.resolvers import jwks
 from tests.support.forging import forge, forge_bytes
-from tests.support.victim import CLAIMS, GOOD, KEY, NOW, clock, nobody_asks, service, told
+from tests.support.verifying import CLAIMS, KEY, NOW, clock, nobody_asks
+from tests.support.victim import GOOD, service, told
 
 LAXEST: dict[str, Any] = {"audience": "service", "required": (), "now": clock}
 

@@ -14,7 +14,8 @@ from asapfn.resolvers import jwks, pem_repository
 from tests.support.forging import forge
 from tests.support.keyring import key_for
 from tests.support.servers import answers, raw_server, response, trusting
-from tests.support.victim import CLAIMS, GOOD, KEY, MALLORY, clock
+from tests.support.verifying import CLAIMS, KEY, clock
+from tests.support.victim import GOOD, MALLORY
 
 BAD_URLS = {
     "file": "file:///etc/keys/",

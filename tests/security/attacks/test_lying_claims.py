@@ -8,7 +8,8 @@ import pytest
 from asapfn import asap, verify
 from asapfn.resolvers import keys_by_id, only_issuers
 from tests.support.forging import forge
-from tests.support.victim import CLAIMS, GOOD, KEY, NOW, clock, nobody_asks, service, told
+from tests.support.verifying import CLAIMS, KEY, NOW, clock, nobody_asks
+from tests.support.victim import GOOD, service, told
 
 TEN_YEARS = 10 * 365 * 86_400
 

@@ -15,7 +15,8 @@ from asapfn.replay import in_memory
 from asapfn.types import Key, Token, Unverified, Verify
 from tests.support.forging import forge
 from tests.support.keyring import key_for
-from tests.support.victim import CLAIMS, GOOD, KEY, MALLORY, NOW, told
+from tests.support.verifying import CLAIMS, KEY, NOW
+from tests.support.victim import GOOD, MALLORY, told
 
 
 class Service:

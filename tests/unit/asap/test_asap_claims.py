@@ -10,8 +10,8 @@ import pytest
 from asapfn import asap
 from asapfn._core.verification import peek
 from tests.support.keyring import key_for
+from tests.support.verifying import NOW, clock
 
-NOW = 1_700_000_000
 KEY = key_for("ES256")
 
 
@@ -38,7 +38,7 @@ def test_claims_hold_what_else_was_asked_for() -> None:
         subject="user",
         lifetime=3600,
         additional=more,
-        now=lambda: NOW,
+        now=clock,
         new_jti=lambda: "one",
     )
     assert made == {
@@ -60,7 +60,7 @@ def test_a_token_lives_for_a_minute_unless_it_is_said() -> None:
     for token in (header, asap.signer("issuer", KEY)("service")):
         claims = claims_of(token)
         assert claims["exp"] - claims["iat"] == 60
-    brief = asap.claims("issuer", "service", lifetime=0.5, now=lambda: NOW)
+    brief = asap.claims("issuer", "service", lifetime=0.5, now=clock)
     assert brief["exp"] == NOW + 0.5
 
 

@@ -17,11 +17,10 @@ from asapfn.types import Caching, Event, Key, Resolver, Unverified
 from tests.support.forging import forge
 from tests.support.keyring import key_for
 from tests.support.published import Published
+from tests.support.verifying import CLAIMS, NOW, clock
 
-NOW = 1_700_000_000
 KEY = key_for("ES256")
 PRIVATE = export_private_pem(KEY)
-CLAIMS = {"iss": "issuer", "aud": "service", "iat": NOW, "exp": NOW + 60, "jti": "one"}
 
 
 async def nobody_asks(unverified: Unverified) -> Key | None:
@@ -37,7 +36,7 @@ async def told(
     token: str, resolver: Resolver = always, audience: Any = "service", **options: Any
 ) -> tuple[str, str | None] | None:
     """What a verifier says: None for a token that it takes."""
-    asked: dict[str, Any] = {"issuers": None, "now": lambda: NOW} | options
+    asked: dict[str, Any] = {"issuers": None, "now": clock} | options
     try:
         verified = await asap.verifier(resolver, audience, **asked)(token)
     except TokenRejected as error:
@@ -52,7 +51,7 @@ def without(name: str) -> dict[str, Any]:
 
 
 async def test_a_good_token_is_taken() -> None:
-    verify = asap.verifier(keys_by_id([KEY]), "service", issuers="issuer", now=lambda: NOW)
+    verify = asap.verifier(keys_by_id([KEY]), "service", issuers="issuer", now=clock)
     verified = await verify(sign(CLAIMS, KEY))
     assert verified.claims == CLAIMS
     assert (verified.verified_at, verified.usable_until) == (NOW, NOW + 70)

@@ -12,8 +12,8 @@ from asapfn.keys import export_private_pem, export_public_pem
 from asapfn.types import Event, Key
 from tests.support.keyring import key_for
 from tests.support.keysources import Clock
+from tests.support.verifying import NOW
 
-NOW = 1_700_000_000
 KEY = key_for("ES256")
 
 Put = Callable[[str, str], Path]

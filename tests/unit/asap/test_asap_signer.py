@@ -20,8 +20,8 @@ from asapfn.resolvers import keys_by_id
 from asapfn.types import Key
 from tests.support.keyring import key_for
 from tests.support.keysources import Clock
+from tests.support.verifying import NOW, clock
 
-NOW = 1_700_000_000
 KEY = key_for("ES256")
 ALGORITHMS = [f"{family}{size}" for family in ("RS", "PS", "ES") for size in (256, 384, 512)]
 
@@ -79,7 +79,7 @@ def test_a_token_is_given_out_again_for_the_part_of_its_life_and_no_longer() -> 
 
 
 def test_a_token_is_kept_for_each_audience() -> None:
-    sign_for = asap.signer("issuer", KEY, reuse_fraction=0.9, now=lambda: NOW)
+    sign_for = asap.signer("issuer", KEY, reuse_fraction=0.9, now=clock)
     audiences: list[Any] = ["a", "b", ["a"], ["a", "b"]]
     tokens = [sign_for(audience) for audience in audiences]
     assert [claims_of(token)["aud"] for token in tokens] == audiences
@@ -95,7 +95,7 @@ def test_a_signer_holds_no_more_than_a_thousand_or_so_and_drops_the_oldest_in_us
         made.append(1)
         return str(len(made))
 
-    sign_for = asap.signer("issuer", KEY, reuse_fraction=0.9, now=lambda: NOW, new_jti=new_jti)
+    sign_for = asap.signer("issuer", KEY, reuse_fraction=0.9, now=clock, new_jti=new_jti)
     kept, dropped = sign_for("kept"), sign_for("dropped")
     for number in range(1022):
         sign_for(str(number))
@@ -127,7 +127,7 @@ def test_what_is_changed_after_the_signer_was_made_changes_no_token() -> None:
 
 
 def test_threads_share_a_signer() -> None:
-    sign_for = asap.signer("issuer", KEY, reuse_fraction=0.9, now=lambda: NOW)
+    sign_for = asap.signer("issuer", KEY, reuse_fraction=0.9, now=clock)
     start = threading.Barrier(8)
 
     def work(_: int) -> list[str]:
@@ -156,7 +156,7 @@ def test_each_new_key_must_be_the_issuers_to_sign_with(reuse_fraction: float) ->
 def test_a_new_key_is_used_at_once_even_where_tokens_are_reused() -> None:
     keys = [named("issuer/1"), named("issuer/2", "RS256")]
     current = keys[0]
-    sign_for = asap.signer("issuer", lambda: current, reuse_fraction=0.9, now=lambda: NOW)
+    sign_for = asap.signer("issuer", lambda: current, reuse_fraction=0.9, now=clock)
     first = sign_for("service")
     assert sign_for("service") == first
     current = keys[1]
@@ -202,7 +202,7 @@ def test_an_authorizer_gives_a_bearer_token_whatever_the_request() -> None:
         lifetime=30,
         additional={"mine": 1},
         reuse_fraction=0.5,
-        now=lambda: NOW,
+        now=clock,
         new_jti=lambda: "one",
     )
     authorize = asap.authorizer(sign, ["a", "b"])
