@@ -91,6 +91,8 @@ SYMMETRIC: Final = frozenset(n for n, a in ALGORITHMS.items() if a.key_type is O
 ASYMMETRIC: Final = frozenset(ALGORITHMS) - SYMMETRIC
 ASAP: Final = ASYMMETRIC - {"EdDSA", "Ed25519"}
 
+# Where a key keeps what was found out about it.
+_USUAL: Final = "_asapfn_usual"
 _SIGNS: Final = "_asapfn_signs"
 _VERIFIES: Final = "_asapfn_verifies"
 _DEFAULTS: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}
@@ -116,16 +118,22 @@ def default_algorithm(key: Key) -> str:
     Raises:
         ValueError: If the key's curve has no algorithm here.
     """
-    if type(key) is RSAKey:
-        usual = "RS256"
-    elif type(key) is OctKey:
-        usual = "HS256"
-    elif (curve := curve_of(cast("ECKey | OKPKey", key))) in _DEFAULTS:
-        usual = _DEFAULTS[curve]
-    else:
-        raise ValueError("no algorithm here has a key of this curve")
+    usual: str | None = vars(key).get(_USUAL)
+    if usual is None:
+        usual = vars(key)[_USUAL] = _usual(key)
     # By `get`: the property `alg` makes a type for the type checker at each call.
     return cast("str | None", key.get("alg")) or usual
+
+
+def _usual(key: Key) -> str:
+    if type(key) is RSAKey:
+        return "RS256"
+    if type(key) is OctKey:
+        return "HS256"
+    curve = curve_of(cast("ECKey | OKPKey", key))
+    if curve not in _DEFAULTS:
+        raise ValueError("no algorithm here has a key of this curve")
+    return _DEFAULTS[curve]
 
 
 def mismatch(algorithm: str, key: Key) -> str:

@@ -10,6 +10,7 @@ import binascii
 import json
 import sys
 from collections.abc import Collection, Mapping
+from json.encoder import encode_basestring
 from typing import Any, Final, Never
 
 from asapfn._core.algorithms import ALGORITHMS
@@ -248,7 +249,8 @@ def encode_segment(members: Mapping[str, Any]) -> bytes:
             long, a lone surrogate, two keys that become one name, too deep nesting.
     """
     try:
-        text = _encode(dict(members))
+        flat = _flat_object(members) if type(members) is dict else None
+        text = _encode(dict(members)) if flat is None else flat
         data = text.encode()
     except (RecursionError, UnicodeEncodeError) as error:
         # Not from this, which may hold all of the text.
@@ -256,7 +258,24 @@ def encode_segment(members: Mapping[str, Any]) -> bytes:
     else:
         # What is flat and has strings for names reads as it was written. All else is read back, or
         # a token would be signed that nobody accepts.
-        if "[" in text or text.count("{") > 1 or set(map(type, members)) != {str}:
+        if flat is None and (
+            "[" in text or text.count("{") > 1 or set(map(type, members)) != {str}
+        ):
             decode_object(data)
         return encode_base64url(data)
     raise ValueError("nested too deep" if deep else "a text holds a lone surrogate")
+
+
+def _flat_object(members: dict[str, Any]) -> str | None:
+    """The JSON of an object of strings and integers, as most claims are; None for all others."""
+    written = []
+    for name, value in members.items():
+        if type(name) is not str:
+            return None
+        if type(value) is str:
+            written.append(f"{encode_basestring(name)}:{encode_basestring(value)}")
+        elif type(value) is int:
+            written.append(f"{encode_basestring(name)}:{value}")
+        else:
+            return None
+    return f"{{{','.join(written)}}}"

@@ -233,8 +233,9 @@ def deep(depth: int) -> Any:
         ({"a": "}"}, False),
         ({"a": {}}, True),
         ({"a": []}, True),
-        ({"a": "{"}, True),  # for all that it can tell
-        ({"a": "["}, True),
+        ({"a": "{"}, False),
+        ({"a": "[", "b": 10**40, "\u2028": '\x7f\0\\"'}, False),
+        ({"a": "[", "b": 1.5}, True),  # for all that it can tell
         ({1: "a"}, True),
         ({"a": 1, None: 2}, True),
     ],
@@ -247,6 +248,12 @@ def test_what_may_not_be_taken_back_is_read_back(
     monkeypatch.setattr(compact, "decode_object", lambda data: read.append(data) or really(data))
     segment = compact.encode_segment(claims)
     assert read == [compact.decode_base64url(segment)] * read_back
+
+
+@given(st.dictionaries(st.text(), st.text() | st.integers()))
+def test_what_is_flat_is_written_as_json_writes_it(claims: dict[str, Any]) -> None:
+    expected = json.dumps(claims, ensure_ascii=False, separators=(",", ":"))
+    assert compact.decode_base64url(compact.encode_segment(claims)) == expected.encode()
 
 
 def test_a_mapping_that_is_no_dict_is_encoded() -> None:
