@@ -90,11 +90,18 @@ def authenticators() -> dict[str, Callable[[], Any]]:
         def get_shared_secret(self, client_key: str) -> str | None:
             return SECRET if client_key == TENANT else None
 
-    authenticate = connect.authenticator(
-        shared_secrets(secret_of), base_url="https://app.example", audience=TENANT
-    )
+    ours, again = [
+        connect.authenticator(
+            shared_secrets(secret_of),
+            base_url="https://app.example",
+            audience=TENANT,
+            remember=remember,
+        )
+        for remember in (0, 1024)
+    ]
     theirs = Addon(leeway=30)
     return {
-        "asapfn": lambda: authenticate(request),
+        "asapfn": lambda: ours(request),
+        "asapfn (seen before)": lambda: again(request),
         PYPI: lambda: theirs.authenticate("GET", TARGET, headers),
     }

@@ -8,6 +8,7 @@ to call. So does atlassian-jwt-auth, but for the last.
 """
 
 import hmac
+import itertools
 import time
 import uuid
 import warnings
@@ -91,7 +92,8 @@ def verifiers(algorithm: str) -> dict[str, Verify]:
     """Who verifies tokens of an algorithm.
 
     `asapfn` is the whole of ASAP, through the cache of a repository with a mirror, where ASAP has
-    the algorithm; `asapfn (verify)` is that function alone, with the key in hand.
+    the algorithm, without the memory of tokens; `asapfn (seen before)` is the same with it;
+    `asapfn (verify)` is that function alone, with the key in hand.
     """
     key = public_key(algorithm)
     raw: Any = key.raw_value
@@ -124,7 +126,8 @@ def verifiers(algorithm: str) -> dict[str, Verify]:
 
     each: dict[str, Verify] = {}
     if algorithm in ASAP:
-        each["asapfn"] = composition(public_pem(algorithm))
+        each["asapfn"] = composition(public_pem(algorithm), remember=0)
+        each["asapfn (seen before)"] = composition(public_pem(algorithm))
     each["asapfn (verify)"] = verify
     each["joserfc"] = verify_with_joserfc
     each["PyJWT"] = lambda text: jwt.decode(text, raw, algorithms=[algorithm], audience=AUDIENCE)
@@ -154,6 +157,21 @@ def composition(pem: str, remember: int = 1024) -> Callable[[str], Awaitable[Tok
     return asap.verifier(
         repository, AUDIENCE, issuers=[ISSUER, "a-third-service"], remember=remember
     )
+
+
+def new_tokens(algorithm: str, count: int) -> Callable[[], Awaitable[Token]]:
+    """The whole of ASAP with its memory, of tokens that it has never seen or has forgotten.
+
+    Args:
+        algorithm: The algorithm.
+        count: How many there are in turn; of 1,024 the first is forgotten when it comes again.
+
+    Returns:
+        What verifies the next token.
+    """
+    verify = composition(public_pem(algorithm))
+    each = itertools.cycle([token(algorithm) for _ in range(count)])
+    return lambda: verify(next(each))
 
 
 def bare_verifier(algorithm: str, text: str) -> Callable[[], object]:

@@ -12,7 +12,7 @@ import tracemalloc
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from contenders import AUDIENCE, ISSUER, MIRRORS, private_key
+from contenders import AUDIENCE, ISSUER, MIRRORS, composition, private_key, token
 from contest import Lap
 
 import asapfn
@@ -69,9 +69,9 @@ async def bytes_for_a_cached_key(count: int = 1000) -> tuple[float, float]:
 
     async def cache() -> object:
         repository = asap.repository(MIRRORS, fetch, caching=ENDLESS)
-        verify = asap.verifier(repository, AUDIENCE, issuers=ISSUER)
-        for token in tokens:
-            await verify(token)
+        verify = asap.verifier(repository, AUDIENCE, issuers=ISSUER, remember=0)
+        for each in tokens:
+            await verify(each)
         return verify
 
     async def keys() -> object:
@@ -79,6 +79,30 @@ async def bytes_for_a_cached_key(count: int = 1000) -> tuple[float, float]:
 
     alone, cached = await _held(keys), await _held(cache)
     return alone / count, (cached - alone) / count
+
+
+async def bytes_for_a_remembered_token(count: int = 1000) -> float:
+    """Measure a verifier's memory of as many tokens of some 700 bytes, each of which came twice.
+
+    Returns:
+        What a token costs, its text included; in bytes.
+    """
+    tokens = [token("RS256", pad="x" * 74) for _ in range(count)]
+
+    async def memory() -> object:
+        verify = composition(export_public_pem(private_key("RS256")))
+        for each in tokens:
+            text = each.encode().decode()  # as a request brings it, held by nobody else
+            await verify(text)
+            await verify(text)
+        return verify
+
+    async def nothing() -> object:
+        verify = composition(export_public_pem(private_key("RS256")))
+        await verify(tokens[0])
+        return verify
+
+    return (await _held(memory) - await _held(nothing)) / count
 
 
 async def bytes_for_a_verification(verify: Callable[[], Any]) -> tuple[int, float]:

@@ -17,6 +17,8 @@ from contenders import (
     NAMES,
     bare_signer,
     bare_verifier,
+    composition,
+    new_tokens,
     public_pem,
     reusing_signer,
     signers,
@@ -27,6 +29,7 @@ from contenders import (
 from contest import Lap, calls, contest, lap_of
 
 from asapfn import asap
+from asapfn._core.algorithms import ASAP
 from asapfn.types import Document, Unverified
 
 BARE: Final = "cryptography"
@@ -95,6 +98,8 @@ async def rows(effort: Effort, folder: pathlib.Path) -> AsyncIterator[Row]:
         text = token(name)
         laps = {floor(name): calls(bare_verifier(name, text))}
         laps |= await _laps(verifiers(name), text)
+        if name in ASAP:
+            laps["asapfn (new tokens)"] = await lap_of(new_tokens(name, min(3000, effort.many)))
         # The two that targets are set for have more rounds.
         yield await ask(f"verify {name}", floor(name), laps, 3 if name in ("RS256", "ES256") else 1)
     text = token("RS256")
@@ -131,6 +136,8 @@ async def rows(effort: Effort, folder: pathlib.Path) -> AsyncIterator[Row]:
     yield await ask(
         "verify RS256 among many", "asapfn", await _laps(await _crowds(effort.many), text), 2
     )
+    crowd = await _remembered_crowd(text, effort.many)
+    yield await ask("verify RS256 seen before, among many", "asapfn", await _laps(crowd, text), 2)
     with applications.protected_and_not() as port:
         async with applications.requests_to(port, text) as laps:
             yield await ask("a request to uvicorn, RS256", applications.OPEN, laps)
@@ -139,6 +146,8 @@ async def rows(effort: Effort, folder: pathlib.Path) -> AsyncIterator[Row]:
     each = verifiers("RS256")
     peaks = {name: await costs.bytes_for_a_verification(_of(f, text)) for name, f in each.items()}
     yield Row("peak memory of a verification", "asapfn", {n: p for n, (p, _) in peaks.items()}, "B")
+    remembered = {"asapfn": await costs.bytes_for_a_remembered_token(min(1000, effort.many))}
+    yield Row("memory of a remembered token", "asapfn", remembered, "B")
     alone, beyond = await costs.bytes_for_a_cached_key(min(1000, effort.many))
     figures = {"asapfn (the key)": alone, "asapfn (beyond it)": beyond}
     yield Row("memory of a cached key", "asapfn (the key)", figures, "B")
@@ -152,6 +161,15 @@ def _of(function: Callable[[str], Any], text: str) -> Callable[[], Any]:
     return lambda: function(text)
 
 
+async def _remembered_crowd(text: str, many: int) -> dict[str, Callable[[str], Any]]:
+    """A verifier that remembers one token, and one that remembers many."""
+    one = composition(public_pem("RS256"))
+    crowd = composition(public_pem("RS256"), remember=2 * many)
+    for _ in range(many):
+        await crowd(token("RS256"))
+    return {"asapfn": one, f"asapfn ({many:,} remembered)": crowd}
+
+
 async def _crowds(many: int) -> dict[str, Callable[[str], Any]]:
     """The same composition with one of everything, and with many of one."""
     document = Document(200, "application/x-pem-file", public_pem("RS256").encode(), 3600.0)
@@ -162,7 +180,7 @@ async def _crowds(many: int) -> dict[str, Callable[[str], Any]]:
     def verifier(bases: str, issuers: int, keys: Any = None) -> Callable[[str], Any]:
         names = [ISSUER, *(f"service-{number}" for number in range(1, issuers))]
         repository = keys or asap.repository(bases, fetch)
-        return asap.verifier(repository, AUDIENCE, issuers=names)
+        return asap.verifier(repository, AUDIENCE, issuers=names, remember=0)
 
     full = asap.repository(MIRRORS.partition(" ")[0], fetch, caching=costs.ENDLESS)
     for number in range(many):

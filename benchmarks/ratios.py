@@ -30,7 +30,9 @@ of each is compared: so a ratio holds on a machine that is busy. What is awaited
 times within one running loop, since starting a loop costs as much as a verification. Everyone has
 what can be prepared beforehand: keys parsed, options made, caches warm; everyone verifies
 signature, expiry and audience. `asapfn` in a row of `verify` is the whole of ASAP through the cache
-of a repository with a mirror; `(verify)` and `(sign)` are those functions alone. cryptography
+of a repository with a mirror, its memory of tokens turned off; `(seen before)` has it and gets the
+same token again, `(new tokens)` has it and gets another each time; `(verify)` and `(sign)` are
+those functions alone. cryptography
 verifies or signs bytes that lie ready, and does nothing else. In a row `part by part` each does
 what the one before it does, and one thing more: the last is the whole. Servers run in a process of
 their own. Times and memory are this machine's; ratios are what to compare. An import is measured by

@@ -20,6 +20,7 @@ from asapfn.adapters.asgi import ASGIApp, key_repository
 from asapfn.adapters.httpx import fetcher
 from asapfn.keys import import_pem
 
+SEEN: Final = "asapfn (seen before)"
 REQUESTS: Final = "atlassian-jwt-auth (requests)"
 AIOHTTP: Final = "atlassian-jwt-auth (aiohttp)"
 
@@ -78,8 +79,9 @@ async def ways(keys: Published) -> AsyncIterator[Ways]:
     async with httpx.AsyncClient(verify=context) as client:
         fetch = fetcher(client)
 
-        def ours() -> Callable[[str], Any]:
-            return asap.verifier(asap.repository(keys.origin, fetch), AUDIENCE, issuers=ISSUER)
+        def ours(remember: int) -> Callable[[str], Any]:
+            repository = asap.repository(keys.origin, fetch)
+            return asap.verifier(repository, AUDIENCE, issuers=ISSUER, remember=remember)
 
         # Both retrievers keep one session for all their instances, in their class.
         theirs = JWTAuthVerifier(HTTPSPublicKeyRetriever(keys.origin))
@@ -89,13 +91,14 @@ async def ways(keys: Published) -> AsyncIterator[Ways]:
         try:
             yield Ways(
                 {
-                    "asapfn": ours(),
+                    "asapfn": ours(0),
+                    SEEN: ours(1024),
                     REQUESTS: lambda text: theirs.verify_jwt(text, AUDIENCE),
                     # It remembers nothing: every token is a request.
                     AIOHTTP: lambda text: theirs_async.verify_jwt(text, AUDIENCE, ssl=context),
                 },
                 {
-                    "asapfn": lambda text: ours()(text),
+                    "asapfn": lambda text: ours(1024)(text),
                     REQUESTS: lambda text: _forgetting(session, theirs, text),
                     AIOHTTP: lambda text: _parsing_anew(theirs_async, text, context),
                 },

@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 from contenders import token, verifiers
-from costs import IMPORTS, bytes_for_a_cached_key, bytes_for_a_verification, importing
+from costs import (
+    IMPORTS,
+    bytes_for_a_cached_key,
+    bytes_for_a_remembered_token,
+    bytes_for_a_verification,
+    importing,
+)
 from pytest_benchmark.fixture import BenchmarkFixture
 
 
@@ -22,6 +28,16 @@ def test_memory_of_a_cached_key(benchmark: BenchmarkFixture, run: Callable[[Any]
     alone, beyond = benchmark.pedantic(lambda: run(bytes_for_a_cached_key(count)), rounds=1)
     assert alone > 0
     benchmark.extra_info |= {"the key": alone, "beyond it": beyond}
+
+
+def test_memory_of_a_remembered_token(
+    benchmark: BenchmarkFixture, run: Callable[[Any], Any]
+) -> None:
+    benchmark.group = "memory of a remembered token (bytes in extra_info)"
+    count = 20 if benchmark.disabled else 1000
+    each = benchmark.pedantic(lambda: run(bytes_for_a_remembered_token(count)), rounds=1)
+    assert each > 0
+    benchmark.extra_info |= {"with its text": each}
 
 
 @pytest.mark.parametrize("who", verifiers("RS256"))

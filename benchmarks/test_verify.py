@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from contenders import NAMES, bare_verifier, token, verifiers
+from contenders import NAMES, bare_verifier, new_tokens, token, verifiers
 from contest import Measure
-from repositories import AIOHTTP, REQUESTS, Published, published, ways
+from repositories import AIOHTTP, REQUESTS, SEEN, Published, published, ways
 
 pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 
@@ -23,14 +23,25 @@ def test_verify(a_hundred_times: Measure, algorithm: str, who: str) -> None:
     a_hundred_times(f"verify {algorithm}", function)
 
 
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
+def test_verify_new_tokens(a_hundred_times: Measure, algorithm: str) -> None:
+    """With the memory of tokens, of which none is in it."""
+    a_hundred_times(f"verify {algorithm}, the whole of ASAP", new_tokens(algorithm, 1500))
+
+
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     with published(tmp_path_factory.mktemp("repository"), "RS256") as keys:
         yield keys
 
 
-@pytest.mark.parametrize("who", ["asapfn", REQUESTS, AIOHTTP])
-@pytest.mark.parametrize("seen", ["known", "first"])
+@pytest.mark.parametrize(
+    ("seen", "who"),
+    [
+        *(("known", who) for who in ("asapfn", SEEN, REQUESTS, AIOHTTP)),
+        *(("first", who) for who in ("asapfn", REQUESTS, AIOHTTP)),
+    ],
+)
 def test_verify_by_keys_from_an_https_repository(
     a_hundred_times: Measure,
     run: Callable[[Any], Any],
