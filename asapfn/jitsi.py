@@ -5,29 +5,35 @@ ownership, no `jti`, and no limit on a token's life. What a token adds is the `r
 """
 
 import hashlib
+import math
 import time
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final
 
 from asapfn._core import verification
+from asapfn._core.algorithms import ASYMMETRIC
 from asapfn.errors import TokenRejected, shown
 from asapfn.guards import any_key_id_of, has_key_id, issuer_is_one_of
+from asapfn.keys import import_secret
 from asapfn.resolvers import pem_repository
 from asapfn.types import (
     Caching,
     Clock,
     Fetch,
     Guard,
+    Key,
     Names,
     Observe,
     Policy,
     Resolver,
     Token,
+    Unverified,
     Verify,
     as_names,
 )
 
-__all__ = ["policy", "repository", "verifier"]
+__all__ = ["app_secret", "claims", "policy", "repository", "verifier"]
 
 # Jitsi's own servers write it where any name is accepted.
 _STAR: Final = "*"
@@ -66,12 +72,82 @@ def repository(
     )
 
 
+def app_secret(secret: str | bytes) -> Resolver:
+    """Find the secret that a deployment signs by, its `app_secret`, whatever a token's key id.
+
+    Args:
+        secret: The secret, of at least 32 bytes.
+
+    Returns:
+        A resolver for a policy with `app_secret=True`; any other policy refuses such tokens.
+
+    Raises:
+        TypeError: If the secret is neither str nor bytes.
+        ValueError: As for `keys.import_secret`: it is too short, or is really a key.
+    """
+    return partial(_given, import_secret(secret))
+
+
+async def _given(key: Key, unverified: Unverified) -> Key:
+    return key
+
+
+def claims(
+    issuer: str,
+    audience: Names,
+    room: str,
+    *,
+    subject: str | None = None,
+    context: Mapping[str, Any] | None = None,
+    lifetime: float = 3600,
+    now: Clock = time.time,
+) -> dict[str, Any]:
+    """The claims of a token for a conference.
+
+    Args:
+        issuer: The app that signs, the deployment's `app_id`.
+        audience: The deployment's audience, or several; often `jitsi`.
+        room: The conference; `*` is any.
+        subject: The deployment's domain or tenant; None leaves `sub` out.
+        context: What the conference shows of its guest: `{"user": {"name": ...}, "group": ...}`.
+        lifetime: Seconds until it expires.
+        now: The clock, seconds since the epoch.
+
+    Returns:
+        The claims, ready for `sign`.
+
+    Raises:
+        TypeError: If a name is not a str.
+        ValueError: If there is no audience, or the lifetime is not positive and finite.
+    """
+    if not 0 < lifetime < math.inf:
+        raise ValueError(f"lifetime must be positive and finite seconds, not {lifetime!r}")
+    for name in (issuer, room, subject or ""):
+        if not isinstance(name, str):
+            raise TypeError(f"issuer, room and subject are str, not {type(name).__name__}")
+    issued = int(now())
+    made: dict[str, Any] = {
+        "iss": issuer,
+        "aud": audience if isinstance(audience, str) else sorted(as_names(audience, "audience")),
+        "room": room,
+        "iat": issued,
+        "exp": issued + lifetime,
+    }
+    if subject is not None:
+        made["sub"] = subject
+    if context is not None:
+        made["context"] = dict(context)
+    return made
+
+
 def policy(
     resolver: Resolver,
     *,
     issuers: Names | None,
     audience: Names | None,
+    app_secret: bool = False,
     require_room: bool = True,
+    require_exp: bool = True,
     leeway: float = 10.0,
     now: Clock = time.time,
 ) -> Policy:
@@ -81,12 +157,17 @@ def policy(
         resolver: Finds keys: `repository(...)`.
         issuers: The issuers that are accepted; None accepts any.
         audience: The audiences that are accepted; None accepts any, and a token must have one.
+        app_secret: Whether tokens are signed HS256 by the deployment's secret, and by nothing else;
+            then `resolver` is `app_secret(...)`. Whoever has the secret, to verify or to sign, can
+            sign for anybody.
         require_room: Whether a token must have a `room`.
+        require_exp: Whether a token must have an `exp`. One without it is accepted until its key is
+            replaced, whoever has come by it.
         leeway: Seconds by which clocks may differ.
         now: The clock, seconds since the epoch.
 
     Returns:
-        The policy. It requires `kid`, `iss`, `aud` and `exp`.
+        The policy. It requires `iss` and `aud`, and `kid` unless tokens are signed by a secret.
 
     Raises:
         TypeError: If a name is not a str.
@@ -96,14 +177,18 @@ def policy(
     for names, what in ((issuers, "issuers"), (audience, "audience")):
         if names is not None and _STAR in as_names(names, what):
             raise ValueError(f"{what}=None accepts any: {_STAR!r} is no name here")
-    guards: list[Guard] = [] if issuers is None else [issuer_is_one_of(issuers)]
+    guards: list[Guard] = [] if app_secret else [has_key_id]
+    if issuers is not None:
+        guards.append(issuer_is_one_of(issuers))
+    optional = {"exp": require_exp, "room": require_room}
     made = verification.policy(
         resolver,
         room_is_text,
         audience=audience,
-        required=("iss", "aud", "exp", "room") if require_room else ("iss", "aud", "exp"),
+        algorithms=["HS256"] if app_secret else ASYMMETRIC,
+        required=("iss", "aud", *(name for name, required in optional.items() if required)),
         leeway=leeway,
-        guards=[has_key_id, *guards],
+        guards=guards,
         now=now,
     )
     # In a Policy, None accepts any audience that names something.
@@ -115,7 +200,9 @@ def verifier(
     *,
     issuers: Names | None,
     audience: Names | None,
+    app_secret: bool = False,
     require_room: bool = True,
+    require_exp: bool = True,
     leeway: float = 10.0,
     now: Clock = time.time,
     remember: int = 1024,
@@ -126,7 +213,9 @@ def verifier(
         resolver: As for `policy`, like all that follow.
         issuers: See `policy`.
         audience: See `policy`.
+        app_secret: See `policy`.
         require_room: See `policy`.
+        require_exp: See `policy`.
         leeway: See `policy`.
         now: See `policy`.
         remember: The most tokens that are remembered, as for `asapfn.verifier`.
@@ -145,7 +234,9 @@ def verifier(
             resolver,
             issuers=issuers,
             audience=audience,
+            app_secret=app_secret,
             require_room=require_room,
+            require_exp=require_exp,
             leeway=leeway,
             now=now,
         ),

@@ -3,6 +3,7 @@ import math
 import time
 from typing import Any
 
+import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -239,6 +240,129 @@ async def test_secrets_are_not_taken() -> None:
         with pytest.raises(TokenRejected) as caught:
             await verifier()(sign(claims(), key, kid=KEY.kid))
         assert caught.value.reason == "unsupported_algorithm"
+
+
+SECRET = "the app_secret of a deployment of Jitsi"
+# As Jitsi's documentation of its token authentication has it.
+DOCUMENTED: dict[str, Any] = {
+    "context": {
+        "user": {"avatar": "https://example.com/a.png", "name": "John Doe", "id": "abcd:a1b2"},
+        "group": "a123-123-456-789",
+    },
+    "aud": "jitsi",
+    "iss": "my-app",
+    "sub": "meet.jit.si",
+    "room": "*",
+}
+
+
+def by_secret(**changes: Any) -> Any:
+    settings = {"resolver": jitsi.app_secret(SECRET), "app_secret": True} | changes
+    return verifier(**settings)
+
+
+async def test_a_deployments_secret_is_accepted_where_the_caller_says_so() -> None:
+    made = DOCUMENTED | {"exp": int(time.time()) + 60}
+    for headers in ({}, {"kid": "any"}, {"typ": "JWT"}):
+        token = await by_secret()(jwt.encode(made, SECRET, "HS256", headers=headers))
+        assert token.claims["context"] == DOCUMENTED["context"]
+    for secret, algorithm, reason in (
+        (SECRET + "x", "HS256", "bad_signature"),
+        (SECRET * 2, "HS512", "unsupported_algorithm"),
+        (SECRET * 2, "HS384", "unsupported_algorithm"),
+    ):
+        with pytest.raises(TokenRejected) as caught:
+            await by_secret()(jwt.encode(made, secret, algorithm))
+        assert caught.value.reason == reason
+
+
+async def test_one_verifier_never_accepts_both_secrets_and_key_pairs() -> None:
+    """CVE-2016-10555: the public key as the secret."""
+    token = sign(claims(), KEY)
+    with pytest.raises(TokenRejected, match="unsupported_algorithm"):
+        await by_secret()(token)
+    with pytest.raises(TokenRejected, match="unsupported_algorithm"):
+        await by_secret(resolver=keys_by_id([KEY]))(token)
+    pem = export_public_pem(KEY).encode()
+    forged = sign(claims(), OctKey(pem, pem), kid=KEY.kid)
+    with pytest.raises(TokenRejected, match="unsuitable_key"):
+        await by_secret(resolver=keys_by_id([KEY]))(forged)
+    for resolver in (jitsi.app_secret(SECRET), keys_by_id([KEY])):
+        with pytest.raises(TokenRejected, match="unsupported_algorithm"):
+            await verifier(resolver=resolver)(jwt.encode(claims(), SECRET, "HS256"))
+
+
+@pytest.mark.parametrize(
+    "secret", ["", "short", "s" * 31, export_public_pem(KEY), export_public_pem(KEY).encode()]
+)
+def test_a_secret_that_is_weak_or_a_key_is_refused(secret: str | bytes) -> None:
+    with pytest.raises(ValueError, match="secret"):
+        jitsi.app_secret(secret)
+
+
+async def test_everything_else_is_demanded_of_a_token_by_secret_too() -> None:
+    now = int(time.time())
+    for changes, reason in (
+        ({"iss": "other"}, "issuer_not_allowed"),
+        ({"aud": "other"}, "wrong_audience"),
+        ({"room": None}, "missing_claim"),
+        ({"exp": None}, "missing_claim"),
+        ({"exp": now - 60}, "expired"),
+    ):
+        with pytest.raises(TokenRejected) as caught:
+            await by_secret()(jwt.encode(claims(**changes), SECRET, "HS256"))
+        assert caught.value.reason == reason
+
+
+async def test_a_token_without_exp_is_accepted_only_where_the_caller_says_so() -> None:
+    forever = jwt.encode(DOCUMENTED, SECRET, "HS256")
+    with pytest.raises(TokenRejected, match="missing_claim"):
+        await by_secret()(forever)
+    assert (await by_secret(require_exp=False)(forever)).usable_until == math.inf
+    for changes, named in (({"exp": None}, True), ({"exp": None, "room": None}, False)):
+        assert await verified(changes, require_exp=False, require_room=named)
+    error = await refused({"exp": int(time.time()) - 60}, require_exp=False)
+    assert error.reason == "expired"
+    assert (await refused({"exp": "never"}, require_exp=False)).reason == "invalid_claim"
+
+
+def test_claims_are_those_that_jitsis_documentation_has() -> None:
+    made = jitsi.claims(
+        "my-app",
+        "jitsi",
+        "*",
+        subject="meet.jit.si",
+        context=DOCUMENTED["context"],
+        lifetime=600,
+        now=lambda: 1_700_000_000.9,
+    )
+    assert made == DOCUMENTED | {"iat": 1_700_000_000, "exp": 1_700_000_600}
+    bare = jitsi.claims("a", ["y", "x"], "standup", now=lambda: 1.0)
+    assert bare == {"iss": "a", "aud": ["x", "y"], "room": "standup", "iat": 1, "exp": 3601}
+
+
+async def test_claims_are_accepted_once_they_are_signed() -> None:
+    made = jitsi.claims("my-app", "jitsi", "standup", subject="meet.example")
+    assert (await verifier()(sign(made, KEY))).claims == made
+    theirs = jwt.encode(made, SECRET, "HS256")
+    assert (await by_secret()(theirs)).claims["sub"] == "meet.example"
+    peers = jwt.decode(theirs, SECRET, ["HS256"], audience="jitsi", issuer="my-app")
+    assert peers == made
+
+
+@pytest.mark.parametrize("lifetime", [0, -1, math.inf, math.nan])
+def test_a_lifetime_is_positive_and_finite(lifetime: float) -> None:
+    with pytest.raises(ValueError, match="lifetime"):
+        jitsi.claims("a", "b", "c", lifetime=lifetime)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"issuer": 1}, {"room": None}, {"subject": 1}, {"audience": [1]}, {"audience": None}]
+)
+def test_names_in_claims_are_text(wrong: dict[str, Any]) -> None:
+    given: dict[str, Any] = {"issuer": "a", "audience": "b", "room": "c"} | wrong
+    with pytest.raises(TypeError, match="str"):
+        jitsi.claims(**given)
 
 
 @pytest.mark.parametrize("name", ["issuers", "audience"])
