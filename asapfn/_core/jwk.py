@@ -14,7 +14,7 @@ from joserfc.jwk import OctKey, import_key
 from asapfn._core import compact
 from asapfn._core.key_material import wrap_native, wrap_secret
 from asapfn._core.native import require_private_rsa_bounds, rsa_public_key
-from asapfn.types import Key
+from asapfn.types import Key, Names, as_names
 
 _PUBLIC: Final = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x"), "oct": ()}
 _PRIVATE: Final = {
@@ -24,12 +24,13 @@ _PRIVATE: Final = {
 _CURVES: Final = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
 
 
-def import_jwk(mapping: Mapping[str, Any]) -> Key:
+def import_jwk(mapping: Mapping[str, Any], *, uses: Names = ("sig",)) -> Key:
     """Read a JSON Web Key (RFC 7517), public, private or symmetric.
 
     Args:
         mapping: The JWK's members. Those not understood are left behind, as are `use` and
             `key_ops` once they are checked. One whose value is None is absent.
+        uses: The values of `use` that are accepted; a key without `use` always is.
 
     Returns:
         The key, carrying its `kid` and `alg`.
@@ -37,12 +38,12 @@ def import_jwk(mapping: Mapping[str, Any]) -> Key:
     Raises:
         ValueError: If a member is missing or malformed, the key is weak or of a type that no
             algorithm here has, does not fit its own `alg`, or its `use` or `key_ops` say that
-            it is for something else than signatures.
-        TypeError: If it is not a mapping.
+            it is for something else than signatures; or if `uses` is empty or names `enc`.
+        TypeError: If it is not a mapping, or one of `uses` is not a str.
     """
     if not isinstance(mapping, Mapping):
         raise TypeError("a JWK is a mapping of its members: parse its JSON first")
-    mapping = without_nulls(mapping)
+    mapping, accepted = without_nulls(mapping), signing_uses(uses)
     kty = mapping.get("kty")
     if not isinstance(kty, str) or kty not in _PUBLIC:
         raise ValueError("the JWK's kty is none of RSA, EC, OKP, oct")
@@ -54,7 +55,8 @@ def import_jwk(mapping: Mapping[str, Any]) -> Key:
     for name in (*names, *({"kid", "alg"} & mapping.keys())):
         if not isinstance(mapping.get(name), str):
             raise ValueError(f"the JWK's {name} is missing or not a string")
-    if mapping.get("use", "sig") != "sig" or "oth" in mapping:
+    use = mapping.get("use")
+    if (use is not None and not (isinstance(use, str) and use in accepted)) or "oth" in mapping:
         raise ValueError("the JWK is not for signatures, or has more than two primes")
     if "key_ops" in mapping and not (
         isinstance(operations, list) and ("sign" if private else "verify") in operations
@@ -74,6 +76,14 @@ def import_jwk(mapping: Mapping[str, Any]) -> Key:
             raise ValueError("the JWK's public and private members do not belong together")
         return key
     raise ValueError(f"the JWK's members make no key, or a weak one: {fault}")
+
+
+def signing_uses(uses: Names) -> frozenset[str]:
+    """The values of `use` that are accepted; a ValueError for the one that is for encryption."""
+    accepted = as_names(uses, "uses")
+    if "enc" in accepted:
+        raise ValueError("uses must not name enc: such a key is for encryption (RFC 7517, 4.2)")
+    return accepted
 
 
 def without_nulls(mapping: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,17 +8,18 @@ from typing import Final, NamedTuple
 
 from asapfn._core import compact
 from asapfn._core.algorithms import mismatch
-from asapfn._core.jwk import without_nulls
+from asapfn._core.jwk import signing_uses, without_nulls
 from asapfn._core.verified_keys import has_verified
 from asapfn.errors import Unavailable
 from asapfn.keys import DatedKey, import_jwk, not_valid
 from asapfn.resolvers.cache import Answer, Cache, look_up
 from asapfn.resolvers.sources import require_https
-from asapfn.types import Caching, Clock, Event, Fetch, Key, Observe, Resolver, Unverified
+from asapfn.types import Caching, Clock, Event, Fetch, Key, Names, Observe, Resolver, Unverified
 
 _ACCEPT: Final = "application/jwk-set+json, application/json"
 # As many as fit into what is fetched at most, so that what is read is read at once.
 MOST_KEYS: Final = 1000
+_SIGNATURES: Final = frozenset(("sig",))
 _PRIVATE: Final = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"))
 
 
@@ -36,6 +37,7 @@ def jwks(
     url: str,
     fetch: Fetch,
     *,
+    uses: Names = ("sig",),
     cooldown: float = 30.0,
     caching: Caching = Caching(),
     clock: Callable[[], float] = time.monotonic,
@@ -46,6 +48,8 @@ def jwks(
     Args:
         url: Where the set is.
         fetch: The way to the network, such as `adapters.httpx.fetcher()`.
+        uses: The values of `use` of keys that may verify; keys that have none may. A SPIFFE bundle
+            has `jwt-svid`.
         cooldown: Seconds after a fetch during which a key that the set lacks is unknown; after
             them it makes the set be fetched again.
         caching: How long to remember the set, and how often to ask for it.
@@ -61,14 +65,16 @@ def jwks(
         repeats a member's name.
 
     Raises:
-        ValueError: If the URL is not plain https, or the cooldown or a bound in `caching` is
-            negative, infinite or not a number.
+        TypeError: If one of `uses` is not a str.
+        ValueError: If the URL is not plain https, `uses` is empty or names `enc`, or the cooldown
+            or a bound in `caching` is negative, infinite or not a number.
     """
     require_https(url)
     return key_sets(
         partial(always, url),
         url,
         fetch,
+        read=partial(_jwk_set, signing_uses(uses)),
         cooldown=cooldown,
         caching=caching,
         clock=clock,
@@ -106,7 +112,7 @@ def key_sets(
     if not 0 <= cooldown < math.inf:
         raise ValueError(f"cooldown must be finite and not negative, not {cooldown!r}")
     cache: Cache[_KeySet] = Cache(
-        partial(_load, url_of, fetch, read or _jwk_set, absent, clock),
+        partial(_load, url_of, fetch, read or partial(_jwk_set, _SIGNATURES), absent, clock),
         source,
         caching,
         clock,
@@ -189,7 +195,7 @@ def _are_one(keys: Sequence[Key]) -> bool:
     return all(key.thumbprint() == thumbprint for key in keys[1:])
 
 
-def _jwk_set(body: bytes, url: str) -> list[DatedKey]:
+def _jwk_set(uses: frozenset[str], body: bytes, url: str) -> list[DatedKey]:
     try:
         key_set = compact.decode_object(body)
     except ValueError as error:
@@ -209,7 +215,7 @@ def _jwk_set(body: bytes, url: str) -> list[DatedKey]:
         if member.get("kty") == "oct" or not _PRIVATE.isdisjoint(member):
             raise Unavailable(url, "the set holds a symmetric or private key")
         try:
-            keys.append(DatedKey(import_jwk(member), -math.inf, math.inf))
+            keys.append(DatedKey(import_jwk(member, uses=uses), -math.inf, math.inf))
         except ValueError:
             continue
     return keys

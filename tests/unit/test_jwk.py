@@ -135,6 +135,15 @@ def test_a_key_whose_use_is_not_signatures_is_refused(use: Any) -> None:
             import_jwk(whole(name) | {"use": use})
 
 
+@pytest.mark.parametrize("name", ["RS256", "HS256"])
+def test_a_key_of_another_use_is_read_where_that_is_named(name: str) -> None:
+    assert import_jwk(whole(name) | {"use": "jwt-svid"}, uses=("sig", "jwt-svid"))
+    with pytest.raises(ValueError, match="not for signatures"):
+        import_jwk(whole(name) | {"use": "sig"}, uses="jwt-svid")
+    with pytest.raises(ValueError, match="not for signatures"):
+        import_jwk(whole(name) | {"use": ["jwt-svid"]}, uses="jwt-svid")
+
+
 @pytest.mark.parametrize(
     ("name", "private", "operations", "taken"),
     [

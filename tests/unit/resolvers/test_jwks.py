@@ -95,6 +95,55 @@ async def test_a_member_that_is_not_for_us_is_passed_over(member: Any) -> None:
     assert await house.resolve(asking(EC.kid, algorithm="ES256")) is None
 
 
+# A bundle as SPIFFE has it ("SPIFFE Trust Domain and Bundle", section 4): one key for tokens, one
+# for certificates.
+BUNDLE = {
+    "spiffe_sequence": 12,
+    "spiffe_refresh_hint": 300,
+    "keys": [
+        export_public_jwk(EC) | {"use": "jwt-svid"},
+        export_public_jwk(NEW) | {"use": "x509-svid", "kid": None, "x5c": ["AAAA"]},
+    ],
+}
+
+
+async def test_keys_of_other_uses_are_accepted_where_the_caller_names_them() -> None:
+    assert await House(BUNDLE).resolve(asking(EC.kid, algorithm="ES256")) is None
+    for uses in (("sig", "jwt-svid"), "jwt-svid", ["jwt-svid"], {"jwt-svid"}):
+        house = House(BUNDLE, uses=uses)
+        found = await house.resolve(asking(EC.kid, algorithm="ES256"))
+        assert found is not None
+        assert found.thumbprint() == EC.thumbprint()
+        # The key for certificates does not count.
+        assert await house.resolve(asking(None, "issuer", "ES256")) is found
+
+
+async def test_a_use_that_is_not_named_is_not_accepted() -> None:
+    both = {"keys": [export_public_jwk(RSA), *BUNDLE["keys"]]}  # type: ignore[misc]
+    assert await House(both, uses="jwt-svid").resolve(asking(RSA.kid)) is None
+    assert await House(both, uses=("sig", "jwt-svid")).resolve(asking(RSA.kid)) is not None
+    unsaid = {name: value for name, value in export_public_jwk(RSA).items() if name != "use"}
+    assert await House({"keys": [unsaid]}, uses="jwt-svid").resolve(asking(RSA.kid)) is not None
+    other = {"keys": [export_public_jwk(EC) | {"use": "JWT-SVID"}]}
+    house = House(other, uses="jwt-svid")
+    assert await house.resolve(asking(EC.kid, algorithm="ES256")) is None
+
+
+@pytest.mark.parametrize(
+    ("uses", "error"),
+    [
+        ((), ValueError),
+        ([1], TypeError),
+        (None, TypeError),
+        ("enc", ValueError),
+        (("sig", "enc"), ValueError),
+    ],
+)
+def test_uses_are_names_and_none_is_for_encryption(uses: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="uses"):
+        jwks(URL, Repository(), uses=uses)
+
+
 UNSET = ("use", "key_ops", "alg", "d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv", "x5c")
 
 
