@@ -58,10 +58,8 @@ def import_jwk(mapping: Mapping[str, Any], *, uses: Names = ("sig",)) -> Key:
     use = mapping.get("use")
     if (use is not None and not (isinstance(use, str) and use in accepted)) or "oth" in mapping:
         raise ValueError("the JWK is not for signatures, or has more than two primes")
-    if "key_ops" in mapping and not (
-        isinstance(operations, list) and ("sign" if private else "verify") in operations
-    ):
-        raise ValueError("the JWK's key_ops do not allow what the key is for")
+    if "key_ops" in mapping:
+        _require_operation("sign" if private else "verify", operations)
     try:
         octets = {name: _octets(mapping[name]) for name in names if name != "crv"}
         if kty == "oct":
@@ -76,6 +74,16 @@ def import_jwk(mapping: Mapping[str, Any], *, uses: Names = ("sig",)) -> Key:
             raise ValueError("the JWK's public and private members do not belong together")
         return key
     raise ValueError(f"the JWK's members make no key, or a weak one: {fault}")
+
+
+def _require_operation(operation: str, operations: Any) -> None:
+    if not isinstance(operations, list) or operation not in operations:
+        raise ValueError("the JWK's key_ops do not allow what the key is for")
+    # RFC 7517, section 4.3.
+    if not all(isinstance(each, str) for each in operations) or len(set(operations)) != len(
+        operations
+    ):
+        raise ValueError("the JWK's key_ops are not strings that differ")
 
 
 def signing_uses(uses: Names) -> frozenset[str]:

@@ -149,7 +149,14 @@ def test_a_key_of_another_use_is_read_where_that_is_named(name: str) -> None:
     [
         ("ES256", True, ["sign"], True),
         ("ES256", True, ["sign", "verify"], True),
-        ("ES256", True, ["sign", ["unhashable"], None], True),
+        ("ES256", True, ["sign", "a/b", "deriveKey"], True),
+        # RFC 7517, section 4.3: strings, and none of them twice.
+        *((name, True, wrong, False) for name in ("ES256", "HS256") for wrong in (
+            ["sign", ["unhashable"], None], ["sign", None], ["sign", 1], ["sign", "sign"],
+            ["sign", "verify", "verify"], [["sign"], "sign"], [None], [1],
+        )),
+        ("ES256", False, ["verify", "verify"], False),
+        ("ES256", False, ["verify", {}], False),
         ("ES256", True, ["verify"], False),
         ("ES256", False, ["verify"], True),
         ("ES256", False, ["sign"], False),
@@ -170,7 +177,7 @@ def test_the_key_operations_have_to_allow_what_the_key_is_for(
     if taken:
         assert import_jwk(members).is_private is private
         return
-    with pytest.raises(ValueError, match="key_ops do not allow"):
+    with pytest.raises(ValueError, match=r"key_ops (do not allow|are not strings)"):
         import_jwk(members)
 
 
