@@ -171,7 +171,7 @@ async def verify(
         leeway: Seconds by which clocks may differ.
         max_lifetime: The longest `exp - iat` that is accepted, in seconds; it requires both claims.
         typ: The `typ` the header must have (RFC 8725, section 3.11), compared without regard to
-            case and to a leading `application/`.
+            case; one without a slash is meant as `application/...` (RFC 7515, section 4.1.9).
         now: The clock, seconds since the epoch.
 
     Returns:
@@ -412,8 +412,14 @@ def check_claims(
 def _check_typ(given: str | None, typ: str, refuse: Refuse) -> None:
     if given is None:
         refuse(presence("typ"), "the header has no typ")
-    elif given.lower().removeprefix("application/") != typ.lower().removeprefix("application/"):
+    elif _media_type(given) != _media_type(typ):
         refuse(TYP, f"expected {shown(typ)}, got {shown(given)}")
+
+
+def _media_type(typ: str) -> str:
+    """The media type that a typ is short for (RFC 7515, section 4.1.9), ASCII in lower case."""
+    whole = typ if "/" in typ else f"application/{typ}"
+    return whole.lower() if whole.isascii() else whole
 
 
 def _raise(rule: Rule, detail: str, /) -> None:

@@ -248,6 +248,45 @@ async def test_a_typ_is_compared_without_case_and_prefix(given: str, expected: s
     assert await reason_of(forge(CLAIMS, KEY, typ=given), typ=expected) is None
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("application/at+jwt", "at+jwt"),
+        ("at+jwt", "application/at+jwt"),
+        ("APPLICATION/AT+JWT", "at+jwt"),
+        ("application/a/b", "application/a/b"),
+        ("a/b", "a/b"),
+        ("text/at+jwt", "text/at+jwt"),
+        ("\u212a", "\u212a"),
+    ],
+)
+async def test_a_typ_without_a_slash_is_meant_as_one_of_application(
+    given: str, expected: str
+) -> None:
+    """RFC 7515, section 4.1.9: it is compared as if application/ stood before it."""
+    assert await reason_of(forge(CLAIMS, KEY, typ=given), typ=expected) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("application/a/b", "a/b"),
+        ("a/b", "application/a/b"),
+        ("application/application/jwt", "application/jwt"),
+        ("application/application/jwt", "jwt"),
+        ("text/jwt", "jwt"),
+        ("/jwt", "jwt"),
+        # Unicode's Kelvin sign becomes k, and its long s, s, in another case.
+        ("\u212a", "k"),
+        ("jw\u017f", "jws"),
+        ("K", "\u212a"),
+    ],
+)
+async def test_typs_that_are_two_media_types_are_two(given: str, expected: str) -> None:
+    token = forge(CLAIMS, KEY, typ=given)
+    assert await reason_of(token, nobody_asks, typ=expected) == ("invalid_claim", "typ")
+
+
 async def test_a_typ_that_is_asked_for_must_be_there_and_the_same() -> None:
     for given_typ in ("JWT", "", "at+jwt+x", "text/at+jwt"):
         token = forge(CLAIMS, KEY, typ=given_typ)
