@@ -9,6 +9,7 @@ the next issuer has its share of that. What comes before its first colon says wh
 """
 
 import heapq
+import math
 import threading
 import time
 from collections import Counter
@@ -42,10 +43,10 @@ def in_memory(
         issuer of the id has its share, a quarter as many live ids as there are free places.
 
     Raises:
-        ValueError: If `max_entries` is not positive.
+        ValueError: If `max_entries` is not positive and finite.
     """
-    if max_entries < 1:
-        raise ValueError("max_entries must be at least 1")
+    if not 1 <= max_entries < math.inf:
+        raise ValueError("max_entries must be finite and at least 1")
     live: set[str] = set()
     each_has: Counter[str] = Counter()
     deaths: list[tuple[float, str]] = []

@@ -1,8 +1,10 @@
 """The store of used ids in memory: exactly once, for just as long as it should, under threads."""
 
+import math
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import anyio
 import pytest
@@ -88,9 +90,9 @@ async def test_one_issuer_has_a_hundred_thousand_unless_the_store_is_told_otherw
     assert await store("b:b", 60)
 
 
-@pytest.mark.parametrize("max_entries", [0, -1])
-def test_a_store_for_nothing_is_a_programming_error(max_entries: int) -> None:
-    with pytest.raises(ValueError, match=r"^max_entries must be at least 1$"):
+@pytest.mark.parametrize("max_entries", [0, -1, math.nan, math.inf, -math.inf])
+def test_a_store_for_nothing_or_without_bound_is_a_programming_error(max_entries: Any) -> None:
+    with pytest.raises(ValueError, match=r"^max_entries must be finite and at least 1$"):
         in_memory(max_entries=max_entries)
 
 

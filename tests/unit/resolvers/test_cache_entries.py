@@ -224,8 +224,8 @@ def test_the_tables_stand_many_threads() -> None:
     assert max(sizes) <= 3
 
 
-@pytest.mark.parametrize("name", [name for name in Caching._fields if name != "max_keys"])
-@pytest.mark.parametrize("wrong", [-1, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", Caching._fields)
+@pytest.mark.parametrize("wrong", [-1, float("nan"), float("inf"), -float("inf")])
 def test_a_bound_is_finite_and_not_negative(name: str, wrong: float) -> None:
     values = ((wrong, 1), (1.0, wrong)) if name.endswith("misses") else (wrong,)
     for value in values:
