@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Sequence
 import anyio
 
 from asapfn.cli import (
+    activate,
     demo,
     explain,
     inspect,
@@ -27,7 +28,7 @@ from asapfn.cli.parsing import Parser, parse
 from asapfn.cli.text import safe, without_tokens
 from asapfn.errors import Unavailable
 
-_COMMANDS = (keygen, publish, token, request, verify, inspect, explain, qsh, demo)
+_COMMANDS = (keygen, publish, activate, token, request, verify, inspect, explain, qsh, demo)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

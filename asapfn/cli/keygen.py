@@ -1,7 +1,7 @@
 """`asapfn keygen`: a new key pair, the private key for its owner's eyes alone.
 
-The private key goes where `private_key_directory` finds it, the public one where `publish` reads it
-from; both are named after the key id. Nothing that exists is written over.
+The private key is put aside, where nothing signs with it until it is activated, and the public one
+where `publish` reads it from; both are named after the key id. Nothing that exists is written over.
 """
 
 import argparse
@@ -9,14 +9,18 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
-from asapfn._core.algorithms import ALGORITHMS, ASYMMETRIC
+from asapfn._core.algorithms import ALGORITHMS, ASAP
+from asapfn.cli.layout import SUFFIXES, require_last
 from asapfn.cli.outputs import create, make_folders
 from asapfn.cli.parsing import Commands, add_command
 from asapfn.cli.style import painter
 from asapfn.cli.text import as_json, safe
 from asapfn.keys import export_data_uri, export_private_pem, export_public_pem, generate, is_key_id
 from asapfn.types import Key
+
+_ALGORITHMS: Final = [name for name in ALGORITHMS if name in ASAP]
 
 
 def add_to(commands: Commands) -> None:
@@ -29,21 +33,23 @@ def add_to(commands: Commands) -> None:
         commands,
         "keygen",
         "make a key pair",
-        "Make a key pair for an issuer: the private key in DIR/private/ISSUER/NAME, which only its"
-        " owner may read, the public key in DIR/public/ISSUER/NAME. The key id is ISSUER/NAME.",
+        "Make a key pair for an issuer: the private key in DIR/staged/ISSUER/NAME, which only its"
+        " owner may read, the public key in DIR/public/ISSUER/NAME. The key id is ISSUER/NAME."
+        " The key signs nothing until publish and then activate have made it known.",
         ("asapfn keygen --issuer orders", "asapfn keygen --issuer orders --algorithm ES256"),
         run,
     )
     parser.add_argument("--issuer", metavar="NAME", required=True, help="the service that signs")
     parser.add_argument(
         "--name",
-        help="the key's own name, by default the time of the day in UTC: the last by name signs",
+        help="the key's own name, ending in .pem, by default the time in UTC: the last by name"
+        " signs",
     )
     parser.add_argument(
         "--algorithm",
-        choices=[name for name in ALGORITHMS if name in ASYMMETRIC],
+        metavar="NAME",
         default="RS256",
-        help="default RS256; EdDSA and Ed25519 are not for ASAP",
+        help=f"default RS256; of {', '.join(_ALGORITHMS)}",
     )
     parser.add_argument("--directory", metavar="DIR", default="keys", help="default keys")
     parser.add_argument(
@@ -67,16 +73,10 @@ def run(options: argparse.Namespace) -> int:
         ValueError: If the names make no key id, or a file exists.
         OSError: If a file cannot be written.
     """
-    name = options.name or datetime.now(UTC).strftime("%Y-%m-%dT%H%M%SZ.pem")
-    kid = f"{options.issuer}/{name}"
-    if not is_key_id(kid):
-        raise ValueError("issuer and name make no key id: parts of A-Z a-z 0-9 _ . - + between /")
-    suffix = {"pem": "", "data-uri": ".uri", "jwk": ".jwk"}[options.format]
     folder = Path(options.directory)
-    private, public = folder / "private" / f"{kid}{suffix}", folder / "public" / kid
-    for path in (private, public):
-        if path.exists():
-            raise ValueError(f"{path} exists: a key is never written over; choose another name")
+    kid = _key_id(options, folder)
+    private = folder / "staged" / f"{kid}{SUFFIXES[options.format]}"
+    public = folder / "public" / kid
     key = generate(options.algorithm, kid=kid)
     make_folders(folder, 0o755)
     make_folders(private.parent, 0o700)
@@ -88,14 +88,37 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(as_json(answer))
         return 0
     paint = painter(sys.stdout)
+    where = "" if options.directory == "keys" else f" --directory {folder}"
     for title, text in (
         ("key id", f"{kid}  {key.alg}"),
         ("private", f"{private}  keep it secret"),
-        ("public", f"{public}  publish it:"),
-        ("", f"asapfn publish {folder / 'public'} --to DIR"),
+        ("public", f"{public}"),
+        ("next", f"asapfn publish {folder / 'public'} --to DIR"),
+        ("", f"asapfn activate {kid} --repository URL{where}"),
     ):
         sys.stdout.write(f"{paint('bold', f'{title:<8}')} {safe(text)}\n")
     return 0
+
+
+def _key_id(options: argparse.Namespace, folder: Path) -> str:
+    """The key id, provided that a key of this id can sign."""
+    if options.algorithm not in _ALGORITHMS:
+        known = options.algorithm if options.algorithm in ALGORITHMS else "that algorithm"
+        raise ValueError(f"ASAP does not sign with {known}: it has {', '.join(_ALGORITHMS)}")
+    name = options.name or datetime.now(UTC).strftime("%Y-%m-%dT%H%M%SZ.pem")
+    kid = f"{options.issuer}/{name}"
+    if not is_key_id(kid):
+        raise ValueError("issuer and name make no key id: parts of A-Z a-z 0-9 _ . - + between /")
+    if "/" in name:
+        raise ValueError("the name is that of one file, without a slash: signers read no folders")
+    if not name.endswith(".pem"):
+        raise ValueError("the name ends in .pem: signers read *.pem alone")
+    paths = [folder / place / kid for place in ("staged", "private", "public")]
+    for path in [path.with_name(f"{name}{s}") for path in paths for s in SUFFIXES.values()]:
+        if path.exists():
+            raise ValueError(f"{path} exists: a key is never written over; choose another name")
+    require_last(folder, kid, "private", "staged")
+    return kid
 
 
 def _private_text(key: Key, form: str) -> str:

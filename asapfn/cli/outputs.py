@@ -1,6 +1,7 @@
 """Files and folders that a command writes, with modes that no umask widens."""
 
 import os
+import secrets
 from pathlib import Path
 
 
@@ -17,3 +18,14 @@ def create(path: Path, text: str, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with open(descriptor, "w", encoding="ascii") as file:
         file.write(text)
+
+
+def replace(path: Path, text: str, mode: int) -> None:
+    """Write a file under a name that nobody can foresee, and put it in its place in one step."""
+    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+    create(new, text, mode)
+    try:
+        os.replace(new, path)
+    except OSError:
+        new.unlink()
+        raise

@@ -6,14 +6,12 @@ public part of a key, and replaces the old one in one step, so that nobody reads
 
 import argparse
 import json
-import os
-import secrets
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from asapfn.cli.outputs import create, make_folders
+from asapfn.cli.outputs import make_folders, replace
 from asapfn.cli.parsing import Commands, add_command
 from asapfn.cli.text import as_json, safe
 from asapfn.keys import export_jwks, export_public_pem, import_pem, is_key_id
@@ -75,10 +73,10 @@ def run(options: argparse.Namespace) -> int:
         new |= found
     _refuse_links(target, (target / name for name in (*new, _JWKS)))
     for kid, key in new.items():
-        _replace(target / kid, export_public_pem(key))
+        _write(target / kid, export_public_pem(key))
     everything = published | new
     key_set = export_jwks(everything[kid] for kid in sorted(everything))
-    _replace(target / _JWKS, json.dumps(key_set, indent=2) + "\n")
+    _write(target / _JWKS, json.dumps(key_set, indent=2) + "\n")
     if options.json:
         answer = {"keys": sorted(everything), "new": sorted(new.keys() - published.keys())}
         sys.stdout.write(as_json(answer | {"jwks": str(target / _JWKS)}))
@@ -117,13 +115,6 @@ def _refuse_links(target: Path, paths: Iterable[Path]) -> None:
                 )
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write a file under a name that nobody can foresee, and put it in its place in one step."""
+def _write(path: Path, text: str) -> None:
     make_folders(path.parent, 0o755)
-    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
-    create(new, text, 0o644)
-    try:
-        os.replace(new, path)
-    except OSError:
-        new.unlink()
-        raise
+    replace(path, text, 0o644)

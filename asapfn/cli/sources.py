@@ -12,6 +12,7 @@ import httpx
 from asapfn import forge, jitsi
 from asapfn.adapters.httpx import fetcher
 from asapfn.cli.inputs import WHERE, read_key, read_secret
+from asapfn.cli.mirrors import repositories
 from asapfn.errors import Unavailable
 from asapfn.resolvers import jwks, pem_directory, pem_repository
 from asapfn.types import Document, Fetch, Key, Resolver, Unverified
@@ -107,16 +108,11 @@ def source(options: argparse.Namespace, fetch: Fetch, profile: str) -> Source:
     if profile == "forge" and not options.repository:
         keys = forge.keys(fetch, staging=options.staging)
         return Source(keys, "Forge's key set" + (" of staging" if options.staging else ""))
-    urls = " | ".join(options.repository or _repositories())
+    urls = " | ".join(repositories(options))
     if not urls:
         raise ValueError("say where the key is: --repository, --jwks, --key-directory, ...")
     make = jitsi.repository if profile == "jitsi" else pem_repository
     return Source(make(urls, fetch), urls)
-
-
-def _repositories() -> list[str]:
-    names = ("ASAP_PUBLIC_KEY_REPOSITORY_URL", "ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL")
-    return list(filter(None, map(os.environ.get, names)))
 
 
 def _key_set(where: str, fetch: Fetch) -> Source:

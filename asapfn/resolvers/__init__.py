@@ -5,7 +5,14 @@ find keys, `policy` puts conditions and alternatives around them, `cache` keeps 
 """
 
 from asapfn.resolvers._prefetch import keep_warm, prefetch
-from asapfn.resolvers.cache import Activity, activity, cached, is_prefetch, issuer_kid_algorithm
+from asapfn.resolvers.cache import (
+    Activity,
+    activity,
+    cached,
+    clear,
+    is_prefetch,
+    issuer_kid_algorithm,
+)
 from asapfn.resolvers.certificates import certificates
 from asapfn.resolvers.jwks import jwks
 from asapfn.resolvers.policy import (
@@ -25,6 +32,7 @@ __all__ = [
     "by_issuer",
     "cached",
     "certificates",
+    "clear",
     "first_of",
     "is_prefetch",
     "issuer_kid_algorithm",

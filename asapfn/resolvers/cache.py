@@ -120,6 +120,7 @@ class Cache(Generic[T]):
         flights: The calls in progress.
         budget: The misses that are left.
         serials: Numbers for questions: an answer never replaces one to a later question.
+        cleared: Answers to questions before this one are not kept.
     """
 
     load: Callable[[Unverified], Awaitable[Answer[T]]]
@@ -140,6 +141,7 @@ class Cache(Generic[T]):
     flights: Flights[Entry[T] | Unavailable | RateLimited] = field(default_factory=dict)
     budget: Budget = field(init=False)
     serials: "itertools.count[int]" = field(default_factory=itertools.count)
+    cleared: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -217,6 +219,33 @@ def activity(resolver: Resolver) -> Activity:
         sum(len(cache.proven) + len(cache.unproven) for cache in found),
         sum(len(cache.failures) for cache in found),
     )
+
+
+def clear(resolver: Resolver, kid: str | None = None) -> None:
+    """Drop a key from a resolver's caches, such as one that was revoked at its source.
+
+    Tokens that come afterwards are not verified with it, unless its source has it still: the source
+    is asked again, and what a fetch that is in progress brings is not kept.
+
+    Args:
+        resolver: A resolver of this library, as for `activity`.
+        kid: The key's id; a key set that has it is dropped whole. None drops all that is cached.
+    """
+    for cache in {id(cache): cache for cache in _caches(resolver)}.values():
+        with cache.lock:
+            cache.cleared = next(cache.serials)
+            for table in (cache.proven, cache.unproven, cache.unknown):
+                for key, entry in list(table.items()):
+                    if kid is None or _is_about(key, entry.value, kid):
+                        del table[key]
+        for of_loop in list(cache.flights.values()):
+            of_loop.clear()  # who waits gets the outcome; who comes later begins another call
+
+
+def _is_about(key: Hashable, value: object, kid: str) -> bool:
+    """Whether what is cached is the key of this id, a set that has it, or that there is none."""
+    named = key == kid or (isinstance(key, tuple) and kid in key)
+    return named or kid == getattr(value, "kid", None) or kid in getattr(value, "by_id", ())
 
 
 def is_prefetch(unverified: Unverified) -> bool:
@@ -400,6 +429,8 @@ def _put(cache: Cache[T], key: Hashable, entry: Entry[T]) -> Entry[T]:
     """Put an entry in its table. Returns the newest entry there is: this one, or a newer one."""
     with cache.lock:
         tables = cache.proven, cache.unproven, cache.unknown
+        if entry.serial < cache.cleared:
+            return entry
         newest = next((table[key] for table in tables if key in table), None)
         if newest is not None and newest.serial > entry.serial:
             return newest

@@ -8,7 +8,10 @@ import pytest
 
 from asapfn.cli import main
 
-COMMANDS = ("keygen", "publish", "token", "request", "verify", "inspect", "explain", "qsh", "demo")
+COMMANDS = (
+    "keygen", "publish", "activate", "token", "request", "verify", "inspect", "explain", "qsh",
+    "demo",
+)  # fmt: skip
 OF_A_PROFILE = {
     "token": ("asap", "connect"),
     "request": ("asap", "connect"),

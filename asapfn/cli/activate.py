@@ -1,0 +1,135 @@
+"""`asapfn activate`: let a new key sign, once everybody who verifies can find it.
+
+`keygen` puts the private key aside. Here it is moved to where services sign with it, when each
+mirror of the key repository serves the public key, and so long after that nobody remembers the time
+when there was no such key.
+"""
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+import anyio
+
+from asapfn.cli.inputs import read_key
+from asapfn.cli.layout import SUFFIXES, require_last
+from asapfn.cli.mirrors import Served, exit_code, repositories, served
+from asapfn.cli.outputs import make_folders, replace
+from asapfn.cli.parsing import Commands, add_command
+from asapfn.cli.sources import network
+from asapfn.cli.text import as_json, safe
+from asapfn.resolvers.sources import mirrors
+from asapfn.types import Key
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "activate",
+        "let a new key sign, once it is published everywhere",
+        "Move a private key that keygen made from DIR/staged to DIR/private, where services sign"
+        " with it: when each mirror of the key repository serves the public key, and so long after"
+        " that no receiver remembers that there was no such key. The exit code is 1 if a mirror"
+        " does not serve it, and 3 if one does not answer; then nothing is moved.",
+        (
+            "asapfn activate orders/2026-11.pem --repository https://keys.example/",
+            "asapfn activate orders/2026-11.pem --now",
+        ),
+        run,
+    )
+    parser.add_argument("kid", metavar="KID", help="the key id, as keygen shows it")
+    parser.add_argument(
+        "--repository",
+        metavar="URL",
+        action="append",
+        help="the key repository; again for each mirror (ASAP_PUBLIC_KEY_REPOSITORY_URL)",
+    )
+    parser.add_argument("--directory", metavar="DIR", default="keys", help="default keys")
+    parser.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        type=float,
+        default=30.0,
+        help="how long receivers may remember that there is no such key; default 30",
+    )
+    parser.add_argument(
+        "--now",
+        action="store_true",
+        help="at once, without a look at the repository: for an issuer's first key",
+    )
+
+
+async def run(options: argparse.Namespace) -> int:
+    """Run the command: 0 if the key is active, 1 or 3 if a mirror does not serve it."""
+    root = Path(options.directory)
+    staged, private = _paths(root, options.kid)
+    key = read_key(str(staged), "staged key", options.kid)
+    require_last(root, options.kid, "private")
+    if not 0 <= options.wait < math.inf:
+        raise ValueError("--wait is a number of seconds, from 0")
+    found: list[Served] = []
+    if not options.now:
+        bases = mirrors(repositories(options) or _no_repository())
+        found = await _served_throughout(bases, key, options)
+    code = exit_code(found)
+    if code == 0:
+        make_folders(private.parent, 0o700)
+        replace(private, staged.read_text("ascii"), 0o600)
+        staged.unlink()
+    if options.json:
+        mirrored = [{"url": each.url, "problem": each.problem} for each in found]
+        answer = {"active": code == 0, "kid": options.kid, "mirrors": mirrored}
+        sys.stdout.write(as_json(answer | {"private": str(private if code == 0 else staged)}))
+    elif code == 0:
+        sys.stdout.write(f"active   {safe(str(private))}\n")
+    else:
+        sys.stdout.write(f"staged   {safe(str(staged))}: not activated\n")
+    return code
+
+
+def _no_repository() -> list[str]:
+    raise ValueError(
+        "give the key repository: --repository, or ASAP_PUBLIC_KEY_REPOSITORY_URL; or --now, for"
+        " an issuer's first key"
+    )
+
+
+def _paths(root: Path, kid: str) -> tuple[Path, Path]:
+    """Where the private key is, and where it will be."""
+    there = root / "staged"
+    files = [path.relative_to(there).as_posix() for path in there.rglob("*") if path.is_file()]
+    name = next((kid + suffix for suffix in SUFFIXES.values() if kid + suffix in files), None)
+    if name is None:
+        others = f"{', '.join(sorted(files))} {'are' if files[1:] else 'is'}" if files else ""
+        raise ValueError(f"the key is not staged in {there}: {others or 'nothing is'}")
+    private = root / "private" / name
+    if private.exists():
+        raise ValueError(f"{private} exists: a key of this id is active already")
+    return there / name, private
+
+
+async def _served_throughout(
+    bases: list[str], key: Key, options: argparse.Namespace
+) -> list[Served]:
+    """What each mirror says now and, if all serve the key, again after the wait."""
+    found: list[Served] = []
+    async with network() as fetch:
+        for wait in (options.wait, None):
+            found = [await served(base, key, fetch) for base in bases]
+            if not options.json:
+                _show(found)
+            if wait is None or exit_code(found) != 0:
+                break
+            if not options.json:
+                sys.stdout.write(f"waiting  {wait:g} s, and then once more\n")
+                sys.stdout.flush()
+            await anyio.sleep(wait)
+    return found
+
+
+def _show(found: list[Served]) -> None:
+    for each in found:
+        word = "wrong" if each.problem else "ok"
+        sys.stdout.write(f"{word:<7}  {safe(f'{each.url}  {each.problem}'.rstrip())}\n")

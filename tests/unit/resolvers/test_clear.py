@@ -1,0 +1,123 @@
+"""`clear`: a key that was revoked at its source is out of service at once."""
+
+import json
+
+import anyio
+import pytest
+
+from asapfn.errors import Unavailable
+from asapfn.keys import export_jwks
+from asapfn.resolvers import activity, cached, clear, first_of, jwks, keys_by_id, pem_repository
+from asapfn.types import Document
+from tests.support.keyring import key_for
+from tests.support.keysources import (
+    KID,
+    Clock,
+    Repository,
+    asking,
+    down,
+    good,
+    missing,
+    published,
+    settle,
+)
+
+URL = "https://keys.example/"
+OTHER = "issuer/ES256.pem"
+
+
+def by_name(url):
+    return published(key_for(url.removeprefix(f"{URL}issuer/").removesuffix(".pem")), 86_400.0)
+
+
+async def test_a_revoked_key_is_unknown_at_once_and_the_others_stay_cached():
+    repository = Repository(by_name)
+    resolve = pem_repository(URL, repository, clock=Clock())
+    assert await resolve(asking())
+    assert await resolve(asking(OTHER, algorithm="ES256"))
+    repository.answer = missing
+    assert await resolve(asking())
+    clear(resolve, KID)
+    assert await resolve(asking()) is None
+    assert await resolve(asking(OTHER, algorithm="ES256"))
+    assert len(repository.asked) == 3
+
+
+async def test_a_cleared_key_is_not_served_while_its_repository_is_down():
+    repository = Repository()
+    resolve = pem_repository(URL, repository, clock=Clock())
+    await resolve(asking())
+    repository.answer = down
+    clear(resolve, KID)
+    with pytest.raises(Unavailable):
+        await resolve(asking())
+
+
+async def test_a_fetch_that_began_before_does_not_bring_the_key_back():
+    repository = Repository()
+    resolve = pem_repository(URL, repository, clock=Clock())
+    open_gate = repository.close_gate()
+    before = []
+
+    async def ask():
+        before.append(await resolve(asking()))
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+            await settle()
+            clear(resolve, KID)
+            repository.closed, repository.answer = None, missing
+            assert await resolve(asking()) is None
+            repository.answer = good
+            open_gate()
+        assert await resolve(asking()) is None
+    assert len(repository.asked) == 2
+
+
+async def test_a_key_set_that_has_the_key_is_dropped_whole():
+    keys = [key_for("RS256"), key_for("ES256")]
+
+    async def fetch(url, accept):
+        return Document(200, "application/json", json.dumps(export_jwks(keys)).encode(), 86_400.0)
+
+    resolve = jwks(f"{URL}set", fetch, clock=Clock())
+    assert await resolve(asking())
+    del keys[0]
+    clear(resolve, "issuer/other.pem")
+    assert await resolve(asking())
+    clear(resolve, KID)
+    assert await resolve(asking()) is None
+    assert await resolve(asking(OTHER, algorithm="ES256"))
+
+
+async def test_what_a_resolver_of_ones_own_gave_is_dropped_too():
+    table = {KID: key_for("RS256")}
+
+    async def from_table(unverified):
+        return table.get(unverified.header["kid"])
+
+    resolve = first_of(keys_by_id([]), cached(from_table, clock=Clock()))
+    assert await resolve(asking())
+    del table[KID]
+    clear(resolve, KID)
+    assert await resolve(asking()) is None
+
+
+async def test_without_a_key_id_all_is_dropped():
+    resolve = pem_repository(URL, Repository(by_name), clock=Clock())
+    await resolve(asking())
+    await resolve(asking(OTHER, algorithm="ES256"))
+    assert activity(resolve).cached == 2
+    clear(resolve)
+    assert activity(resolve).cached == 0
+
+
+async def test_no_such_key_is_forgotten_too_so_that_a_new_one_is_found():
+    repository = Repository(missing)
+    resolve = pem_repository(URL, repository, clock=Clock())
+    assert await resolve(asking()) is None
+    repository.answer = good
+    assert await resolve(asking()) is None
+    clear(resolve, KID)
+    assert await resolve(asking())
