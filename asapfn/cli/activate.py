@@ -14,10 +14,10 @@ import anyio
 
 from asapfn.cli.inputs import read_key
 from asapfn.cli.layout import SUFFIXES, require_last
-from asapfn.cli.mirrors import Served, exit_code, repositories, served
+from asapfn.cli.mirrors import Served, exit_code, served
 from asapfn.cli.outputs import make_folders, replace
 from asapfn.cli.parsing import Commands, add_command
-from asapfn.cli.sources import network
+from asapfn.cli.sources import add_cacert, network, repositories
 from asapfn.cli.text import as_json, safe
 from asapfn.resolvers.sources import mirrors
 from asapfn.types import Key
@@ -59,6 +59,7 @@ def add_to(commands: Commands) -> None:
         action="store_true",
         help="at once, without a look at the repository: for an issuer's first key",
     )
+    add_cacert(parser)
 
 
 async def run(options: argparse.Namespace) -> int:
@@ -115,7 +116,7 @@ async def _served_throughout(
 ) -> list[Served]:
     """What each mirror says now and, if all serve the key, again after the wait."""
     found: list[Served] = []
-    async with network() as fetch:
+    async with network(options.cacert) as fetch:
         for wait in (options.wait, None):
             found = [await served(base, key, fetch) for base in bases]
             if not options.json:

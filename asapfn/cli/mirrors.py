@@ -1,10 +1,9 @@
 """Whether a key repository serves a key, asked as a verifier asks."""
 
-import argparse
-import os
 from typing import NamedTuple
 
-from asapfn.errors import Unavailable, cause
+from asapfn.cli.sources import why
+from asapfn.errors import Unavailable
 from asapfn.keys import export_public_pem
 from asapfn.resolvers import pem_repository
 from asapfn.types import Document, Fetch, Key, Unverified
@@ -39,7 +38,7 @@ async def served(base: str, key: Key, fetch: Fetch) -> Served:
         asked = Unverified({"kid": key.kid}, {}, b"", b"")
         found = await pem_repository(base, noting)(asked)
     except Unavailable as error:
-        problem = cause(error)
+        problem = why(error)
     else:
         if found is None:
             problem = f"no such key (status {documents[0].status})"
@@ -55,9 +54,3 @@ def exit_code(found: list[Served]) -> int:
     if all(each.answered for each in found):
         return 1 if any(each.problem for each in found) else 0
     return 3
-
-
-def repositories(options: argparse.Namespace) -> list[str]:
-    """The URLs of the key repository, by --repository or else the environment."""
-    names = ("ASAP_PUBLIC_KEY_REPOSITORY_URL", "ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL")
-    return options.repository or list(filter(None, map(os.environ.get, names)))

@@ -1,4 +1,4 @@
-"""`asapfn publish`: a directory that any web server can serve as a key repository.
+"""`asapfn publish`: a directory that a web server can serve as a key repository, and its check.
 
 Each key is at `{kid}`, all of them are at `.well-known/jwks.json`. Each file is written from the
 public part of a key, and replaces the old one in one step, so that nobody reads half a file.
@@ -6,85 +6,141 @@ public part of a key, and replaces the old one in one step, so that nobody reads
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from asapfn.cli.mirrors import Served, exit_code, served
 from asapfn.cli.outputs import make_folders, replace
 from asapfn.cli.parsing import Commands, add_command
+from asapfn.cli.sources import add_cacert, network
 from asapfn.cli.text import as_json, safe
 from asapfn.keys import export_jwks, export_public_pem, import_pem, is_key_id
+from asapfn.resolvers.sources import mirrors
 from asapfn.types import Key
 
 _JWKS: Final = ".well-known/jwks.json"
+_PLACES: Final = ("private", "staged", "public")
 
 
 def add_to(commands: Commands) -> None:
-    """Add the command.
-
-    Args:
-        commands: What it is added to.
-    """
+    """Add the command."""
     parser = add_command(
         commands,
         "publish",
-        "lay out public keys as a key repository",
+        "lay out public keys as a key repository, and check it",
         "Copy the public keys of directories, each file named by its key id, into a directory that"
         " a web server can serve as a key repository, and write the key set beside them. Keys"
-        " that are there already stay; to withdraw one, delete its file and publish again.",
-        ("asapfn publish keys/public --to /var/www/keys",),
+        " that are there already stay; to withdraw one, delete its files and publish again."
+        " --check asks a repository for each key as a verifier does, and says what is wrong: the"
+        " exit code is 1 if a key is not served as it must be, and 3 without an answer.",
+        (
+            "asapfn publish keys/public --to /var/www/keys",
+            "asapfn publish keys/public --check https://keys.example/",
+        ),
         run,
     )
     parser.add_argument(
         "directory", metavar="DIR", nargs="+", help="with keys as keygen wrote them"
     )
-    parser.add_argument("--to", metavar="DIR", required=True, help="the key repository")
+    parser.add_argument("--to", metavar="DIR", help="the key repository")
+    parser.add_argument(
+        "--check", metavar="URL", action="append", default=[], help="a key repository; repeatable"
+    )
+    add_cacert(parser)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the command.
-
-    Args:
-        options: The command line.
-
-    Returns:
-        0.
-
-    Raises:
-        ValueError: If a file is no key, a key would replace another, there is no key, a private
-            one lies published, or a folder of the repository is a link.
-        OSError: If a file cannot be read or written.
-    """
-    target = Path(options.to)
-    published = _read(target) if target.is_dir() else {}
+async def run(options: argparse.Namespace) -> int:
+    """Run the command: 0, or what the check says."""
+    if options.to is None and not options.check:
+        raise ValueError("give --to DIR, or --check URL, or both")
+    bases = mirrors(options.check) if options.check else []
+    target = None if options.to is None else Path(options.to)
+    published = _read(target) if target is not None and target.is_dir() else {}
     for kid, key in published.items():
         if key.is_private:
-            raise ValueError(f"{target / kid} is a private key, and published: replace it at once")
+            raise ValueError(
+                f"{options.to}/{kid} is a private key, and published: replace it at once"
+            )
+    new = _new(options.directory, published)
+    everything = published | new
+    if target is not None:
+        _lay_out(target, new, everything)
+    answer: dict[str, Any] = {"keys": sorted(everything), "new": sorted(new.keys() - published)}
+    if target is not None and not options.json:
+        for kid in sorted(everything):
+            word = "kept" if kid in published else "new"
+            sys.stdout.write(f"{word:<5} {safe(str(target / kid))}\n")
+        sys.stdout.write(f"set   {safe(str(target / _JWKS))}\n")
+    found: list[Served] = []
+    if bases:
+        async with network(options.cacert) as fetch:
+            keys = [everything[kid] for kid in sorted(everything)]
+            found = [await served(base, key, fetch) for base in bases for key in keys]
+    if options.json:
+        answer |= {} if target is None else {"jwks": str(target / _JWKS)}
+        answer |= {"checked": [each._asdict() for each in found]} if bases else {}
+        sys.stdout.write(as_json(answer))
+    else:
+        _show(found)
+    return exit_code(found)
+
+
+def _show(found: list[Served]) -> None:
+    for each in found:
+        word, what = "wrong", each.problem
+        if not each.problem:
+            word, what = "ok", "kept for 600 s: the server says nothing"
+            if each.max_age is not None:
+                what = f"kept for {each.max_age:g} s"
+        sys.stdout.write(f"{word:<5} {safe(f'{each.url}  {what}')}\n")
+
+
+def _new(directories: list[str], published: Mapping[str, Key]) -> dict[str, Key]:
+    """The public keys of directories, by key id."""
     new: dict[str, Key] = {}
-    for directory in options.directory:
+    for directory in directories:
+        _refuse_wrong(directory)
         found = _read(Path(directory))
         if not found:
             raise ValueError(f"{directory} holds no key")
         for kid, key in found.items():
+            path = Path(directory, kid)
+            if key.is_private:
+                raise ValueError(
+                    f"{path} is a private key: publish the directory with the public ones"
+                )
+            if "/" not in kid:
+                above = Path(directory).parent
+                raise ValueError(f"{path} has no issuer in its key id: publish {above} instead")
             other = {**published, **new}.get(kid)
             if other is not None and export_public_pem(other) != export_public_pem(key):
                 raise ValueError(f"{kid} is another key already: a key id keeps its key for ever")
         new |= found
+    return new
+
+
+def _refuse_wrong(directory: str) -> None:
+    """Refuse a directory beside, above or below the one that keygen writes public keys to."""
+    here = Path(os.path.abspath(directory))
+    place = next((p for p in (here, *here.parents) if p.name in _PLACES), here)
+    home = place.parent if place.name in _PLACES else place
+    if place == here and place.name == "public":
+        return
+    if (home / "public").is_dir() and any((home / name).is_dir() for name in ("private", "staged")):
+        right = str(home / "public")
+        right = right if os.path.isabs(directory) else os.path.relpath(right)
+        raise ValueError(f"{directory} is not where the public keys are: publish {right} instead")
+
+
+def _lay_out(target: Path, new: Mapping[str, Key], everything: Mapping[str, Key]) -> None:
     _refuse_links(target, (target / name for name in (*new, _JWKS)))
     for kid, key in new.items():
         _write(target / kid, export_public_pem(key))
-    everything = published | new
     key_set = export_jwks(everything[kid] for kid in sorted(everything))
     _write(target / _JWKS, json.dumps(key_set, indent=2) + "\n")
-    if options.json:
-        answer = {"keys": sorted(everything), "new": sorted(new.keys() - published.keys())}
-        sys.stdout.write(as_json(answer | {"jwks": str(target / _JWKS)}))
-        return 0
-    for kid in sorted(everything):
-        sys.stdout.write(f"{'kept' if kid in published else 'new '}  {safe(str(target / kid))}\n")
-    sys.stdout.write(f"set   {safe(str(target / _JWKS))}\n")
-    return 0
 
 
 def _read(root: Path) -> dict[str, Key]:

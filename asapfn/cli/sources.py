@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import re
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, NamedTuple
@@ -12,11 +14,11 @@ import httpx
 from asapfn import forge, jitsi
 from asapfn.adapters.httpx import fetcher
 from asapfn.cli.inputs import WHERE, read_key, read_secret
-from asapfn.cli.mirrors import repositories
-from asapfn.errors import Unavailable
+from asapfn.errors import Unavailable, cause
 from asapfn.resolvers import jwks, pem_directory, pem_repository
 from asapfn.types import Document, Fetch, Key, Resolver, Unverified
 
+_TRUST: Final = "; --cacert FILE names the authorities to trust"
 # A local key set is read by the same rules as a published one, under a name that nobody has.
 _LOCAL: Final = "https://file.invalid/"
 
@@ -53,23 +55,61 @@ def add_arguments(parser: argparse.ArgumentParser, *, secret: bool = False) -> N
         )
 
 
+def add_cacert(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that says whose certificates are trusted."""
+    parser.add_argument(
+        "--cacert",
+        metavar="FILE",
+        help="trust the certificate authorities in this file, and no others (SSL_CERT_FILE)",
+    )
+
+
+def trust(cacert: str | None) -> ssl.SSLContext | bool:
+    """What httpx verifies servers' certificates by."""
+    if cacert is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=cacert)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise ValueError(
+            f"--cacert {cacert}: no certificate authority in PEM can be read: {why}"
+        ) from None
+
+
+def why(error: Unavailable) -> str:
+    """What caused an outage, and the flag that ends it, if one does."""
+    what = cause(error)
+    return f"{what}{_TRUST}" if re.search("self.signed|issuer certificate", what) else what
+
+
 @asynccontextmanager
-async def network() -> AsyncIterator[Fetch]:
+async def network(cacert: str | None = None) -> AsyncIterator[Fetch]:
     """Open the way to the network, whose client is made when first used: it reads certificates.
+
+    Args:
+        cacert: A file with the certificate authorities to trust; None trusts the usual ones.
 
     Yields:
         A `Fetch`.
     """
+    trusted = trust(cacert)
     async with AsyncExitStack() as stack:
         opened: list[Fetch] = []
 
         async def fetch(url: str, accept: str) -> Document:
             if not opened:
-                client = await stack.enter_async_context(httpx.AsyncClient())
+                client = await stack.enter_async_context(httpx.AsyncClient(verify=trusted))
                 opened.append(fetcher(client))
             return await opened[0](url, accept)
 
         yield fetch
+
+
+def repositories(options: argparse.Namespace) -> list[str]:
+    """The URLs of the key repository, by --repository or else the environment."""
+    names = ("ASAP_PUBLIC_KEY_REPOSITORY_URL", "ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL")
+    return options.repository or list(filter(None, map(os.environ.get, names)))
 
 
 def source(options: argparse.Namespace, fetch: Fetch, profile: str) -> Source:

@@ -345,7 +345,8 @@ def _answer(
     if document.status == 200:
         try:
             if media_types is not None and document.media_type not in media_types:
-                raise Unavailable(base, "the answer is of another media type")
+                expected, got = " or ".join(media_types), document.media_type[:100] or "none"
+                raise Unavailable(base, f"expected media type {expected}, got {got}")
             key = _public_key(document.body, kid, base)
         except Unavailable as error:
             return Answer(None, unusable=error)

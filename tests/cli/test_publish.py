@@ -57,12 +57,46 @@ def test_publishing_again_keeps_what_is_there_and_adds_what_is_new(asapfn, keys,
     assert key_ids(target) == everything
 
 
-def test_of_a_private_key_only_the_public_part_is_published(asapfn, tmp_path):
-    write(tmp_path / "private" / "issuer" / "k.pem", export_private_pem(key_for("ES256")))
-    target = tmp_path / "www"
-    assert asapfn("publish", tmp_path / "private", "--to", target).code == 0
-    assert all("PRIVATE" not in (target / name).read_text() for name in files(target))
-    assert '"d"' not in (target / ".well-known" / "jwks.json").read_text()
+@pytest.fixture
+def pair(asapfn, tmp_path):
+    """A directory as keygen makes it, with one active key and one staged."""
+    for name in ("1.pem", "2.pem"):
+        asapfn("keygen", "--issuer", "a/b", "--name", name, "--algorithm", "ES256",
+               "--directory", tmp_path / "keys")  # fmt: skip
+    asapfn("activate", "a/b/1.pem", "--directory", tmp_path / "keys", "--now")
+    return tmp_path / "keys"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["private", "private/a", "staged", ".", "public/a", "public/a/b", "public/../private"],
+)
+def test_a_wrong_folder_is_refused_and_the_right_one_named(wrong, asapfn, pair, tmp_path):
+    ran = asapfn("publish", pair / wrong, "--to", tmp_path / "www")
+    assert (ran.code, ran.out) == (2, "")
+    assert f"publish {pair / 'public'} instead" in ran.err
+    assert not (tmp_path / "www").exists()
+
+
+def test_the_right_folder_is_published_wherever_it_is(asapfn, pair, tmp_path):
+    assert asapfn("publish", pair / "public", "--to", tmp_path / "www").code == 0
+    pair.rename(tmp_path / "public")
+    assert asapfn("publish", tmp_path / "public" / "public", "--to", tmp_path / "w2").code == 0
+
+
+def test_a_private_key_is_refused_wherever_it_is(asapfn, tmp_path):
+    write(tmp_path / "mine" / "issuer" / "k.pem", export_private_pem(key_for("ES256")))
+    ran = asapfn("publish", tmp_path / "mine", "--to", tmp_path / "www")
+    assert ran.code == 2
+    path = tmp_path / "mine" / "issuer" / "k.pem"
+    assert f"{path} is a private key: publish the directory with the public ones" in ran.err
+    assert not (tmp_path / "www").exists()
+
+
+def test_a_key_without_an_issuer_names_the_folder_above(asapfn, keys, tmp_path):
+    ran = asapfn("publish", keys / "issuer", "--to", tmp_path / "www")
+    assert ran.code == 2
+    assert f"ES256.pem has no issuer in its key id: publish {keys} instead" in ran.err
 
 
 def test_a_private_key_that_lies_published_is_told(asapfn, keys, tmp_path):

@@ -85,8 +85,10 @@ OUTAGES = {
     "status 429": answer(429),
     "status 500": answer(500),
     "status 503": answer(503),
-    "the answer is of another media type": answer(media_type="application/json"),
-    "the answer is of another media type.": answer(media_type=""),
+    "expected media type application/x-pem-file, got application/json": answer(
+        media_type="application/json"
+    ),
+    "expected media type application/x-pem-file, got none": answer(media_type=""),
     "not a public key: ": answer(body=b"garbage"),
     "not a public key: expected one key in PEM, found 0": answer(body=b""),
     "not a public key: expected one key in PEM, found 2": answer(
