@@ -7,7 +7,7 @@ from functools import partial
 from asapfn._core import compact
 from asapfn.errors import Unavailable
 from asapfn.keys import DatedKey, import_dated_key
-from asapfn.resolvers.jwks import MOST_KEYS, always, key_sets
+from asapfn.resolvers.jwks import MOST_KEYS, always, key_sets, without_query
 from asapfn.resolvers.sources import require_https
 from asapfn.types import Caching, Clock, Fetch, Observe, Resolver
 
@@ -47,7 +47,7 @@ def certificates(
     require_https(url)
     return key_sets(
         partial(always, url),
-        url,
+        without_query(url),
         fetch,
         read=_certificates,
         now=now,

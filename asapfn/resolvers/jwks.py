@@ -72,7 +72,7 @@ def jwks(
     require_https(url)
     return key_sets(
         partial(always, url),
-        url,
+        without_query(url),
         fetch,
         read=partial(_jwk_set, signing_uses(uses)),
         cooldown=cooldown,
@@ -157,19 +157,34 @@ async def _load(
     unverified: Unverified,
 ) -> Answer[_KeySet]:
     url = url_of(unverified)
+    source = without_query(url)
     document = await fetch(url, _ACCEPT)
     if document.status in absent:
         return Answer(None)
     if document.status != 200:
-        raise Unavailable(url, f"status {document.status}", retry_after=document.retry_after)
+        raise Unavailable(source, f"status {document.status}", retry_after=document.retry_after)
     try:
-        members = read(document.body, url)
+        members = _without_copies(read(document.body, source))
     except Unavailable as error:
         return Answer(None, unusable=error)
     by_id: dict[str | None, list[DatedKey]] = {}
     for member in members:
         by_id.setdefault(member.key.kid, []).append(member)
     return Answer(_KeySet(members, by_id, clock()), *document[3:7])
+
+
+def without_query(url: str) -> str:
+    """A URL as it is named in errors and events: its query may hold a secret."""
+    return url.partition("?")[0]
+
+
+def _without_copies(members: Sequence[DatedKey]) -> list[DatedKey]:
+    """The members but for copies, so that a set of many copies costs its look-ups nothing."""
+    first: dict[object, DatedKey] = {}
+    for member in members:
+        key = member.key
+        first.setdefault((key.kid, key.alg, key.thumbprint(), *member[1:]), member)
+    return list(first.values())
 
 
 def _is_proven(key_set: _KeySet) -> bool:

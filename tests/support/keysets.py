@@ -11,6 +11,8 @@ from tests.support.keyring import key_for
 from tests.support.keysources import Clock, Events, Repository, cache_of
 
 URL = "https://keys.example/jwks.json?product=app"
+# What it is called in errors and events, where its query must not be.
+SOURCE = "https://keys.example/jwks.json"
 RSA, EC, PS = key_for("RS256"), key_for("ES256"), key_for("PS256")
 NEW = generate("ES256", kid="new")
 

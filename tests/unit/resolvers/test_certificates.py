@@ -12,7 +12,7 @@ from asapfn.keys import export_private_pem, export_public_pem
 from asapfn.resolvers import certificates, jwks
 from asapfn.types import Key
 from tests.support.keyring import key_for
-from tests.support.keysets import URL, serving
+from tests.support.keysets import SOURCE, URL, serving
 from tests.support.keysources import Clock, Events, Repository, asking
 
 FOLDER = pathlib.Path(__file__).parents[2] / "support" / "vectors" / "certificates"
@@ -127,7 +127,7 @@ async def test_a_member_that_is_no_certificate_is_passed_over(member: Any) -> No
 async def test_what_is_no_map_of_certificates_is_an_outage(body: Any, detail: str) -> None:
     with pytest.raises(Unavailable, match=detail) as raised:
         await House(body).find("a1b2")
-    assert raised.value.source == URL
+    assert raised.value.source == SOURCE
 
 
 async def test_a_key_set_and_a_map_name_each_others_function() -> None:

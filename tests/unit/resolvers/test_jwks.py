@@ -9,7 +9,7 @@ from asapfn.keys import export_jwks, export_public_jwk, import_jwk
 from asapfn.resolvers import jwks
 from asapfn.types import Document, Event
 from tests.support.keyring import key_for
-from tests.support.keysets import EC, NEW, PS, RSA, URL, House, of, same, serving
+from tests.support.keysets import EC, NEW, PS, RSA, SOURCE, URL, House, of, same, serving
 from tests.support.keysources import Repository, asking
 
 
@@ -200,7 +200,7 @@ async def test_a_set_that_tells_a_secret_is_refused_whole(member: Any, detail: s
     house = House({"keys": [export_public_jwk(RSA), member]})
     with pytest.raises(Unavailable, match=detail) as raised:
         await house.resolve(asking(RSA.kid))
-    assert raised.value.source == URL
+    assert raised.value.source == SOURCE
     assert "AAAA" not in str(raised.value)
 
 
@@ -221,7 +221,7 @@ async def test_a_set_that_tells_a_secret_is_refused_whole(member: Any, detail: s
 async def test_what_is_no_key_set_is_an_outage(body: bytes, detail: str) -> None:
     with pytest.raises(Unavailable, match=detail) as raised:
         await House(body).resolve(asking(RSA.kid))
-    assert raised.value.source == URL
+    assert raised.value.source == SOURCE
     assert isinstance(raised.value.__cause__, Unavailable)
     if "no list" not in detail:
         assert isinstance(raised.value.__cause__.__cause__, ValueError)
@@ -246,7 +246,7 @@ async def test_an_empty_set_is_a_set() -> None:
     assert await house.resolve(asking(RSA.kid)) is None
     assert await house.resolve(asking(None, "issuer")) is None
     assert house.requests == 1
-    assert house.events[-1] == Event("unknown", URL, "", 0.0)
+    assert house.events[-1] == Event("unknown", SOURCE, "", 0.0)
 
 
 async def test_keys_are_parsed_once_a_fetch() -> None:

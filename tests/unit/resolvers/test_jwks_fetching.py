@@ -10,7 +10,7 @@ from asapfn.errors import Unavailable
 from asapfn.keys import export_jwks
 from asapfn.resolvers import jwks, prefetch
 from asapfn.types import Caching, Event, Key
-from tests.support.keysets import EC, NEW, RSA, URL, House, same, serving
+from tests.support.keysets import EC, NEW, RSA, SOURCE, URL, House, same, serving
 from tests.support.keysources import Repository, asking, down
 
 
@@ -36,14 +36,14 @@ async def test_the_cooldown_counts_from_the_last_fetch_that_was_completed() -> N
         assert await house.resolve(absent) is None
         assert house.requests == requests
     assert house.events == [
-        Event("fetched", URL, "absent", 0.0),
-        Event("unknown", URL, "absent", 0.0),
-        Event("refreshed", URL, "absent", 0.0),
-        Event("unknown", URL, "absent", 0.0),
-        Event("unknown", URL, "absent", 0.0),
-        Event("refreshed", URL, "absent", 0.0),
-        Event("unknown", URL, "absent", 0.0),
-        Event("unknown", URL, "absent", 0.0),
+        Event("fetched", SOURCE, "absent", 0.0),
+        Event("unknown", SOURCE, "absent", 0.0),
+        Event("refreshed", SOURCE, "absent", 0.0),
+        Event("unknown", SOURCE, "absent", 0.0),
+        Event("unknown", SOURCE, "absent", 0.0),
+        Event("refreshed", SOURCE, "absent", 0.0),
+        Event("unknown", SOURCE, "absent", 0.0),
+        Event("unknown", SOURCE, "absent", 0.0),
     ]
 
 

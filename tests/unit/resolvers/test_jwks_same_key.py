@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from asapfn import Document, Event, Unavailable
 from asapfn.keys import export_public_jwk
+from asapfn.resolvers import jwks
 from tests.support.keysets import EC, NEW, House
-from tests.support.keysources import asking
+from tests.support.keysources import asking, cache_of
 
 # RFC 7638, section 3.1: the key, and its thumbprint.
 RFC_KEY = {
@@ -73,3 +75,26 @@ async def test_different_keys_of_one_id_are_none(others: list[Any]) -> None:
 
 async def _found(house: House, kid: str | None, algorithm: str) -> Any:
     return await house.resolve(asking(kid, "issuer", algorithm))
+
+
+async def test_a_set_of_copies_costs_no_token_more_than_a_few() -> None:
+    house = House({"keys": [RFC_KEY | {"x5t": str(number)} for number in range(900)]})
+    assert await house.resolve(asking("2011-04-29", "issuer")) is not None
+    cache = cache_of(house.resolve)
+    (entry,) = [*cache.proven.values(), *cache.unproven.values()]
+    assert len(entry.value.members) == 1
+
+
+@pytest.mark.parametrize("status", [500, 200])
+async def test_the_query_of_a_sets_url_is_in_no_error_and_no_event(status: int) -> None:
+    async def fetch(url: str, accept: str) -> Document:
+        assert url.endswith("?sig=s3cret")
+        return Document(status, "application/json", b"{}")
+
+    events: list[Event] = []
+    resolve = jwks("https://keys.example/set?sig=s3cret", fetch, observe=events.append)
+    with pytest.raises(Unavailable) as caught:
+        await resolve(asking("kid", "issuer"))
+    assert caught.value.source == "https://keys.example/set"
+    assert events
+    assert "s3cret" not in repr(events) + str(caught.value)
