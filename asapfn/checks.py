@@ -10,10 +10,11 @@ import hmac
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
 from anyio.lowlevel import current_token
 
-from asapfn._core.canonical import base_path, is_below, qsh
+from asapfn._core.canonical import base_path, canonical_query, is_below, qsh
 from asapfn.errors import TokenRejected, listed, shown
 from asapfn.types import ReplayStore, Token
 
@@ -229,10 +230,39 @@ def received_base(base_url: str, proxy_strips_prefix: bool) -> str:
 
 
 def require_request(
-    method: str, target: str, base: str, form: str | bytes | None, token: Token
+    method: str,
+    target: str,
+    base: str,
+    form: str | bytes | None,
+    token: Token,
+    *,
+    decoded_path: bool = False,
 ) -> None:
-    """Refuse a token that was not made for a request, as `request_matches` does."""
-    _qsh_equals(_expected_qsh(method, target, base, form))(token)
+    """Refuse a token that was not made for a request, as `request_matches` does.
+
+    With `decoded_path` one that was made for its path, decoded, is accepted as well.
+    """
+    expected = _expected_qsh(method, target, base, form)
+    try:
+        _qsh_equals(expected)(token)
+    except TokenRejected as error:
+        other = _decoded_qsh(method, target, base) if decoded_path else None
+        if error.reason != "request_mismatch" or other is None:
+            raise
+    else:
+        return
+    _qsh_equals(other)(token)
+
+
+def _decoded_qsh(method: str, target: str, base: str) -> str | None:
+    """The `qsh` over the decoded path, as Java's `URI.getPath` gives it; None if it is no UTF-8."""
+    path, _, query = target.partition("?")
+    try:
+        decoded = unquote_to_bytes(path[len(base) :]).decode()
+    except UnicodeDecodeError:
+        return None
+    uri = (decoded.removesuffix("/") or "/").replace("&", "%26")
+    return hashlib.sha256(f"{method}&{uri}&{canonical_query(query)}".encode()).hexdigest()
 
 
 def require_target(target: str) -> None:

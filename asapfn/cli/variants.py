@@ -101,7 +101,7 @@ def _paths(path: str, url: str, base_url: str) -> list[_Part]:
     parts += slashes
     parts += [
         (path.replace("%26", "&"), "an & in the path is left as it is"),
-        (unquote(path), "the path is decoded"),
+        (unquote(path), "the path is decoded: authenticator(decoded_path=True) accepts that"),
         (quote(path), "the path is encoded once more"),
         (path.lower(), "the path is in lower case"),
     ]

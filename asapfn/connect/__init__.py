@@ -13,7 +13,7 @@ from asapfn.connect.hosts import (
 )
 from asapfn.connect.impersonation import authorization_server, impersonation_assertion
 from asapfn.connect.incoming import authenticator, context_authenticator, policy
-from asapfn.connect.install import install_keys, verify_install
+from asapfn.connect.install import install_keys, verify_install, verify_reinstall
 from asapfn.connect.installation import Installation
 from asapfn.connect.outgoing import authorizer, claims
 
@@ -32,4 +32,5 @@ __all__ = [
     "install_keys",
     "policy",
     "verify_install",
+    "verify_reinstall",
 ]

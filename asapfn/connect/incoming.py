@@ -15,8 +15,19 @@ from urllib.parse import unquote_plus
 from asapfn._core import verification
 from asapfn._core.credentials import credentials
 from asapfn.checks import context_token, received_base, require_request, require_target
-from asapfn.errors import TokenRejected
-from asapfn.types import Authenticate, Clock, Names, Policy, Request, Resolver, Token
+from asapfn.errors import TokenRejected, one_of, shown
+from asapfn.types import (
+    Authenticate,
+    Clock,
+    Guard,
+    Names,
+    Policy,
+    Request,
+    Resolver,
+    Token,
+    Unverified,
+    as_names,
+)
 
 # Both at once: the key that the resolver finds decides which of the two it is, since each needs a
 # type of key of its own.
@@ -50,15 +61,40 @@ def policy(
         TypeError: If a name is not a str.
         ValueError: If the leeway is negative or not finite.
     """
-    return verification.policy(
+    asked = verification.policy(
         resolver,
-        audience=audience or None,
-        audience_required=False,
         algorithms=_ALGORITHMS,
         required=_REQUIRED,
         leeway=leeway,
+        guards=[_audience_is_ours(audience)],
         now=now,
     )
+    # In a Policy, None accepts any audience that names something; the guard says which.
+    return asked._replace(audience=None)
+
+
+def _audience_is_ours(audience: Names) -> Guard:
+    """The guard of `aud`: absent, one of ours, or the token's own issuer.
+
+    Bitbucket's tokens have the tenant's client key in both. That is accepted of a token whose
+    tenant shares its secret with this app alone, so not where a public key verifies it.
+    """
+    ours = as_names(audience, "audience") if audience else frozenset[str]()
+
+    def audience_is_ours(unverified: Unverified) -> None:
+        given = unverified.claims.get("aud")
+        if given is None:
+            return
+        named = frozenset([given] if isinstance(given, str) else given)
+        accepted = ours
+        if unverified.header["alg"] == "HS256" and "iss" in unverified.claims:
+            accepted = ours | {unverified.claims["iss"]}
+        if accepted.isdisjoint(named):
+            detail = f"expected {one_of(accepted) or 'no aud'}, got {shown(given)}"
+            raise TokenRejected("wrong_audience", detail, claim="aud")
+
+    audience_is_ours.__doc__ = f"aud is absent, {one_of(ours)}{', ' if ours else ''}or iss"
+    return audience_is_ours
 
 
 def authenticator(
@@ -67,15 +103,17 @@ def authenticator(
     base_url: str,
     audience: Names = (),
     proxy_strips_prefix: bool = False,
+    decoded_path: bool = False,
     leeway: float = 30.0,
     now: Clock = time.time,
     remember: int = 1024,
 ) -> Authenticate:
     """Say who sent a request, by a token that was made for this very request.
 
-    The token is in `Authorization: JWT <token>`, or in the query as `jwt`. What was hashed is the
-    query: a request whose parameters are in a form body, with no query, is a `request_mismatch`
-    here. For that compose `verify` with `checks.request_matches(..., form=body)`.
+    The token is in `Authorization: JWT <token>`, or in the query as `jwt`, or the same in both.
+    What was hashed is the query: a request whose parameters are in a form body, with no query, is a
+    `request_mismatch` here. For that compose `verify` with
+    `checks.request_matches(..., form=body)`.
 
     Args:
         resolver: Finds the sender's key: `shared_secrets(...)` for HS256, a resolver of public
@@ -84,9 +122,11 @@ def authenticator(
         base_url: The app's base URL; its path is no part of the `qsh`. A target that is not below
             it is refused.
         audience: Names of the app. A token need not have an `aud`, but one that has must name one
-            of these.
+            of these, or with a shared secret its own issuer, as Bitbucket's tokens do.
         proxy_strips_prefix: Whether a proxy has removed the base URL's path from each target, and
             the server does not put it back, as uvicorn does with its `root_path`.
+        decoded_path: Whether a `qsh` over the decoded path is accepted too, as Atlassian's
+            server-side Java signs it. Two requests then share a `qsh`: `/a%2Fb` and `/a/b`.
         leeway: Seconds by which clocks may differ.
         now: The clock, seconds since the epoch.
         remember: The most tokens that are remembered, as for `asapfn.verifier`.
@@ -105,10 +145,11 @@ def authenticator(
     base = received_base(base_url, proxy_strips_prefix)
     asked = policy(resolver, audience=audience, leeway=leeway, now=now)
     verify_token = verification.verifier(asked, remember=remember)
+    require = partial(require_request, decoded_path=True) if decoded_path else require_request
 
     async def authenticate(request: Request) -> Token:
         target = received_target(request)
-        matches = partial(require_request, request.method, target, base, None)
+        matches = partial(require, request.method, target, base, None)
         return await verify_token(token_of(request, target), matches)
 
     return authenticate
@@ -205,12 +246,13 @@ def _jwt_parameters(target: str) -> list[str]:
 
 def token_of(request: Request, target: str) -> str:
     """The one token of a request, in its header or in the query of its `received_target`."""
-    tokens = _jwt_parameters(target)
+    # An empty parameter is none, and the same token in both places is one.
+    tokens = set(filter(None, _jwt_parameters(target)))
     try:
-        tokens.append(credentials(request, "JWT"))
+        tokens.add(credentials(request, "JWT"))
     except TokenRejected as error:
         if error.reason != "missing_token" or not tokens:
             raise
     if len(tokens) > 1:
-        raise TokenRejected("ambiguous_token", "more than one in header and query together")
-    return tokens[0]
+        raise TokenRejected("ambiguous_token", "different ones in header and query together")
+    return tokens.pop()

@@ -15,9 +15,9 @@ from asapfn._core.credentials import credentials
 from asapfn._core.verification import verify
 from asapfn.checks import claim_equals, request_matches
 from asapfn.connect.hosts import PRODUCTION_HOSTS, Hosts, find, require_patterns
-from asapfn.connect.incoming import query_tokens, received_target
+from asapfn.connect.incoming import authenticator, query_tokens, received_target
 from asapfn.connect.installation import Installation, read_installation
-from asapfn.errors import TokenRejected
+from asapfn.errors import Reason, TokenRejected
 from asapfn.resolvers import first_of, pem_repository
 from asapfn.types import (
     Caching,
@@ -35,6 +35,9 @@ from asapfn.types import (
 
 _ALGORITHMS: Final = ("RS256",)
 _REQUIRED: Final = ("iss", "exp", "qsh")
+_BITBUCKET: Final = (
+    "Bitbucket signs none, or with the tenant's present secret: see connect.verify_reinstall"
+)
 
 
 def install_keys(
@@ -81,6 +84,66 @@ def install_keys(
         return resolvers[urls]
 
     return keys_of
+
+
+async def verify_reinstall(
+    request: Request,
+    body: bytes,
+    resolver: Resolver,
+    *,
+    base_url: str,
+    audience: Names = (),
+    proxy_strips_prefix: bool = False,
+    max_bytes: int = 65_536,
+    leeway: float = 30.0,
+    now: Clock = time.time,
+) -> Installation:
+    """Verify a lifecycle callback that the tenant's present secret signs, as Bitbucket sends them.
+
+    Bitbucket's first install of a tenant is not signed at all: `verify_install` refuses it. Keep
+    the secret of such a body only for a `clientKey` that has none yet, and believe nothing else in
+    it until a request signed with that secret comes. All later callbacks come through here.
+
+    Args:
+        request: As for `verify_install`.
+        body: As for `verify_install`.
+        resolver: Finds the tenant's present secret: `shared_secrets(...)`.
+        base_url: As for `authenticator`, like the rest but `max_bytes`.
+        audience: See `authenticator`.
+        proxy_strips_prefix: See `authenticator`.
+        max_bytes: The most bytes that the body may have.
+        leeway: See `authenticator`.
+        now: See `authenticator`.
+
+    Returns:
+        What the body says. Only now replace the secret by the one in it.
+
+    Raises:
+        TokenRejected: As `authenticator` does; `invalid_claim` where `iss` is not the body's
+            `clientKey`; `ambiguous_token` for a token in the query; and for the body `malformed`
+            and `unsuitable_key`.
+        Unavailable: If the secret could not be looked up.
+        TypeError: If the body is not bytes, or a URL not a str.
+        ValueError: As `authenticator` does.
+
+    Source: Bitbucket Cloud, "Connect for Bitbucket Cloud", "App lifecycle".
+    """
+    _require_bytes(body)
+    authenticate = authenticator(
+        resolver,
+        base_url=base_url,
+        audience=audience,
+        proxy_strips_prefix=proxy_strips_prefix,
+        leeway=leeway,
+        now=now,
+        remember=0,
+    )
+    if query_tokens(received_target(request)):
+        raise TokenRejected("ambiguous_token", "an install's token is in the header alone")
+    token = await authenticate(request)
+    installation = _read(body, max_bytes)
+    claim_equals("iss", installation.client_key)(token)
+    return installation
 
 
 async def verify_install(
@@ -130,33 +193,49 @@ async def verify_install(
     """
     bases = _without_slash(base_urls)
     target = received_target(request)
-    token = credentials(request, "JWT")
-    if query_tokens(target):
-        raise TokenRejected("ambiguous_token", "an install's token is in the header alone")
     found: list[Installation] = []
 
     async def find_key(unverified: Unverified) -> Key | None:
         # The body is read here, so only once the token's claims are acceptable.
-        if len(body) > max_bytes:
-            raise TokenRejected("malformed", f"body: longer than {max_bytes} bytes")
-        found.append(read_installation(body))
+        found.append(_read(body, max_bytes))
         return await keys(found[0].base_url)(unverified)
 
     def iss_is_the_client_key(token: Token) -> None:
         claim_equals("iss", found[0].client_key)(token)
 
-    await verify(
-        token,
-        find_key,
-        iss_is_the_client_key,
-        _made_for(request.method, target, bases, proxy_strips_prefix),
-        audience=[base + slash for base in bases for slash in ("", "/")],
-        algorithms=_ALGORITHMS,
-        required=_REQUIRED,
-        leeway=leeway,
-        now=now,
-    )
-    return found[0]
+    reason: Reason
+    try:
+        token = credentials(request, "JWT")
+        if query_tokens(target):
+            raise TokenRejected("ambiguous_token", "an install's token is in the header alone")
+        await verify(
+            token,
+            find_key,
+            iss_is_the_client_key,
+            _made_for(request.method, target, bases, proxy_strips_prefix),
+            audience=[base + slash for base in bases for slash in ("", "/")],
+            algorithms=_ALGORITHMS,
+            required=_REQUIRED,
+            leeway=leeway,
+            now=now,
+        )
+        return found[0]
+    except TokenRejected as error:
+        if error.reason not in ("missing_token", "unsupported_algorithm"):
+            raise
+        reason, detail = error.reason, error.detail
+    raise TokenRejected(reason, f"{detail}; {_BITBUCKET}")
+
+
+def _read(body: bytes, max_bytes: int) -> Installation:
+    if len(body) > max_bytes:
+        raise TokenRejected("malformed", f"body: longer than {max_bytes} bytes")
+    return read_installation(body)
+
+
+def _require_bytes(body: object) -> None:
+    if not isinstance(body, bytes):
+        raise TypeError(f"the body is the bytes that were sent, not {type(body).__name__}")
 
 
 def _without_slash(base_urls: Names) -> set[str]:
