@@ -4,9 +4,10 @@ Where there are more, they wait, and the newest goes first. In a burst that is l
 be fetched within the deadline, the deadline of the oldest is the nearest: to serve them first would
 make all of them late, and a key that is asked for now would wait behind the whole burst.
 
-Where an origin's places are all held by fetches that hang, one more is let in every quarter of a
-second, the newest: it finds out that the origin is well again before their deadlines. Once it is
-answered, those that began long before it hold no place of their origin any more.
+Where an origin's places are all held by fetches that hang, one more is let in now and then, the
+newest, by default every quarter of a second: it finds out that the origin is well again before
+their deadlines. Once it is answered, those that began long before it hold no place of their origin
+any more.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from typing import Final
 import anyio
 from anyio.lowlevel import current_token
 
-# Seconds without a fetch that began, after which an origin gets one place more.
+# The least seconds without a fetch that began, after which an origin gets one place more.
 _QUIET: Final = 0.25
 # A fetch hangs if one that began so many seconds later was answered.
 _OVERTAKEN: Final = 0.5
@@ -66,11 +67,14 @@ class Places:
     Attributes:
         each: How many fetches of one origin run at once in an event loop, while they do not hang.
         total: How many fetches of all origins do.
+        timeout: How long a fetch may hang, in seconds. The places beyond `each` are given no faster
+            than their fetches end, so that there is one for an origin that is well again.
         loops: One entry for each event loop in which a fetch runs or waits.
     """
 
     each: int
     total: int
+    timeout: float = 0.0
     loops: dict[object, _Loop] = field(default_factory=dict)
 
 
@@ -156,7 +160,14 @@ def _is_free(places: Places, loop: _Loop, its: _Origin) -> bool:
 
 def _is_owed_one(places: Places, loop: _Loop, its: _Origin) -> bool:
     """Whether nothing has begun for so long that the origin gets one place more."""
-    return anyio.current_time() - its.began >= _QUIET and _may_begin(places, loop, its)
+    quiet = anyio.current_time() - its.began >= _quiet(places)
+    return quiet and _may_begin(places, loop, its)
+
+
+def _quiet(places: Places) -> float:
+    """Seconds without a fetch that began, after which an origin gets one place more."""
+    spare = min(places.total, _MOST * places.each) - places.each
+    return max(_QUIET, places.timeout / max(spare, 1))
 
 
 def _may_begin(places: Places, loop: _Loop, its: _Origin) -> bool:
@@ -186,8 +197,8 @@ async def _watch(places: Places, loop: _Loop, its: _Origin, place: Place) -> Non
 
     Only this one has a scope of its own: thousands may be cancelled at once.
     """
-    quiet_in = its.began + _QUIET - anyio.current_time()
-    with anyio.move_on_after(quiet_in if quiet_in > 0 else _QUIET):
+    left = its.began + _quiet(places) - anyio.current_time()
+    with anyio.move_on_after(left if left > 0 else _QUIET):
         await place.news.wait()
     if place.began is None and _is_owed_one(places, loop, its):
         _begin(loop, next(reversed(its.waiting)))

@@ -140,7 +140,7 @@ def fetcher(
     places = pool_size(client)
     made = _Fetcher(
         _own_client() if client is None else _callers_client(client),
-        Places(min(max_concurrent, places), min(_ORIGINS * max_concurrent, places)),
+        Places(min(max_concurrent, places), min(_ORIGINS * max_concurrent, places), timeout),
         timeout,
         max_bytes,
         dict(headers or {}),

@@ -16,8 +16,8 @@ from tests.support.keysources import settle
 class Fetches:
     """Fetches that hold their place until they are ended."""
 
-    def __init__(self, each: int, total: int) -> None:
-        self.places, self.answers = Places(each, total), False
+    def __init__(self, each: int, total: int, timeout: float = 0.0) -> None:
+        self.places, self.answers = Places(each, total, timeout), False
         self.running: list[str] = []
         self.ends: dict[str, anyio.Event] = {}
         self.scopes: dict[str, anyio.CancelScope] = {}
@@ -142,6 +142,17 @@ async def test_the_newest_that_waits_behind_fetches_that_hang_is_let_in_now_and_
         await fetches.end("b1", "a4")
         await has_come(fetches, "a1", "a5", "a3")
         await fetches.end("a1", "a5", "a3")
+    assert fetches.places.loops == {}
+
+
+async def test_places_beside_fetches_that_hang_are_given_no_faster_than_these_end() -> None:
+    fetches = Fetches(each=1, total=4, timeout=2.0)
+    async with anyio.create_task_group() as group:
+        await fetches.begin(group, "a1", "a2", "a3")
+        began = anyio.current_time()
+        await has_come(fetches, "a1", "a3")
+        assert anyio.current_time() - began > 0.9
+        await fetches.end("a1", "a3", "a2")
     assert fetches.places.loops == {}
 
 

@@ -194,13 +194,13 @@ async def test_a_source_that_hangs_leaves_places_for_another(
 async def test_a_source_that_is_well_again_is_found_before_the_fetches_that_hang_end(
     url: str, server: HangingServer
 ) -> None:
-    fetch, asked = fetcher(timeout=20, max_concurrent=3), server.requests
+    fetch, asked = fetcher(timeout=10, max_concurrent=6), server.requests
     server.phase = "head"
     async with anyio.create_task_group() as group:
-        for number in range(10):
+        for number in range(20):
             group.start_soon(body, fetch, f"{url}/{number}")
         with anyio.fail_after(4):
-            while server.requests < asked + 3:
+            while server.requests < asked + 6:
                 await anyio.sleep(0.01)
         await anyio.sleep(1.1)
         server.phase = "healthy"
@@ -212,7 +212,7 @@ async def test_a_source_that_is_well_again_is_found_before_the_fetches_that_hang
 async def test_fetches_that_wait_are_answered_soon_after_the_source_is_well_again(
     url: str, server: HangingServer
 ) -> None:
-    fetch, asked = fetcher(timeout=20, max_concurrent=3), server.requests
+    fetch, asked = fetcher(timeout=10), server.requests
     bodies: list[bytes] = []
 
     async def ask(number: int) -> None:
@@ -220,16 +220,16 @@ async def test_fetches_that_wait_are_answered_soon_after_the_source_is_well_agai
 
     server.phase = "head"
     async with anyio.create_task_group() as group:
-        for number in range(30):
+        for number in range(60):
             group.start_soon(ask, number)
         with anyio.fail_after(4):
-            while server.requests < asked + 4:
+            while server.requests < asked + 21:
                 await anyio.sleep(0.01)
         await anyio.sleep(0.6)
         server.phase = "healthy"
         hang = server.requests - asked
-        with anyio.fail_after(2):
-            while len(bodies) < 30 - hang:
+        with anyio.fail_after(3):
+            while len(bodies) < 60 - hang:
                 await anyio.sleep(0.01)
         group.cancel_scope.cancel()
 
