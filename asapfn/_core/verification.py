@@ -50,6 +50,8 @@ _STRINGS: Final = frozenset(["iss", "sub", "jti"])
 _TIMES: Final = frozenset(["exp", "iat", "nbf"])
 _MAX_TIME: Final = 2**63
 _NEVER: Final = math.inf
+# Past the __new__ of a tuple with names, which is written in Python.
+_new_tuple: Final = tuple.__new__
 _FIXED: Final = frozenset([str, frozenset, tuple, type(None)])
 KEY_TYPES: Final = get_args(Key)
 GUARD_RETURNED: Final = "a guard returns None, and raises to reject"
@@ -333,8 +335,7 @@ async def _verify(
     else:
         header, kept, payload, signing_input, signature = parts
         header, claims = header.copy(), reread(payload) if kept is None else kept.copy()
-    # Past the class's own __new__, which is written in Python.
-    unverified = tuple.__new__(Unverified, (header, claims, signing_input, signature))
+    unverified = _new_tuple(Unverified, (header, claims, signing_input, signature))
     algorithm = header["alg"]
     usable_until = check_claims(header, claims, now(), rules, _raise)
     for guard in guards:
@@ -347,14 +348,14 @@ async def _verify(
             raise no_key(key, unverified)
         if not verify_signature(algorithm, key, signing_input, signature):
             raise bad_signature(unverified)
-    if MARK not in vars(key):
+    if MARK not in key.__dict__:
         mark_verified(key)
     verified_at = now()  # the key may have taken long, and a store forgets what has expired
     if not verified_at < usable_until:
         raise expired_meanwhile(usable_until, verified_at)
     if new and memory is not None:
         keep(memory, text, key, usable_until, verified_at)
-    verified = tuple.__new__(Token, (header, claims, verified_at, usable_until))
+    verified = _new_tuple(Token, (header, claims, verified_at, usable_until))
     for check in (*checks, *more) if more else checks:
         outcome = check(verified)
         if outcome is not None:
