@@ -282,9 +282,13 @@ def validated(policy: Policy) -> Policy:
         raise ValueError(f"unknown algorithm: use those of {', '.join(ALGORITHMS)}")
     if not 0 <= policy.leeway < math.inf:
         raise ValueError("leeway is a finite number of seconds, from 0")
-    # An iterator that came in by `_replace` would be used up by the first token.
+    # An iterator that came in by `_replace` would be used up by the first token, and a set of
+    # algorithms that changes later would not be looked at for a header that was read before.
     policy = policy._replace(
-        required=tuple(policy.required), guards=tuple(policy.guards), checks=tuple(policy.checks)
+        algorithms=frozenset(policy.algorithms),
+        required=tuple(policy.required),
+        guards=tuple(policy.guards),
+        checks=tuple(policy.checks),
     )
     if policy.max_lifetime is None:
         return policy
@@ -295,8 +299,8 @@ def validated(policy: Policy) -> Policy:
 def verifier(policy: Policy, *, remember: int = 1024) -> Verify:
     """Make a function that verifies tokens by a policy, once for many tokens.
 
-    A token that comes again is not parsed again, and its signature is not verified again if the
-    resolver returns the same key object. All other rules are applied each time.
+    The signature of a token that comes again is not verified again if the resolver returns the same
+    key object. All other rules are applied each time.
 
     Args:
         policy: What is demanded of a token: `policy(...)`, or a profile's.

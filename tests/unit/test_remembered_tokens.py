@@ -164,6 +164,17 @@ async def test_the_profiles_remember_as_many_as_they_are_asked_to(signatures: li
         assert len(signatures) == times
 
 
+async def test_a_set_of_algorithms_is_the_one_that_the_verifier_was_made_with() -> None:
+    algorithms: Any = {"ES256"}
+    asked = policy(RESOLVER, audience="service", now=clock)._replace(algorithms=algorithms)
+    for remember in (0, 1024):
+        algorithms.add("ES256")
+        verify_token, token = verifier(asked, remember=remember), forge(CLAIMS, KEY)
+        algorithms.clear()
+        for _ in range(3):
+            assert (await verify_token(token)).claims == CLAIMS
+
+
 # Keys
 
 
