@@ -89,6 +89,12 @@ def hint(
             "if the app runs in Isolated Cloud, give forge.keys(isolated_cloud=...) the URL"
             " template that its owner got at onboarding"
         )
+    if error.reason == "unknown_key" and error.claim == "kid":
+        # As key sets say it: they have the kid, but no key of it that can be used.
+        return (
+            "publish a key that can be used under this kid, and no other under it; or have the"
+            " signer use another key, and name it"
+        )
     cause = _cause(error, token, wants, unverified, key)
     advice = _HINTS[error.reason].format(claim=error.claim)
     return f"{cause}; {advice}" if cause else advice

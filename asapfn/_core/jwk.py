@@ -14,6 +14,7 @@ from joserfc.jwk import OctKey, import_key
 from asapfn._core import compact
 from asapfn._core.key_material import wrap_native, wrap_secret
 from asapfn._core.native import require_private_rsa_bounds, rsa_public_key
+from asapfn.errors import shown
 from asapfn.types import Key, Names, as_names
 
 _PUBLIC: Final = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x"), "oct": ()}
@@ -56,12 +57,14 @@ def import_jwk(mapping: Mapping[str, Any], *, uses: Names = ("sig",)) -> Key:
         if not isinstance(mapping.get(name), str):
             raise ValueError(f"the JWK's {name} is missing or not a string")
     use = mapping.get("use")
-    if (use is not None and not (isinstance(use, str) and use in accepted)) or "oth" in mapping:
-        raise ValueError("the JWK is not for signatures, or has more than two primes")
+    if use is not None and not (isinstance(use, str) and use in accepted):
+        raise ValueError(f"the JWK is not for signatures: its use is {shown(use)}")
+    if "oth" in mapping:
+        raise ValueError("the JWK has more than two primes")
     if "key_ops" in mapping:
         _require_operation("sign" if private else "verify", operations)
     try:
-        octets = {name: _octets(mapping[name]) for name in names if name != "crv"}
+        octets = {name: _octets(name, mapping[name]) for name in names if name != "crv"}
         if kty == "oct":
             return wrap_secret(octets["k"], kid, algorithm)
         native = _private(mapping, names, octets) if private else _public(mapping, octets)
@@ -99,10 +102,12 @@ def without_nulls(mapping: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in mapping.items() if value is not None}
 
 
-def _octets(text: str) -> bytes:
-    if not text.isascii():
-        raise ValueError("not unpadded base64url in its one spelling")
-    return compact.decode_base64url(text.encode())
+def _octets(name: str, text: str) -> bytes:
+    try:
+        return compact.decode_base64url(text.encode("ascii", "replace"))
+    except ValueError:
+        pass
+    raise ValueError(f"{name} is not unpadded base64url in its one spelling")
 
 
 def _public(mapping: Mapping[str, Any], octets: Mapping[str, bytes]) -> Any:

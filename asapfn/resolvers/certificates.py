@@ -6,8 +6,8 @@ from functools import partial
 
 from asapfn._core import compact
 from asapfn.errors import Unavailable
-from asapfn.keys import DatedKey, import_dated_key
-from asapfn.resolvers.jwks import MOST_KEYS, always, key_sets, without_query
+from asapfn.keys import import_dated_key
+from asapfn.resolvers.jwks import MOST_KEYS, Members, always, key_sets, without_query
 from asapfn.resolvers.sources import require_https
 from asapfn.types import Caching, Clock, Fetch, Observe, Resolver
 
@@ -39,7 +39,7 @@ def certificates(
 
     Returns:
         A resolver, as `jwks` makes it. A certificate that is not valid now, or whose key cannot be
-        used, is passed over.
+        used, is passed over, and the refusal of a token that names it says why.
 
     Raises:
         ValueError: As for `jwks`.
@@ -58,25 +58,26 @@ def certificates(
     )
 
 
-def _certificates(body: bytes, url: str) -> list[DatedKey]:
+def _certificates(body: bytes, url: str) -> Members:
     try:
-        members = compact.decode_object(body)
+        given = compact.decode_object(body)
     except ValueError as error:
         raise Unavailable(url, f"not a map of certificates: {error}") from error
-    if isinstance(members.get("keys"), list):
+    if isinstance(given.get("keys"), list):
         detail = "not a map of certificates: it is a JSON Web Key Set, which jwks reads"
         raise Unavailable(url, detail)
-    if len(members) > MOST_KEYS:
-        detail = f"a map of {len(members)} certificates: expected at most {MOST_KEYS}"
+    if len(given) > MOST_KEYS:
+        detail = f"a map of {len(given)} certificates: expected at most {MOST_KEYS}"
         raise Unavailable(url, detail)
-    keys = []
-    for kid, text in members.items():
+    members = Members([], {})
+    for kid, text in given.items():
         if not isinstance(text, str):
+            members.faults[kid] = ["it is not a certificate in PEM"]
             continue
         if "PRIVATE KEY-----" in text:
             raise Unavailable(url, "a private key is published: replace it at once")
         try:
-            keys.append(import_dated_key(text, kid=kid))
-        except ValueError:
-            continue
-    return keys
+            members.keys.append(import_dated_key(text, kid=kid))
+        except ValueError as error:
+            members.faults[kid] = [str(error)]
+    return members

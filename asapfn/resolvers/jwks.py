@@ -10,7 +10,7 @@ from asapfn._core import compact
 from asapfn._core.algorithms import mismatch
 from asapfn._core.jwk import signing_uses, without_nulls
 from asapfn._core.verified_keys import has_verified
-from asapfn.errors import Unavailable
+from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import DatedKey, import_jwk, not_valid
 from asapfn.resolvers.cache import Answer, Cache, look_up
 from asapfn.resolvers.sources import require_https
@@ -19,16 +19,24 @@ from asapfn.types import Caching, Clock, Event, Fetch, Key, Names, Observe, Reso
 _ACCEPT: Final = "application/jwk-set+json, application/json"
 # As many as fit into what is fetched at most, so that what is read is read at once.
 MOST_KEYS: Final = 1000
+_LONGEST_CAUSE: Final = 200
 _SIGNATURES: Final = frozenset(("sig",))
 _PRIVATE: Final = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"))
 
 
+class Members(NamedTuple):
+    """What a set holds: its keys; and by key id, why what else it holds cannot be used."""
+
+    keys: list[DatedKey]
+    faults: dict[str, list[str]]
+
+
 # What reads a set: from its body and its URL to its members.
-Read = Callable[[bytes, str], Sequence[DatedKey]]
+Read = Callable[[bytes, str], Members]
 
 
 class _KeySet(NamedTuple):
-    members: Sequence[DatedKey]
+    members: Members
     by_id: Mapping[str | None, Sequence[DatedKey]]
     completed: float
 
@@ -58,11 +66,12 @@ def jwks(
 
     Returns:
         A resolver, safe to share between threads and event loops. It gives the one key that has
-        the token's `kid`, where it names one, and fits its algorithm; None when there is none or
-        more than one. Copies of a key, of one RFC 7638 thumbprint, are one key. Members it does
-        not understand, or that are too weak, or not for verifying signatures, are passed over. It
-        raises `Unavailable` when the set cannot be had, or holds a symmetric or private key, or
-        repeats a member's name.
+        the token's `kid`, where it names one, and fits its algorithm; None when there is none.
+        Copies of a key, of one RFC 7638 thumbprint, are one key. Members it does not understand,
+        or that are too weak, or not for verifying signatures, are passed over. It raises
+        TokenRejected `unknown_key` when the set has the token's `kid` and no key of it can be used,
+        or more than one, with the reason; and `Unavailable` when the set cannot be had, or holds a
+        symmetric or private key, or repeats a member's name.
 
     Raises:
         TypeError: If one of `uses` is not a str.
@@ -145,7 +154,24 @@ async def _find(
         return fits[0]
     if cache.observe is not None:
         cache.observe(Event("unknown", cache.source, unverified.header.get("kid", ""), 0.0))
+    if key_set is not None and (why := _why(key_set, unverified, len(fits), now)):
+        raise TokenRejected("unknown_key", why, claim="kid")
     return None
+
+
+def _why(key_set: _KeySet, unverified: Unverified, fits: int, now: Clock) -> str:
+    """Why no key of the set can be used that the token names; empty if it names none of the set."""
+    kid, algorithm = unverified.header.get("kid"), unverified.header["alg"]
+    if kid is None:
+        several = f"the token has no kid, and more than one key of the set fits {algorithm}"
+        return several if fits else ""
+    causes = [f"more than one key of it fits {algorithm}"] if fits else []
+    if not fits:
+        named = key_set.by_id.get(kid, ())
+        causes = [mismatch(algorithm, each.key) or not_valid(each, now()) for each in named]
+        causes += key_set.members.faults.get(kid, ())
+    each_once = "; ".join(dict.fromkeys(causes))
+    return f"the key set has this kid, but {each_once[:_LONGEST_CAUSE]}" if causes else ""
 
 
 async def _load(
@@ -168,7 +194,7 @@ async def _load(
     except Unavailable as error:
         return Answer(None, unusable=error)
     by_id: dict[str | None, list[DatedKey]] = {}
-    for member in members:
+    for member in members.keys:
         by_id.setdefault(member.key.kid, []).append(member)
     return Answer(_KeySet(members, by_id, clock()), *document[3:7])
 
@@ -188,13 +214,14 @@ def _without_copies(members: Sequence[DatedKey]) -> list[DatedKey]:
 
 
 def _is_proven(key_set: _KeySet) -> bool:
-    return any(has_verified(member.key) for member in key_set.members)
+    return any(has_verified(member.key) for member in key_set.members.keys)
 
 
 def _fitting(key_set: _KeySet | None, unverified: Unverified, now: Clock) -> list[Key]:
     kid = unverified.header.get("kid")
-    members, by_id = ((), {}) if key_set is None else key_set[:2]
-    named = members if kid is None else by_id.get(kid, ())
+    if key_set is None:
+        return []
+    named = key_set.members.keys if kid is None else key_set.by_id.get(kid, ())
     algorithm = unverified.header["alg"]
     fits = [
         each.key for each in named if not (mismatch(algorithm, each.key) or not_valid(each, now()))
@@ -210,27 +237,28 @@ def _are_one(keys: Sequence[Key]) -> bool:
     return all(key.thumbprint() == thumbprint for key in keys[1:])
 
 
-def _jwk_set(uses: frozenset[str], body: bytes, url: str) -> list[DatedKey]:
+def _jwk_set(uses: frozenset[str], body: bytes, url: str) -> Members:
     try:
         key_set = compact.decode_object(body)
     except ValueError as error:
         raise Unavailable(url, f"not a key set: {error}") from error
-    members = key_set.get("keys")
-    if not isinstance(members, list):
+    given = key_set.get("keys")
+    if not isinstance(given, list):
         other = any("BEGIN CERTIFICATE" in str(value) for value in key_set.values())
         advice = "; it is a map of certificates, which certificates reads" if other else ""
         raise Unavailable(url, f"not a key set: no list of keys{advice}")
-    if len(members) > MOST_KEYS:
-        raise Unavailable(url, f"a set of {len(members)} keys: expected at most {MOST_KEYS}")
-    keys = []
-    for member in members:
+    if len(given) > MOST_KEYS:
+        raise Unavailable(url, f"a set of {len(given)} keys: expected at most {MOST_KEYS}")
+    members = Members([], {})
+    for member in given:
         if not isinstance(member, dict):
             continue
         member = without_nulls(member)
         if member.get("kty") == "oct" or not _PRIVATE.isdisjoint(member):
             raise Unavailable(url, "the set holds a symmetric or private key")
         try:
-            keys.append(DatedKey(import_jwk(member, uses=uses), -math.inf, math.inf))
-        except ValueError:
-            continue
-    return keys
+            members.keys.append(DatedKey(import_jwk(member, uses=uses), -math.inf, math.inf))
+        except ValueError as error:
+            if isinstance(kid := member.get("kid"), str):
+                members.faults.setdefault(kid, []).append(str(error))
+    return members

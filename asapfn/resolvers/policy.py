@@ -21,8 +21,9 @@ def first_of(*resolvers: Resolver) -> Resolver:
         *resolvers: The resolvers, the preferred one first.
 
     Returns:
-        A resolver. It goes on after None and after `Unavailable`; when none has the key and one
-        could not be asked it raises that `Unavailable`, since the key may be there. A
+        A resolver. It goes on after None, TokenRejected `unknown_key` and `Unavailable`; when none
+        has the key and one could not be asked it raises that `Unavailable`, since the key may be
+        there, and else the first `unknown_key`, which says why a key cannot be used. Any other
         `TokenRejected` stops it.
 
     Raises:
@@ -36,16 +37,21 @@ def first_of(*resolvers: Resolver) -> Resolver:
 
 async def _first_of(resolvers: Sequence[Resolver], unverified: Unverified) -> Key | None:
     outage: Unavailable | None = None
+    unusable: TokenRejected | None = None
     for resolver in resolvers:
         try:
             key = await resolver(unverified)
         except Unavailable as error:
             outage = outage or error
+        except TokenRejected as error:
+            if error.reason != "unknown_key":
+                raise
+            unusable = unusable or error
         else:
             if key is not None:
                 return key
-    if outage is not None:
-        raise outage
+    if failure := outage or unusable:
+        raise failure
     return None
 
 

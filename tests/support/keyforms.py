@@ -193,3 +193,9 @@ def number(value: int) -> str:
 def whole(name: str) -> dict[str, Any]:
     """The private JWK, or the secret, as joserfc writes it."""
     return dict(key_for(name).as_dict(private=True))
+
+
+def rsa_jwk(key: rsa.RSAPrivateKey) -> dict[str, Any]:
+    """The public JWK of a key, of any size."""
+    numbers = key.public_key().public_numbers()
+    return {"kty": "RSA", "n": number(numbers.n), "e": number(numbers.e)}

@@ -4,9 +4,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from asapfn.errors import TokenRejected
 from asapfn.keys import export_public_jwk, generate
 from asapfn.resolvers import jwks
-from asapfn.types import Document, Key
+from asapfn.types import Document, Key, Resolver, Unverified
 from tests.support.keyring import key_for
 from tests.support.keysources import Clock, Events, Repository, cache_of
 
@@ -42,3 +45,14 @@ class House:
     @property
     def requests(self) -> int:
         return len(self.source.asked)
+
+    async def why(self, unverified: Unverified) -> str:
+        """Why a key that the set has cannot be used."""
+        return await why(self.resolve, unverified)
+
+
+async def why(resolve: Resolver, unverified: Unverified) -> str:
+    with pytest.raises(TokenRejected) as refused:
+        await resolve(unverified)
+    assert (refused.value.reason, refused.value.claim) == ("unknown_key", "kid")
+    return refused.value.detail

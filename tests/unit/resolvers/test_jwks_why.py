@@ -1,0 +1,138 @@
+"""A key that is published and cannot be used: the refusal says so, and why."""
+
+from typing import Any
+
+import pytest
+
+from asapfn import explain, policy, sign, verifier
+from asapfn.errors import TokenRejected, Unavailable
+from asapfn.keys import export_public_jwk
+from asapfn.resolvers import cached, first_of, keys_by_id, prefetch
+from asapfn.types import Key, Unverified
+from tests.support.keyforms import rsa_jwk, weak_pair
+from tests.support.keyring import key_for
+from tests.support.keysets import EC, NEW, RSA, House
+from tests.support.keysources import asking
+
+JWK = export_public_jwk(EC) | {"kid": "k"}
+
+CAUSES: dict[str, tuple[list[Any], str]] = {
+    "padded base64": ([JWK | {"x": JWK["x"] + "="}], "x is not unpadded base64url"),
+    "base64 in place of base64url": (
+        [JWK | {"x": "+/" + JWK["x"][2:]}],
+        "x is not unpadded base64url",
+    ),
+    "another use": ([JWK | {"use": "enc"}], "not for signatures"),
+    "other operations": ([JWK | {"key_ops": ["encrypt"]}], "key_ops do not allow"),
+    "a curve that is not known": ([JWK | {"crv": "secp256k1"}], "no algorithm here has a key of"),
+    "a type that is not known": ([{"kty": "AKP", "pub": "AAAA", "kid": "k"}], "kty is none of"),
+    "no type": ([{"kid": "k"}], "kty is none of"),
+    "a member that is missing": ([JWK | {"y": None}], "y is missing or not a string"),
+    "not on its curve": ([JWK | {"x": JWK["y"]}], "make no key"),
+    "another algorithm": ([JWK | {"alg": "ES384"}], "needs a key of the curve P-384"),
+    "an algorithm that is not known": ([JWK | {"alg": "ES256K"}], "unknown algorithm"),
+    "too weak": ([rsa_jwk(weak_pair()) | {"kid": "k"}], "this one has 1024"),
+    "of another type": ([export_public_jwk(RSA) | {"kid": "k"}], "ES256 needs a key of type EC"),
+    "two keys of one id": (
+        [JWK, export_public_jwk(NEW) | {"kid": "k"}],
+        "more than one key of it fits ES256",
+    ),
+    "two keys of one id, both unusable": (
+        [JWK | {"use": "enc"}, export_public_jwk(RSA) | {"kid": "k"}],
+        "ES256 needs a key of type EC, not RSA; the JWK is not for signatures",
+    ),
+}
+
+
+@pytest.mark.parametrize(("members", "cause"), CAUSES.values(), ids=CAUSES)
+async def test_the_refusal_says_why_a_published_key_cannot_be_used(
+    members: list[Any], cause: str
+) -> None:
+    house = House({"keys": [export_public_jwk(RSA), *members]})
+    rules = policy(house.resolve, required=())
+    token = sign({"iss": "issuer"}, EC, kid="k")
+    with pytest.raises(TokenRejected) as caught:
+        await verifier(rules)(token)
+    error = caught.value
+    assert (error.reason, error.claim, error.status) == ("unknown_key", "kid", 401)
+    assert error.detail.startswith("the key set has this kid, but ")
+    assert cause in error.detail
+    for member in members:
+        assert not any(len(str(value)) > 20 and value in error.detail for value in member.values())
+    explained = await explain(token, rules)
+    assert isinstance(explained.verdict, TokenRejected)
+    assert explained.verdict.detail == error.detail
+    assert "publish the public key under" not in explained.hint
+    assert "a key that can be used" in explained.hint
+    assert house.requests == 1
+
+
+async def test_a_key_that_is_not_published_is_to_be_published() -> None:
+    house = House({"keys": [export_public_jwk(RSA), JWK | {"use": "enc"}]})
+    rules = policy(house.resolve, required=())
+    explained = await explain(sign({"iss": "issuer"}, EC, kid="another"), rules)
+    assert isinstance(explained.verdict, TokenRejected)
+    assert explained.verdict.detail == 'no key for kid "another" of iss "issuer"'
+    assert "publish the public key under this kid" in explained.hint
+
+
+async def test_a_copy_that_can_be_used_is_used() -> None:
+    house = House({"keys": [JWK | {"use": "enc"}, JWK, JWK | {"x": "="}]})
+    assert await house.resolve(asking("k", "issuer", "ES256")) is not None
+
+
+async def test_a_token_without_a_kid_must_have_one_key_that_fits() -> None:
+    house = House({"keys": [JWK, export_public_jwk(NEW), export_public_jwk(RSA)]})
+    with pytest.raises(TokenRejected) as caught:
+        await house.resolve(asking(None, "issuer", "ES256"))
+    assert caught.value.reason == "unknown_key"
+    assert (
+        caught.value.detail == "the token has no kid, and more than one key of the set fits ES256"
+    )
+    assert await house.resolve(asking(None, "issuer", "EdDSA")) is None
+
+
+async def test_a_newer_set_is_asked_for_before_the_refusal() -> None:
+    house = House({"keys": [JWK | {"use": "enc"}]}, cooldown=30.0)
+    with pytest.raises(TokenRejected, match="not for signatures"):
+        await house.resolve(asking("k", "issuer", "ES256"))
+    house.clock.turn(30.0)
+    with pytest.raises(TokenRejected, match="not for signatures"):
+        await house.resolve(asking("k", "issuer", "ES256"))
+    assert house.requests == 2
+    assert house.events.kinds() == ["fetched", "unknown", "refreshed", "unknown"]
+
+
+async def test_a_detail_is_cut() -> None:
+    house = House({"keys": [export_public_jwk(key_for("RS256")) | {"kid": "k"}] * 2
+                  + [JWK | {"alg": f"unknown {number}"} for number in range(500)]
+                  + [JWK | {"use": "enc"}]})  # fmt: skip
+    with pytest.raises(TokenRejected) as caught:
+        await house.resolve(asking("k", "issuer", "ES256"))
+    assert len(caught.value.detail) < 300
+
+
+async def test_another_resolver_may_still_have_the_key() -> None:
+    unusable = House({"keys": [JWK | {"use": "enc"}]}).resolve
+    nothing = House({"keys": []}).resolve
+    other = keys_by_id({"k": EC})
+
+    async def down(unverified: Unverified) -> Key | None:
+        raise Unavailable("elsewhere")
+
+    asked = asking("k", "issuer", "ES256")
+    assert await first_of(unusable, other)(asked) is EC
+    assert await first_of(nothing, other)(asked) is EC
+    with pytest.raises(TokenRejected, match="not for signatures"):
+        await first_of(unusable, nothing)(asked)
+    with pytest.raises(TokenRejected, match="not for signatures"):
+        await first_of(nothing, cached(unusable))(asked)
+    with pytest.raises(Unavailable, match="elsewhere"):
+        await first_of(unusable, down)(asked)
+    with pytest.raises(Unavailable, match="elsewhere"):
+        await first_of(down, unusable)(asked)
+
+
+async def test_a_key_that_cannot_be_used_is_not_prefetched() -> None:
+    house = House({"keys": [JWK | {"use": "enc"}]})
+    assert await prefetch(house.resolve, ["k"], algorithm="ES256") == {"k": False}
