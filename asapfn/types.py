@@ -262,6 +262,23 @@ class Authenticate(Protocol):
         ...
 
 
+class Unless(Protocol):
+    """Names the requests that go through without a token, such as health checks."""
+
+    def __call__(self, method: str, path: str, /) -> bool:
+        """Return True to let a request through without a token, and False for all others.
+
+        It is not asked about a request whose method or path may be read in two ways: a method that
+        is not in upper case, an encoded slash, several slashes in a row, dot segments, a `%`, `;`,
+        `?`, `#` or backslash in the decoded path. Such a request needs a token.
+
+        Args:
+            method: The method, in upper case.
+            path: The decoded path that the application routes by, below where it is mounted.
+        """
+        ...
+
+
 class Sign(Protocol):
     """Signs tokens of one issuer."""
 

@@ -12,10 +12,11 @@ from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, Clie
 from aiohttp.typedefs import Handler, Middleware
 
 from asapfn._core.reporting import report
+from asapfn.adapters._exempt import is_exempt
 from asapfn.adapters._origins import origin_of, parse_origins
 from asapfn.adapters._refusal import admit, refusal, require_scheme
 from asapfn.errors import TokenRejected, Unavailable
-from asapfn.types import Authenticate, Authorize, Names, ObserveRequest, Request
+from asapfn.types import Authenticate, Authorize, Names, ObserveRequest, Request, Unless
 
 __all__ = ["client_middleware", "server_middleware"]
 
@@ -78,6 +79,7 @@ def server_middleware(
     *,
     scheme: str = "Bearer",
     optional: bool = False,
+    unless: Unless | None = None,
     observe: ObserveRequest | None = None,
 ) -> Middleware:
     """Let only requests with a good token reach an application's handlers.
@@ -91,6 +93,10 @@ def server_middleware(
         scheme: The authentication scheme that refusals name.
         optional: Whether requests without a token reach the handlers too; they then find no
             `asapfn.token`. A bad token is refused all the same.
+        unless: Names the requests that reach the application without a token, even if they have
+            one: a function of the method and the decoded path that the application routes by, such
+            as `lambda method, path: path == "/health"`. It is not asked about a request that may be
+            read in two ways (see `types.Unless`), nor about a websocket. They are not reported.
         observe: Called with a `Verdict` for each request but those without a token that are let
             through. Refusals and outages are logged in any case, to the logger `asapfn`.
 
@@ -104,12 +110,15 @@ def server_middleware(
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        began = time.monotonic()
-        outcome = await admit(authenticate, _request(request), optional)
-        report(outcome, began, observe)
+        asked, outcome = _request(request), None
+        if not is_exempt(unless, asked, request.path):
+            began = time.monotonic()
+            outcome = await admit(authenticate, asked, optional)
+            report(outcome, began, observe)
         if isinstance(outcome, (TokenRejected, Unavailable)):
             status, headers, body = refusal(outcome, scheme)
             return web.Response(status=status, headers=headers, body=body)
+        request.pop(_TOKEN, None)
         if outcome is not None:
             request[_TOKEN] = outcome
         return await handler(request)

@@ -12,9 +12,10 @@ from urllib.parse import unquote
 from asapfn._core.reporting import report
 from asapfn.adapters._asgi_keys import key_repository
 from asapfn.adapters._asgi_types import ASGIApp, Message, Receive, Scope, Send
+from asapfn.adapters._exempt import is_exempt
 from asapfn.adapters._refusal import Refusal, admit, carried_token, refusal, require_scheme
 from asapfn.errors import TokenRejected, Unavailable
-from asapfn.types import Authenticate, ObserveRequest, Request, Token
+from asapfn.types import Authenticate, ObserveRequest, Request, Token, Unless
 
 __all__ = [
     "ASGIApp",
@@ -38,6 +39,7 @@ def protect(
     *,
     scheme: str = "Bearer",
     optional: bool = False,
+    unless: Unless | None = None,
     observe: ObserveRequest | None = None,
 ) -> ASGIApp:
     """Let only requests with a good token reach an application.
@@ -54,6 +56,10 @@ def protect(
         scheme: The authentication scheme that refusals name.
         optional: Whether requests without a token reach the application too; it then finds no
             `asapfn.token`. A bad token is refused all the same.
+        unless: Names the requests that reach the application without a token, even if they have
+            one: a function of the method and the decoded path that the application routes by, such
+            as `lambda method, path: path == "/health"`. It is not asked about a request that may be
+            read in two ways (see `types.Unless`), nor about a websocket. They are not reported.
         observe: Called with a `Verdict` for each request but those without a token that are let
             through. Refusals and outages are logged in any case, to the logger `asapfn`.
 
@@ -72,9 +78,13 @@ def protect(
             return
         if scope["type"] not in ("http", "websocket"):
             raise ValueError(f"protect knows http and websocket, not {scope['type']!r}")
-        began = time.monotonic()
-        outcome = await admit(authenticate, request(scope), optional)
-        report(outcome, began, observe)
+        asked = request(scope)
+        path = _routed_path(scope) if scope["type"] == "http" else None
+        outcome = None
+        if not is_exempt(unless, asked, path):
+            began = time.monotonic()
+            outcome = await admit(authenticate, asked, optional)
+            report(outcome, began, observe)
         if isinstance(outcome, (TokenRejected, Unavailable)):
             await _refuse(refusal(outcome, scheme), scope, receive, send)
             return
@@ -170,6 +180,17 @@ def _mismatch(raw_path: str, scope: Scope) -> str:
     if path is None or sent in (path, mount + path) or mount + sent == path:
         return ""
     return "the path that the application routes by, scope['path'], is not the decoded raw_path"
+
+
+def _routed_path(scope: Scope) -> str | None:
+    """The path that the application routes by; None where frameworks differ about it."""
+    path: str | None = scope.get("path")
+    mount: str = scope.get("root_path", "")
+    if path is None or mount not in path or not mount:
+        return path
+    # Django removes it as it is, Starlette only before a slash, Quart and Litestar anywhere.
+    rest = path.removeprefix(mount)
+    return rest if rest != path and rest[:1] in ("", "/") else None
 
 
 async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:

@@ -24,9 +24,10 @@ from anyio.from_thread import BlockingPortal
 
 from asapfn._core.one_step import in_event_loop, run_one_step
 from asapfn._core.reporting import report
+from asapfn.adapters._exempt import is_exempt
 from asapfn.adapters._refusal import admit, carried_token, refusal, require_scheme
 from asapfn.errors import TokenRejected, Unavailable
-from asapfn.types import Authenticate, ObserveRequest, Request, Token
+from asapfn.types import Authenticate, ObserveRequest, Request, Token, Unless
 
 __all__ = ["protect", "request", "token"]
 
@@ -54,6 +55,7 @@ def protect(
     portal: BlockingPortal | None = None,
     scheme: str = "Bearer",
     optional: bool = False,
+    unless: Unless | None = None,
     observe: ObserveRequest | None = None,
 ) -> WSGIApplication:
     """Let only requests with a good token reach an application.
@@ -72,6 +74,10 @@ def protect(
         scheme: The authentication scheme that refusals name.
         optional: Whether requests without a token reach the application too; it then finds no
             `asapfn.token`. A bad token is refused all the same.
+        unless: Names the requests that reach the application without a token, even if they have
+            one: a function of the method and the decoded path that the application routes by, such
+            as `lambda method, path: path == "/health"`. It is not asked about a request that may be
+            read in two ways (see `types.Unless`). They are not reported.
         observe: Called with a `Verdict` for each request but those without a token that are let
             through. Refusals and outages are logged in any case, to the logger `asapfn`.
 
@@ -93,12 +99,14 @@ def protect(
                 "the portal is of the process that this one was forked from: start it, and call "
                 "protect, in each worker, or give none"
             )
-        began = time.monotonic()
-        decide = partial(admit, authenticate, request(environ), optional)
-        outcome = _at_once(decide)
-        if isinstance(outcome, Unavailable):
-            outcome = (portal or _portal(own)).call(decide)
-        report(outcome, began, observe)
+        asked, outcome = request(environ), None
+        if not is_exempt(unless, asked, _routed_path(environ)):
+            began = time.monotonic()
+            decide = partial(admit, authenticate, asked, optional)
+            outcome = _at_once(decide)
+            if isinstance(outcome, Unavailable):
+                outcome = (portal or _portal(own)).call(decide)
+            report(outcome, began, observe)
         if isinstance(outcome, (TokenRejected, Unavailable)):
             status, headers, body = refusal(outcome, scheme)
             start_response(f"{status} {HTTPStatus(status).phrase}", list(headers))
@@ -214,6 +222,14 @@ def _mismatch(target: str, environ: WSGIEnvironment) -> str:
         if sent in (mount + rest, rest):
             return ""
     return "the path that the application routes by, SCRIPT_NAME and PATH_INFO, is not the target's"
+
+
+def _routed_path(environ: WSGIEnvironment) -> str | None:
+    """The path that the application routes by; None where it is no UTF-8."""
+    try:
+        return str(environ.get("PATH_INFO", "")).encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return None
 
 
 def _decoded(path: str) -> str:

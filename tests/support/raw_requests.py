@@ -17,9 +17,9 @@ import h2.exceptions
 Answer = tuple[int, bytes]
 
 
-def over_http1(path: Path, target: str, headers: Mapping[str, str]) -> Answer:
+def over_http1(path: Path, target: str, headers: Mapping[str, str], method: str = "GET") -> Answer:
     """Ask by HTTP/1.1."""
-    with _request(path, target, headers | {"Connection": "close"}) as peer:
+    with _request(path, target, {"Connection": "close"} | dict(headers), method) as peer:
         answer = peer.recv(65_536)
         with contextlib.suppress(OSError):
             while piece := peer.recv(65_536):
@@ -86,9 +86,11 @@ def _connected(path: Path) -> Iterator[socket.socket]:
 
 
 @contextlib.contextmanager
-def _request(path: Path, target: str, headers: Mapping[str, str]) -> Iterator[socket.socket]:
+def _request(
+    path: Path, target: str, headers: Mapping[str, str], method: str = "GET"
+) -> Iterator[socket.socket]:
     fields = {"Host": "app.example"} | dict(headers)
-    lines = [f"GET {target} HTTP/1.1", *[f"{name}: {value}" for name, value in fields.items()]]
+    lines = [f"{method} {target} HTTP/1.1", *[f"{name}: {value}" for name, value in fields.items()]]
     with _connected(path) as peer:
         peer.sendall("\r\n".join((*lines, "", "")).encode("latin-1"))
         yield peer

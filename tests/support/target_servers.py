@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -74,11 +74,28 @@ def serving(folder: Path, names: Sequence[str]) -> Iterator[None]:
         folder: Where their sockets and logs are; its path is short.
         names: Which of them.
     """
+    commands = {name: _filled(COMMANDS[name], folder / f"{name}.sock") for name in names}
+    sockets = [folder / f"{name}.sock" for name in names]
+    commands["nginx"] = _nginx(folder, names)
+    sockets += [folder / f"nginx-{name}.sock" for name in names]
+    with all_running(folder, commands, sockets):
+        yield
+
+
+@contextlib.contextmanager
+def serving_each(folder: Path, commands: Mapping[str, Sequence[str]]) -> Iterator[None]:
+    """Run Python's servers by commands of the caller's, each at `NAME.sock` in the folder."""
+    filled = {name: _filled(command, folder / f"{name}.sock") for name, command in commands.items()}
+    with all_running(folder, filled, [folder / f"{name}.sock" for name in commands]):
+        yield
+
+
+@contextlib.contextmanager
+def all_running(
+    folder: Path, commands: Mapping[str, list[str]], sockets: Sequence[Path]
+) -> Iterator[None]:
+    """Run commands until all their sockets listen, and end them."""
     with contextlib.ExitStack() as stack:
-        commands = {name: _filled(COMMANDS[name], folder / f"{name}.sock") for name in names}
-        sockets = [folder / f"{name}.sock" for name in names]
-        commands["nginx"] = _nginx(folder, names)
-        sockets += [folder / f"nginx-{name}.sock" for name in names]
         running = {
             name: stack.enter_context(_running(command, folder, folder / f"{name}.log"))
             for name, command in commands.items()
