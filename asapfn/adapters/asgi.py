@@ -86,7 +86,7 @@ def protect(
             outcome = await admit(authenticate, asked, optional)
             report(outcome, began, observe)
         if isinstance(outcome, (TokenRejected, Unavailable)):
-            await _refuse(refusal(outcome, scheme), scope, receive, send)
+            await refuse(refusal(outcome, scheme), scope, receive, send)
             return
         # A copy: what is added here must not be seen outside (ASGI specification, "Middleware").
         inner = dict(scope)
@@ -193,7 +193,8 @@ def _routed_path(scope: Scope) -> str | None:
     return rest if rest != path and rest[:1] in ("", "/") else None
 
 
-async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+async def refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send a refusal; a websocket is closed where the server cannot answer its handshake."""
     kind = "http.response"
     if scope["type"] == "websocket":
         await receive()

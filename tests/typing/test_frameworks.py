@@ -1,18 +1,20 @@
 """`protect` and the middleware as their users write them: type-checked, and run once."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import aiohttp
 from aiohttp import web
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from flask import Flask
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from asapfn import Request, Token, TokenRejected
+from asapfn import Request, Token, TokenRejected, also, any_of
 from asapfn.adapters import asgi, wsgi
 from asapfn.adapters.aiohttp import client_middleware, server_middleware
+from asapfn.adapters.fastapi import REFUSALS, requires
+from asapfn.checks import claim_includes, has_scopes
 
 
 async def authenticate(request: Request) -> Token:
@@ -35,6 +37,35 @@ def fastapi() -> FastAPI:
     return app
 
 
+def health(method: str, path: str) -> bool:
+    return path == "/health"
+
+
+Caller = Annotated[Token, Depends(requires(any_of(authenticate, authenticate), observe=print))]
+Refunds = Annotated[Token, Depends(requires(authenticate, has_scopes("refunds")))]
+
+
+def endpoints() -> FastAPI:
+    app = FastAPI(responses=REFUSALS)
+
+    @app.get("/invoices")
+    async def invoices(caller: Caller) -> str:
+        return str(caller.claims["iss"])
+
+    @app.post("/refunds")
+    def refunds(caller: Refunds) -> None: ...
+
+    app.add_middleware(
+        asgi.protect, authenticate=also(authenticate, claim_includes("g", "a")), unless=health
+    )
+    return app
+
+
+def who(scope: asgi.Scope) -> str:
+    token: Token = asgi.token(scope)
+    return str(token.claims["iss"])
+
+
 def flask(portal: BlockingPortal) -> Flask:
     app = Flask(__name__)
     app.__dict__["wsgi_app"] = wsgi.protect(app.wsgi_app, authenticate, portal=portal)
@@ -51,11 +82,11 @@ async def session() -> aiohttp.ClientSession:
 
 
 def test_each_framework_takes_what_is_made_for_it() -> None:
-    made: list[Any] = [starlette(), fastapi(), server()]
+    made: list[Any] = [starlette(), fastapi(), endpoints(), server()]
     with start_blocking_portal() as portal:
         made.append(flask(portal))
         portal.call(_closed)
-    assert all(map(callable, made[:2]))
+    assert all(map(callable, made[:3]))
 
 
 async def _closed() -> None:

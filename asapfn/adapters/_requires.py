@@ -1,0 +1,50 @@
+"""What one endpoint demands: checks of its own, over an authentication that several share."""
+
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+from asapfn._core.credentials import also
+from asapfn.errors import TokenRejected, Unavailable
+from asapfn.types import Authenticate, Check, Request, Token
+
+_VERIFIED: Final = "asapfn.verified"
+
+
+async def admit_to(
+    authenticate: Authenticate,
+    checks: tuple[Check, ...],
+    carrier: MutableMapping[str, Any],
+    request: Request,
+) -> Token | TokenRejected | Unavailable:
+    """Decide about a request to an endpoint.
+
+    A request is authenticated once by the same function, also where a router and an endpoint both
+    require it: with a store of used tokens the second time would be a replay.
+
+    Args:
+        authenticate: Says who sent it.
+        checks: What the verified token must also satisfy here.
+        carrier: The request's scope or environ, where verified tokens are kept for it.
+        request: The request.
+
+    Returns:
+        The verified token, or why the request is refused.
+
+    Raises:
+        TypeError: If `authenticate` gives anything but a `Token`, or a check returns a value.
+    """
+    # By the function itself: another may come to have the id of one that is gone.
+    verified: list[tuple[Authenticate, Token]] = carrier.setdefault(_VERIFIED, [])
+
+    async def authenticate_once(request: Request) -> Token:
+        for other, token in verified:
+            if other is authenticate:
+                return token
+        token = await authenticate(request)
+        verified.append((authenticate, token))
+        return token
+
+    try:
+        return await also(authenticate_once, *checks)(request)
+    except (TokenRejected, Unavailable) as error:
+        return error

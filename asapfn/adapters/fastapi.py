@@ -1,0 +1,144 @@
+"""FastAPI: a dependency that gives an endpoint its verified caller.
+
+It stands over FastAPI's own `HTTPBearer`, so that the OpenAPI document shows which endpoints need a
+token; the decision, the refusals and the reports are those of `asgi.protect`.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Final, get_args
+
+from asapfn._core.reporting import report
+from asapfn.adapters._asgi_types import ASGIApp, Receive, Scope, Send
+from asapfn.adapters._refusal import Refusal, refusal, require_scheme
+from asapfn.adapters._requires import admit_to
+from asapfn.adapters.asgi import refuse, request
+from asapfn.errors import Reason, TokenRejected
+from asapfn.types import Authenticate, Check, ObserveRequest, Token
+
+try:
+    from fastapi import Depends
+    from fastapi.requests import HTTPConnection
+    from fastapi.security import HTTPBearer
+    from fastapi.security.http import HTTPBase
+    from starlette.exceptions import HTTPException
+except ModuleNotFoundError as error:
+    raise ImportError(
+        'asapfn.adapters.fastapi needs FastAPI: pip install "asapfn[fastapi]"'
+    ) from error
+
+__all__ = ["REFUSALS", "requires"]
+
+_HANDLERS: Final = "starlette.exception_handlers"
+
+
+class _Refused(HTTPException):
+    """A refusal on its way from a dependency to the client."""
+
+    def __init__(self, answer: Refusal, reason: str) -> None:
+        super().__init__(answer.status, reason, dict(answer.headers[2:]))
+        self.answer = answer
+
+
+def requires(
+    authenticate: Authenticate,
+    *checks: Check,
+    scheme: str = "Bearer",
+    name: str | None = None,
+    description: str = "A signed token of the calling service",
+    observe: ObserveRequest | None = None,
+) -> Callable[..., Awaitable[Token]]:
+    """Make a dependency that lets only requests with a good token reach an endpoint.
+
+    It is for endpoints, routers and applications, of http and of websockets:
+
+        Caller = Annotated[Token, Depends(requires(bearer(verify)))]
+
+        @app.get("/invoices")
+        async def invoices(caller: Caller) -> str:
+            return f"Hello, {caller.claims['iss']}."
+
+    Other requests are answered as `asgi.protect` answers them, whatever handler the application has
+    for HTTPException; a handler of the status, such as 401, comes first. Where no parameter has the
+    token, `asgi.token(request.scope)` gives it. FastAPI reads a body, and answers 422 where it is
+    no JSON, before any dependency runs; to refuse before that, use `asgi.protect`.
+
+    Args:
+        authenticate: Says who sent a request, such as `bearer(verify)`. A request is authenticated
+            once by the same function, however many dependencies use it.
+        *checks: What the verified token must also satisfy here, in this order (`asapfn.checks`).
+        scheme: The authentication scheme that refusals and the OpenAPI document name.
+        name: The name of the security scheme in the OpenAPI document; None for `scheme`.
+        description: Its description there.
+        observe: Called with a `Verdict` for each request. Refusals and outages are logged in any
+            case, to the logger `asapfn`.
+
+    Returns:
+        A dependency, for `Depends`; in a test `app.dependency_overrides` replaces it.
+
+    Raises:
+        ValueError: If `scheme` is not one word.
+    """
+    require_scheme(scheme)
+    shown: Any = {"scheme_name": name or scheme, "description": description, "auto_error": False}
+    security = (
+        HTTPBearer(bearerFormat="JWT", **shown)
+        if scheme.lower() == "bearer"
+        else HTTPBase(scheme=scheme, **shown)
+    )
+
+    async def caller(
+        connection: HTTPConnection, _shown: Annotated[Any, Depends(security)] = None
+    ) -> Token:
+        scope = connection.scope
+        began = time.monotonic()
+        outcome = await admit_to(authenticate, checks, scope, request(scope))
+        report(outcome, began, observe)
+        if isinstance(outcome, Token):
+            scope["asapfn.token"] = outcome
+            return outcome
+        answer = refusal(outcome, scheme)
+        # Where Starlette looks for a handler once the error has left the endpoint.
+        if _HANDLERS in scope:
+            scope[_HANDLERS][0].setdefault(_Refused, _as_protect)
+        reason = outcome.reason if isinstance(outcome, TokenRejected) else "unavailable"
+        raise _Refused(answer, reason)
+
+    return caller
+
+
+async def _as_protect(connection: HTTPConnection, refused: _Refused) -> ASGIApp:
+    """The answer to a refused request, as an application, which is what a Response is."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await refuse(refused.answer, scope, receive, send)
+
+    return answer
+
+
+def _response(status: int, description: str, reasons: list[str], field: str) -> dict[str, Any]:
+    """What the OpenAPI document says of a refusal."""
+    text = {"type": "string"}
+    properties = {
+        "title": text,
+        "status": {"type": "integer", "enum": [status]},
+        "reason": text | {"enum": reasons},
+    }
+    problem = {"type": "object", "required": list(properties), "properties": properties}
+    return {
+        "description": description,
+        "headers": {field: {"schema": text}},
+        "content": {"application/problem+json": {"schema": problem}},
+    }
+
+
+def _reasons(status: int) -> list[str]:
+    return [reason for reason in get_args(Reason) if TokenRejected(reason).status == status]
+
+
+REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
+    401: _response(401, "No good token", _reasons(401), "WWW-Authenticate"),
+    403: _response(403, "Not allowed to the caller", _reasons(403), "WWW-Authenticate"),
+    503: _response(503, "Try again later", ["unavailable"], "Retry-After"),
+}
+"""The refusals for the OpenAPI document: `APIRouter(responses=REFUSALS)`, or one endpoint's."""
