@@ -6,26 +6,21 @@ store, runs in an event loop: that of a portal the caller gives, or else one in 
 which is started in the process that first needs it and so survives no fork.
 """
 
-import os
 import re
-import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote_to_bytes
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-import anyio
 from anyio.from_thread import BlockingPortal
 
-from asapfn._core.one_step import in_event_loop, run_one_step
 from asapfn._core.reporting import report
 from asapfn.adapters._exempt import is_exempt
 from asapfn.adapters._refusal import admit, carried_token, refusal, require_scheme
+from asapfn.adapters._threads import Loop, decided
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Authenticate, ObserveRequest, Request, Token, Unless
 
@@ -35,17 +30,6 @@ __all__ = ["protect", "request", "token"]
 # stand within one field's value, but a scheme and its credentials follow only where another begins.
 _NEXT_CREDENTIALS: Final = re.compile(r",[ \t]*(?=$|[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]+[^ \t=])")
 _ENCODED_SLASH: Final = re.compile("%2[Ff]")
-
-_Outcome = Token | TokenRejected | Unavailable | None
-
-
-@dataclass(slots=True)
-class _EventLoop:
-    """Where that runs which must wait: a portal, and the process whose thread it is in."""
-
-    portal: BlockingPortal | None = None
-    process: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 def protect(
@@ -90,22 +74,13 @@ def protect(
         ValueError: If `scheme` is not one word.
     """
     require_scheme(scheme)
-    process, own = os.getpid(), _EventLoop()
+    loop = Loop(portal)
 
     def protected(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if portal is not None and os.getpid() != process:
-            # Its event loop stands still here: a call would wait for ever.
-            raise RuntimeError(
-                "the portal is of the process that this one was forked from: start it, and call "
-                "protect, in each worker, or give none"
-            )
         asked, outcome = request(environ), None
         if not is_exempt(unless, asked, _routed_path(environ)):
             began = time.monotonic()
-            decide = partial(admit, authenticate, asked, optional)
-            outcome = _at_once(decide)
-            if isinstance(outcome, Unavailable):
-                outcome = (portal or _portal(own)).call(decide)
+            outcome = decided(loop, partial(admit, authenticate, asked, optional))
             report(outcome, began, observe)
         if isinstance(outcome, (TokenRejected, Unavailable)):
             status, headers, body = refusal(outcome, scheme)
@@ -117,43 +92,6 @@ def protect(
         return app(environ, start_response)
 
     return protected
-
-
-def _at_once(decide: Callable[[], Awaitable[_Outcome]]) -> _Outcome:
-    """The outcome, if nothing waits; `Unavailable` where an event loop is needed to find out."""
-    if in_event_loop():
-        return Unavailable("event loop")
-    try:
-        return run_one_step(decide)
-    except RuntimeError:
-        return Unavailable("event loop")
-
-
-def _portal(own: _EventLoop) -> BlockingPortal:
-    """The portal of this process, started by the first thread that needs it."""
-    with own.lock:
-        if own.portal is None or own.process != os.getpid():
-            own.portal, own.process = _started(), os.getpid()
-        return own.portal
-
-
-def _started() -> BlockingPortal:
-    """A portal in a thread that ends with the process."""
-    started: Future[BlockingPortal] = Future()
-
-    async def serve() -> None:
-        async with BlockingPortal() as portal:
-            started.set_result(portal)
-            await portal.sleep_until_stopped()
-
-    def run() -> None:
-        try:
-            anyio.run(serve)
-        except BaseException as error:
-            started.set_exception(error)
-
-    threading.Thread(target=run, name="asapfn-wsgi", daemon=True).start()
-    return started.result()
 
 
 def token(environ: Mapping[str, object]) -> Token:

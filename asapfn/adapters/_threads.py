@@ -1,0 +1,104 @@
+"""Decisions about requests in the threads that serve them, which have no event loop.
+
+With the key in the cache none is needed: the decision is made in that thread. What must wait, for a
+key or for a replay store, runs in an event loop: that of a portal the caller gives, or else one in
+a thread of its own, which is started in the process that first needs it and so survives no fork.
+"""
+
+import os
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import anyio
+from anyio.from_thread import BlockingPortal
+
+from asapfn._core.one_step import in_event_loop, run_one_step
+from asapfn.errors import TokenRejected, Unavailable
+from asapfn.types import Token
+
+_Outcome = TypeVar("_Outcome", bound=Token | TokenRejected | Unavailable | None)
+
+
+@dataclass(slots=True)
+class Loop:
+    """Where that runs which must wait.
+
+    Attributes:
+        given: The caller's portal, of the process in which this was made.
+        process: That process.
+        own: Our own portal, once it was needed.
+        own_process: The process whose thread it is in.
+        lock: Held while it is started.
+    """
+
+    given: BlockingPortal | None
+    process: int = field(default_factory=os.getpid)
+    own: BlockingPortal | None = None
+    own_process: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def decided(loop: Loop, decide: Callable[[], Awaitable[_Outcome]]) -> _Outcome:
+    """Run a decision in this thread, or where it must wait, again from its beginning, in the loop.
+
+    Args:
+        loop: Where what must wait runs.
+        decide: Begins the decision.
+
+    Returns:
+        What `decide` does.
+
+    Raises:
+        RuntimeError: If the caller's portal was started before this process was forked, or is
+            needed and not running.
+    """
+    if loop.given is not None and os.getpid() != loop.process:
+        # Its event loop stands still here: a call would wait for ever.
+        raise RuntimeError(
+            "the portal is of the process that this one was forked from: start it, and give it to"
+            " the adapter, in each worker, or give none"
+        )
+    outcome = _at_once(decide)
+    if isinstance(outcome, Unavailable):
+        return (loop.given or _own_portal(loop)).call(decide)
+    return outcome
+
+
+def _at_once(decide: Callable[[], Awaitable[_Outcome]]) -> _Outcome | Unavailable:
+    """The outcome, if nothing waits; `Unavailable` where an event loop is needed to find out."""
+    if in_event_loop():
+        return Unavailable("event loop")
+    try:
+        return run_one_step(decide)
+    except RuntimeError:
+        return Unavailable("event loop")
+
+
+def _own_portal(loop: Loop) -> BlockingPortal:
+    """The portal of this process, started by the first thread that needs it."""
+    with loop.lock:
+        if loop.own is None or loop.own_process != os.getpid():
+            loop.own, loop.own_process = _started(), os.getpid()
+        return loop.own
+
+
+def _started() -> BlockingPortal:
+    """A portal in a thread that ends with the process."""
+    started: Future[BlockingPortal] = Future()
+
+    async def serve() -> None:
+        async with BlockingPortal() as portal:
+            started.set_result(portal)
+            await portal.sleep_until_stopped()
+
+    def run() -> None:
+        try:
+            anyio.run(serve)
+        except BaseException as error:
+            started.set_exception(error)
+
+    threading.Thread(target=run, name="asapfn", daemon=True).start()
+    return started.result()
