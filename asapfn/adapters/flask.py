@@ -1,0 +1,124 @@
+"""Flask: what views and blueprints demand of their callers.
+
+The decision, the refusals and the reports are those of `wsgi.protect`, and so is where it runs: in
+the thread that serves the request, and in an event loop only where it must wait.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
+
+from anyio.from_thread import BlockingPortal
+
+from asapfn._core.reporting import report
+from asapfn.adapters import wsgi
+from asapfn.adapters._refusal import refusal, require_scheme
+from asapfn.adapters._requires import admit_to
+from asapfn.adapters._threads import Loop, decided
+from asapfn.types import Authenticate, Check, ObserveRequest, Token
+
+try:
+    from flask import Response, current_app, request
+except ModuleNotFoundError as error:
+    raise ImportError('asapfn.adapters.flask needs Flask: pip install "asapfn[flask]"') from error
+
+__all__ = ["Required", "requires", "token"]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class Required(Protocol):
+    """What `requires` makes: a decorator of views, and a function for `before_request`."""
+
+    @overload
+    def __call__(self) -> Response | None: ...
+
+    @overload
+    def __call__(self, view: Callable[_P, _R], /) -> Callable[_P, _R | Response]: ...
+
+
+def requires(
+    authenticate: Authenticate,
+    *checks: Check,
+    portal: BlockingPortal | None = None,
+    scheme: str = "Bearer",
+    observe: ObserveRequest | None = None,
+) -> Required:
+    """Let only requests with a good token reach a view, a blueprint or an application.
+
+    For a view it is a decorator, below the one of the route; for the others a function that runs
+    before each request:
+
+        @app.get("/invoices")
+        @requires(bearer(verify))
+        def invoices():
+            return f"Hello, {token().claims['iss']}."
+
+        billing.before_request(requires(bearer(verify)))
+
+    Other requests are answered as `wsgi.protect` answers them, and what runs after each request,
+    such as Flask-CORS, sees that answer. Flask answers OPTIONS for a view by itself, without
+    calling it; a blueprint's `before_request` comes before that, and before its static files.
+
+    Args:
+        authenticate: Says who sent a request, such as `bearer(verify)`. A request is authenticated
+            once by the same function, though both its blueprint and its view require it.
+        *checks: What the verified token must also satisfy here, in this order (`asapfn.checks`).
+        portal: See `wsgi.protect`.
+        scheme: The authentication scheme that refusals name.
+        observe: Called with a `Verdict` for each request. Refusals and outages are logged in any
+            case, to the logger `asapfn`.
+
+    Returns:
+        A decorator of views, plain ones and async ones, that is also a function for
+        `before_request`.
+
+    Raises:
+        ValueError: If `scheme` is not one word.
+    """
+    require_scheme(scheme)
+    loop = Loop(portal)
+
+    def refused() -> Response | None:
+        """Verify the request's token; the refusal where there is no good one."""
+        environ = request.environ
+        began = time.monotonic()
+        outcome = decided(
+            loop, partial(admit_to, authenticate, checks, environ, wsgi.request(environ))
+        )
+        report(outcome, began, observe)
+        if isinstance(outcome, Token):
+            environ["asapfn.token"] = outcome
+            return None
+        status, headers, body = refusal(outcome, scheme)
+        return Response(body, status, list(headers))
+
+    def required(view: Callable[..., Any] | None = None, /) -> Any:
+        if view is None:
+            return refused()
+
+        @wraps(view)
+        def protected(*args: Any, **named: Any) -> Any:
+            answer = refused()
+            if answer is not None:
+                return answer
+            return current_app.ensure_sync(view)(*args, **named)
+
+        return protected
+
+    return required
+
+
+def token() -> Token:
+    """The verified token of the request that Flask serves.
+
+    Returns:
+        The token.
+
+    Raises:
+        RuntimeError: If there is none: nothing on the way to this view requires one; or outside of
+            a request.
+    """
+    return wsgi.token(request.environ)
