@@ -204,13 +204,13 @@ def without_query(url: str) -> str:
     return url.partition("?")[0]
 
 
-def _without_copies(members: Sequence[DatedKey]) -> list[DatedKey]:
+def _without_copies(members: Members) -> Members:
     """The members but for copies, so that a set of many copies costs its look-ups nothing."""
     first: dict[object, DatedKey] = {}
-    for member in members:
+    for member in members.keys:
         key = member.key
         first.setdefault((key.kid, key.alg, key.thumbprint(), *member[1:]), member)
-    return list(first.values())
+    return members._replace(keys=list(first.values()))
 
 
 def _is_proven(key_set: _KeySet) -> bool:
