@@ -16,8 +16,8 @@ import nox
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 LOCKED = ".ci/constraints.txt"
-# Three at a time on two cores, as many wait; by files, so that the tests of one share its servers.
-PARALLEL = ["-n=3", "--dist=loadfile"]
+# Two at a time, by files, so that the tests of one share its servers.
+PARALLEL = ["-n=2", "--dist=loadfile"]
 DOCUMENTED = [
     "asapfn",
     *[f"asapfn.{name}" for name in ("types", "errors", "keys", "checks", "guards", "replay")],
