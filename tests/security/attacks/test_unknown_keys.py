@@ -28,7 +28,7 @@ async def test_a_flood_of_unknown_key_ids_leaves_memory_flat_and_good_keys_alone
         lambda url: missing(url) if "unknown" in url else good(url),
         issuer_misses=(5.0, 50),
         longest_wait=0.0,
-        max_keys=512,
+        max_keys=256,
     )
     kids = [f"honest/{number}" for number in range(40)]
     sizes: list[int] = []
