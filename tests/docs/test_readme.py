@@ -211,7 +211,7 @@ def public_names(package):
 
 
 def test_links_lead_to_files_and_headings_that_exist():
-    pages = [*PAGES, ROOT / "SECURITY.md"]
+    pages = [*PAGES, ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md"]
     links = [
         (page, *link)
         for page in pages
