@@ -140,7 +140,13 @@ def pem_directory(path: str | Path) -> Resolver:
         `invalid_claim` for a `kid` that is missing or ill-formed, and `Unavailable` for a file
         that cannot be read or is no public key. A key id must match the names in the directory in
         each letter, also where the file system finds files by other spellings.
+
+    Raises:
+        ValueError: If the path is a key.
     """
+    # Errors and events name the directory.
+    if "-----BEGIN" in str(path):
+        raise ValueError("path is that of a directory of keys, and this is a key")
     return partial(_from_directory, _Directory(Path(path)))
 
 

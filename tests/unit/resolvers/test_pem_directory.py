@@ -13,7 +13,7 @@ import anyio.to_thread
 import pytest
 
 from asapfn.errors import Unavailable
-from asapfn.keys import export_public_pem
+from asapfn.keys import export_private_pem, export_public_pem
 from asapfn.resolvers import cached, pem_directory, with_deadline
 from asapfn.resolvers.sources import _Directory, _in_thread
 from asapfn.types import Caching
@@ -155,3 +155,11 @@ async def test_a_key_is_found_by_exactly_its_own_name(directory: Path, kid: str)
     resolve = pem_directory(directory)
     assert await resolve(asking(kid)) is None
     assert await resolve(asking()) is not None
+
+
+def test_a_key_in_place_of_the_path_is_refused_and_not_repeated() -> None:
+    pem = export_private_pem(key_for("ES256", "issuer"))
+    for given in (pem, Path(pem)):
+        with pytest.raises(ValueError, match="this is a key") as caught:
+            pem_directory(given)
+        assert pem[40:60] not in str(caught.value)
