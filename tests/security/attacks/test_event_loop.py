@@ -4,6 +4,7 @@ import contextlib
 import functools
 import gzip
 import json
+import pathlib
 import sys
 import time
 import zlib
@@ -31,7 +32,8 @@ from asapfn._core.compact import encode_base64url
 from asapfn.adapters.httpx import fetcher
 from asapfn.connect.installation import read_installation
 from asapfn.keys import export_public_jwk, import_data_uri, import_jwk, import_pem, import_secret
-from asapfn.resolvers import jwks, keys_by_id, shared_secrets
+from asapfn.resolvers import certificates, jwks, keys_by_id, shared_secrets
+from asapfn.types import Unverified
 from tests.support.forging import forge, forge_bytes
 from tests.support.hostile import (
     RSA,
@@ -43,7 +45,9 @@ from tests.support.hostile import (
     pems,
     private_keys,
     rsa_numbers,
+    sequence,
     spki,
+    tlv,
 )
 from tests.support.hostile import jwks as hostile_jwks
 from tests.support.keyring import key_for
@@ -51,6 +55,7 @@ from tests.support.verifying import CLAIMS, KEY, NOW
 from tests.support.victim import GOOD, service
 
 # Seconds. A tracer, such as that of coverage, makes Python several times slower.
+VECTORS = pathlib.Path(__file__).parents[2] / "support" / "vectors"
 MOST = 0.05 if sys.gettrace() is None else 0.25
 REPEATS = 5
 
@@ -109,6 +114,62 @@ async def test_no_published_key_set_holds_the_event_loop(name: str) -> None:
     async def attempt() -> None:
         fetch = repository(key_sets()[name], "application/json")
         assert await service(GOOD, jwks("https://keys.example/set", fetch)) != ""
+
+    assert await held(attempt) < MOST
+
+
+@pytest.mark.parametrize("name", ["RS256", "ES256", "EdDSA"])
+async def test_copies_of_one_key_in_a_set_do_not_hold_the_event_loop(name: str) -> None:
+    members = export_public_jwk(key_for(name))
+    text = json.dumps({n: members[n] for n in members.keys() & {"kty", "crv", "x", "y", "n", "e"}})
+    body = filled(text.replace(" ", ""))
+    keys = jwks("https://keys.example/set", repository(body, "application/json"))
+    unnamed = Unverified({"alg": name}, {"iss": "issuer"}, b"h.c", b"s")
+
+    async def attempt() -> None:
+        assert await keys(unnamed) is not None
+
+    assert await held(attempt) < MOST
+
+
+CERTIFICATES = {
+    name: (VECTORS / "certificates" / f"{name}.pem").read_text()
+    for name in ("rsa", "ec", "ed25519", "weak", "encipher")
+}
+
+
+def map_of(text: str) -> bytes:
+    """As many members as fit into what is fetched."""
+    each = json.dumps(text)
+    many = min(1000, (65_536 - 2) // (len(each) + 7))
+    return ("{" + ",".join(f'"{number:03}":{each}' for number in range(many)) + "}").encode()
+
+
+HOSTILE_MAPS = {
+    **{f"of {name} certificates": map_of(text) for name, text in CERTIFICATES.items()},
+    "of nothing": map_of(""),
+    "of beginnings": map_of("-----BEGIN CERTIFICATE-----"),
+    "of one text of beginnings": map_of("-----BEGIN CERTIFICATE-----" * 2_400),
+    "of a label without end": map_of("-----BEGIN " + "A " * 32_000),
+    "of dashes": map_of("-" * 65_000),
+    "of backslashes": map_of("\\" * 32_000),
+    "of a certificate of elements": map_of(
+        pem(tlv(0x30, tlv(0x30, b"\x02\x01\x01" * 4_000), tlv(0x30), tlv(0x03, b"\0"))).decode()
+    ),
+    "of a certificate of extensions": map_of(
+        pem(sequence(sequence(tlv(0xA3, sequence(sequence() * 8_000))), sequence())).decode()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_MAPS)
+async def test_no_published_map_of_certificates_holds_the_event_loop(name: str) -> None:
+    assert len(HOSTILE_MAPS[name]) <= 66_000
+
+    async def attempt() -> None:
+        fetch = repository(HOSTILE_MAPS[name], "application/json")
+        keys = certificates("https://keys.example/map", fetch)
+        assert await service(GOOD, keys) == "unknown_key"
 
     assert await held(attempt) < MOST
 
