@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from asapfn._core import compact
+from asapfn._core.jwk import without_nulls
 from asapfn.errors import Unavailable
 from asapfn.keys import import_dated_key
 from asapfn.resolvers.jwks import MOST_KEYS, Members, always, key_sets, without_query
@@ -60,7 +61,7 @@ def certificates(
 
 def _certificates(body: bytes, url: str) -> Members:
     try:
-        given = compact.decode_object(body)
+        given = without_nulls(compact.decode_object(body))
     except ValueError as error:
         raise Unavailable(url, f"not a map of certificates: {error}") from error
     if isinstance(given.get("keys"), list):

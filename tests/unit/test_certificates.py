@@ -1,11 +1,14 @@
 """Public keys out of X.509 certificates: those of OpenSSL's making, and what is none."""
 
 import base64
+import contextlib
 import math
 import pathlib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asapfn.keys import (
     export_private_pem,
@@ -44,8 +47,8 @@ def pem(der: bytes, label: str = "CERTIFICATE") -> str:
 @pytest.mark.parametrize("name", DATES)
 def test_the_key_is_the_one_that_openssl_reads(name: str) -> None:
     expected = (FOLDER / f"{name}.pub").read_text()
-    for given in (text_of(name), text_of(name).encode(), text_of(name).replace("\n", "\\n")):
-        key = import_certificate(given, kid="any key", now=lambda: DATES[name][0])
+    for text in (text_of(name), text_of(name).encode(), text_of(name).replace("\n", "\\n")):
+        key = import_certificate(text, kid="any key", now=lambda: DATES[name][0])
         assert export_public_pem(key) == expected
         assert (key.kid, key.alg, key.is_private) == ("any key", None, False)
 
@@ -201,3 +204,25 @@ FAR = tlv(GENERAL, b"20600101000000Z")
 def test_a_certificate_that_could_be_read_in_two_ways_is_refused(parts: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"certificate|DER|keyUsage"):
         import_certificate(made(**parts))
+
+
+@given(
+    st.sampled_from(sorted(DATES)),
+    st.integers(0, 400),
+    st.integers(0, 255),
+    st.integers(0, 3),
+    st.binary(max_size=4),
+)
+def test_no_certificate_makes_the_import_raise_anything_but_value_error(
+    name: str, at: int, octet: int, dropped: int, inserted: bytes
+) -> None:
+    der = der_of(name)
+    at %= len(der)
+    for damaged in (
+        der[:at] + bytes((octet,)) + der[at + 1 :],
+        der[:at] + inserted + der[at + dropped :],
+        der[:at],
+    ):
+        with contextlib.suppress(ValueError):
+            key = import_certificate(pem(damaged), now=lambda: DATES[name][0])
+            assert not key.is_private

@@ -107,11 +107,12 @@ async def test_a_token_without_a_key_id_has_the_only_key_that_fits() -> None:
 
 @pytest.mark.parametrize(
     "member",
-    [None, 1, [], {}, "", "x", pem("weak"), pem("p224"), pem("encipher"), pem("rsa") * 2,
+    [1, [], {}, "", "x", pem("weak"), pem("p224"), pem("encipher"), pem("rsa") * 2,
      pem("rsa")[:-40], public("rsa"), {"kty": "RSA"}],
 )  # fmt: skip
 async def test_a_member_that_is_no_certificate_is_passed_over(member: Any) -> None:
-    house = House({"bad": member, "a1b2": pem("rsa")})
+    house = House({"bad": member, "null": None, "a1b2": pem("rsa")})
+    assert await house.find("null") is None
     assert await house.why("bad")
     assert await house.find("a1b2") is not None
 
