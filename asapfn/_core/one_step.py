@@ -21,7 +21,7 @@ def in_event_loop() -> bool:
     """Whether an event loop runs in this thread: what waits there must not be left half way."""
     try:
         current_token()
-    except NoEventLoopError:
+    except RuntimeError:  # also in a thread that has the context of an event loop's task
         return False
     return True
 

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 import anyio
 import pytest
@@ -97,3 +98,21 @@ def test_threads_share_a_verifier() -> None:
 
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(call, range(8))) == ["issuer"] * 8
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_thread_with_the_context_of_an_event_loops_task_has_no_event_loop(backend: str) -> None:
+    """Django under ASGI calls plain views so, by asgiref's `sync_to_async`."""
+    verify = asap.verifier(keys_by_id([KEY]), "service", issuers="issuer")
+    once = asap.verifier(keys_by_id([KEY]), "service", issuers="issuer", replay=in_memory())
+
+    async def main() -> None:
+        context = copy_context()
+        with ThreadPoolExecutor(1) as thread:
+            token = thread.submit(context.run, at_once(verify), SIGN("service")).result()
+            assert token.claims["iss"] == "issuer"
+            asked = thread.submit(context.run, at_once(once), SIGN("service"))
+            with pytest.raises(Unavailable, match="event loop"):
+                asked.result()
+
+    anyio.run(main, backend=backend)
