@@ -20,6 +20,7 @@ try:
     from fastapi import Depends
     from fastapi.requests import HTTPConnection
     from fastapi.security import HTTPBearer
+    from fastapi.security.base import SecurityBase
     from fastapi.security.http import HTTPBase
     from starlette.exceptions import HTTPException
 except ModuleNotFoundError as error:
@@ -38,6 +39,17 @@ class _Refused(HTTPException):
     def __init__(self, answer: Refusal, reason: str) -> None:
         super().__init__(answer.status, reason, dict(answer.headers[2:]))
         self.answer = answer
+
+
+class _Shown(SecurityBase):
+    """A security scheme as it is shown, without the reading of it, which knew no websockets."""
+
+    def __init__(self, scheme: HTTPBase) -> None:
+        self.model = scheme.model
+        self.scheme_name = scheme.scheme_name
+
+    async def __call__(self) -> None:
+        """Nothing: who calls is decided by the dependency above it."""
 
 
 def requires(
@@ -88,7 +100,7 @@ def requires(
     )
 
     async def caller(
-        connection: HTTPConnection, _shown: Annotated[Any, Depends(security)] = None
+        connection: HTTPConnection, _shown: Annotated[Any, Depends(_Shown(security))] = None
     ) -> Token:
         scope = connection.scope
         began = time.monotonic()
