@@ -6,15 +6,11 @@ The frameworks run in process, through httpx's transports, but for their own req
 from collections.abc import Callable
 from typing import Any
 
-import django
 import httpx
 import pytest
 from anyio.from_thread import start_blocking_portal
-from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
-from django.http import HttpResponse
-from django.urls import path
 from fastapi import FastAPI
 from fastapi import Request as FastAPIRequest
 from flask import Flask
@@ -33,6 +29,7 @@ from starlette.routing import Route
 from asapfn import asap, bearer
 from asapfn.adapters import asgi, wsgi
 from asapfn.resolvers import keys_by_id
+from tests.support.django_site import configure
 from tests.support.keyring import key_for
 
 KEY = key_for("ES256")
@@ -91,22 +88,8 @@ def _quart() -> Any:
     return app
 
 
-def _configure_django() -> None:
-    if not settings.configured:
-
-        def who(request: Any) -> HttpResponse:
-            carrier = request.scope if hasattr(request, "scope") else request.environ
-            return HttpResponse(carrier["asapfn.token"].claims["iss"], content_type="text/plain")
-
-        class Urls:
-            urlpatterns = (path("who", who),)
-
-        settings.configure(ROOT_URLCONF=Urls, ALLOWED_HOSTS=["service.example"], USE_TZ=True)
-        django.setup(set_prefix=False)
-
-
 def _django_asgi() -> Any:
-    _configure_django()
+    configure()
     return asgi.protect(get_asgi_application(), AUTHENTICATE)
 
 
@@ -153,7 +136,7 @@ def _flask(portal: Any) -> Any:
 
 
 def _django_wsgi(portal: Any) -> Any:
-    _configure_django()
+    configure()
     return wsgi.protect(get_wsgi_application(), AUTHENTICATE, portal=portal)
 
 

@@ -1,0 +1,327 @@
+"""Django: a middleware, what single views demand, and an authentication for Django REST framework.
+
+All serve WSGI and ASGI, plain views and async ones. The decision, the refusals and the reports are
+those of `wsgi.protect` and `asgi.protect`. Settings are arguments: name what you make here in a
+module of your own, and that name in Django's settings.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial, wraps
+from http import HTTPStatus
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+from anyio.from_thread import BlockingPortal
+
+from asapfn._core.credentials import also
+from asapfn._core.reporting import report
+from asapfn.adapters import asgi, wsgi
+from asapfn.adapters._exempt import is_exempt
+from asapfn.adapters._refusal import admit, carried_token, refusal, require_scheme
+from asapfn.adapters._requires import admit_to
+from asapfn.adapters._threads import Loop, decided
+from asapfn.errors import DESCRIPTIONS, TokenRejected, Unavailable, challenge
+from asapfn.types import Authenticate, Check, ObserveRequest, Request, Token, Unless
+
+try:
+    from asgiref.sync import iscoroutinefunction
+    from django.core.exceptions import ImproperlyConfigured
+    from django.http import HttpRequest, HttpResponse
+    from django.utils.decorators import sync_and_async_middleware
+except ModuleNotFoundError as error:
+    raise ImportError(
+        'asapfn.adapters.django needs Django: pip install "asapfn[django]"'
+    ) from error
+
+__all__ = ["Caller", "authentication", "middleware", "requires", "token"]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_Outcome = Token | TokenRejected | Unavailable | None
+
+
+class Caller(NamedTuple):
+    """The user of a request whose token was verified, in Django REST framework.
+
+    Attributes:
+        pk: The token's issuer, by which requests are throttled.
+        is_authenticated: True.
+    """
+
+    pk: str
+    is_authenticated: bool = True
+
+    def __str__(self) -> str:
+        return self.pk
+
+
+def middleware(
+    authenticate: Authenticate,
+    *,
+    portal: BlockingPortal | None = None,
+    scheme: str = "Bearer",
+    optional: bool = False,
+    unless: Unless | None = None,
+    observe: ObserveRequest | None = None,
+) -> Callable[[Callable[[HttpRequest], Any]], Callable[[HttpRequest], Any]]:
+    """Make a middleware that lets only requests with a good token reach what comes after it.
+
+    In a module of yours, such as `billing/callers.py`, and by its name in the settings:
+
+        authenticated = middleware(bearer(verify), unless=lambda method, path: path == "/health")
+
+        MIDDLEWARE = ["billing.callers.authenticated", ...]
+
+    A view has the verified token at `request.asapfn_token`, or by `token(request)`. Other requests
+    are answered as `wsgi.protect` answers them. A view that is called by POST, PUT or DELETE needs
+    `csrf_exempt` where CsrfViewMiddleware is in use: a token is nothing that a browser sends alone.
+
+    Args:
+        authenticate: Says who sent a request, such as `bearer(verify)`.
+        portal: See `wsgi.protect`; used where Django serves WSGI.
+        scheme: The authentication scheme that refusals name.
+        optional: Whether requests without a token reach the views too; `request.asapfn_token` is
+            then None, and views that need one have `requires()`. A bad token is refused all the
+            same.
+        unless: Names the requests that reach the views without a token, by their method and
+            `path_info`, by which Django routes; see `types.Unless`. They are not reported.
+        observe: Called with a `Verdict` for each request but those without a token that are let
+            through. Refusals and outages are logged in any case, to the logger `asapfn`.
+
+    Returns:
+        A middleware factory, for sync and async requests.
+
+    Raises:
+        ValueError: If `scheme` is not one word.
+    """
+    require_scheme(scheme)
+    loop = Loop(portal)
+
+    def answered(request: Any, outcome: _Outcome, began: float) -> HttpResponse | None:
+        report(outcome, began, observe)
+        if isinstance(outcome, (TokenRejected, Unavailable)):
+            return _response(outcome, scheme)
+        request.asapfn_token = outcome
+        return None
+
+    def factory(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+        def decision(request: Any) -> Callable[[], Awaitable[_Outcome]]:
+            asked = _asked(request)
+            if is_exempt(unless, asked, request.path_info):
+                return _exempt
+            return partial(admit, authenticate, asked, optional)
+
+        def handle(request: Any) -> Any:
+            began = time.monotonic()
+            refused = answered(request, decided(loop, decision(request)), began)
+            return get_response(request) if refused is None else refused
+
+        async def handle_async(request: Any) -> Any:
+            began = time.monotonic()
+            refused = answered(request, await decision(request)(), began)
+            return await get_response(request) if refused is None else refused
+
+        return handle_async if iscoroutinefunction(get_response) else handle
+
+    made: Callable[[Callable[[HttpRequest], Any]], Callable[[HttpRequest], Any]]
+    made = sync_and_async_middleware(factory)
+    return made
+
+
+def requires(
+    *checks: Check,
+    portal: BlockingPortal | None = None,
+    scheme: str = "Bearer",
+    observe: ObserveRequest | None = None,
+) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """Make a decorator of views that need a token which satisfies checks, over the middleware.
+
+        @requires(has_scopes("refunds"))
+        def refunds(request):
+            ...
+
+    Without checks it is for views behind a middleware that is `optional` or has `unless`. It serves
+    plain views and async ones. A class is decorated as a view: `requires()(Refunds.as_view())`.
+
+    Args:
+        *checks: What the verified token must also satisfy here, in this order (`asapfn.checks`).
+        portal: See `middleware`.
+        scheme: The authentication scheme that refusals name.
+        observe: Called with a `Verdict` for each request that is refused here. Refusals and outages
+            are logged in any case, to the logger `asapfn`.
+
+    Returns:
+        A decorator. The view that it makes raises ImproperlyConfigured where the middleware is not
+        installed.
+
+    Raises:
+        TypeError: If it is used without its parentheses, on the first request.
+        ValueError: If `scheme` is not one word.
+    """
+    require_scheme(scheme)
+    loop = Loop(portal)
+
+    def refused(outcome: _Outcome, began: float) -> HttpResponse | None:
+        if not isinstance(outcome, (TokenRejected, Unavailable)):
+            return None
+        report(outcome, began, observe)
+        return _response(outcome, scheme)
+
+    def decorate(view: Callable[..., Any]) -> Any:
+        if not callable(view):
+            raise TypeError("expected a view: requires() is used with its parentheses")
+
+        @wraps(view)
+        def protected(request: Any, *args: Any, **named: Any) -> Any:
+            began = time.monotonic()
+            answer = refused(decided(loop, _allowed(request, checks)), began)
+            return view(request, *args, **named) if answer is None else answer
+
+        @wraps(view)
+        async def protected_async(request: Any, *args: Any, **named: Any) -> Any:
+            began = time.monotonic()
+            answer = refused(await _allowed(request, checks)(), began)
+            return await view(request, *args, **named) if answer is None else answer
+
+        return protected_async if iscoroutinefunction(view) else protected
+
+    return decorate
+
+
+def token(request: HttpRequest) -> Token:
+    """The verified token of a request that came through the middleware.
+
+    Args:
+        request: The request.
+
+    Returns:
+        The token.
+
+    Raises:
+        RuntimeError: If there is none.
+    """
+    return carried_token({"asapfn.token": getattr(request, "asapfn_token", None)}, "request")
+
+
+def authentication(
+    authenticate: Authenticate,
+    *checks: Check,
+    portal: BlockingPortal | None = None,
+    scheme: str = "Bearer",
+    user: Callable[[Token], Any] | None = None,
+    observe: ObserveRequest | None = None,
+) -> Any:
+    """Make an authentication class for Django REST framework.
+
+        class Invoices(APIView):
+            authentication_classes = [authentication(bearer(verify))]
+            permission_classes = [IsAuthenticated]
+
+    A view has the caller as `request.user` and the verified token as `request.auth`. Refusals are
+    those of REST framework, in the form that the client accepts: 401 and 403 with
+    `WWW-Authenticate`, 503 with `Retry-After`. As with its other authentications, a request without
+    a token goes on without a user: `IsAuthenticated` refuses it. A bad token never goes on.
+
+    Args:
+        authenticate: Says who sent a request, such as `bearer(verify)`.
+        *checks: What the verified token must also satisfy, in this order (`asapfn.checks`).
+        portal: See `wsgi.protect`.
+        scheme: The authentication scheme that refusals name.
+        user: Makes `request.user` of the verified token; None for a `Caller`.
+        observe: Called with a `Verdict` for each request with a token. Refusals and outages are
+            logged in any case, to the logger `asapfn`.
+
+    Returns:
+        The class.
+
+    Raises:
+        ImportError: If Django REST framework is not installed.
+        ValueError: If `scheme` is not one word.
+    """
+    require_scheme(scheme)
+    try:
+        from rest_framework import exceptions
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "authentication needs Django REST framework: pip install djangorestframework"
+        ) from error
+    loop = Loop(portal)
+
+    class TokenAuthentication:
+        """What Django REST framework calls, which needs no class of its own for it."""
+
+        def authenticate(self, request: Any) -> tuple[Any, Token] | None:
+            carrier, asked = _carrier(request._request), _asked(request._request)
+            began = time.monotonic()
+            outcome = decided(loop, partial(admit_to, authenticate, checks, carrier, asked))
+            if isinstance(outcome, TokenRejected) and outcome.reason == "missing_token":
+                return None
+            report(outcome, began, observe)
+            if isinstance(outcome, Token):
+                return (user or _caller)(outcome), outcome
+            raise _rest_framework_error(exceptions, outcome, scheme, request._request)
+
+        def authenticate_header(self, request: Any) -> str:
+            return str(getattr(request._request, "_asapfn_challenge", scheme))
+
+    return TokenAuthentication
+
+
+def _caller(token: Token) -> Caller:
+    return Caller(str(token.claims.get("iss", "")))
+
+
+def _rest_framework_error(
+    exceptions: Any, error: TokenRejected | Unavailable, scheme: str, request: Any
+) -> Exception:
+    """The error of REST framework that goes with a refusal, made from fixed texts alone."""
+    made: Any
+    if isinstance(error, Unavailable):
+        made = exceptions.APIException("Try again later", "unavailable")
+        made.status_code = error.status
+        made.wait = int(dict(refusal(error, scheme).headers)["Retry-After"])
+    else:
+        unknown = error.status == HTTPStatus.UNAUTHORIZED
+        kind = exceptions.AuthenticationFailed if unknown else exceptions.PermissionDenied
+        made = kind(DESCRIPTIONS[error.reason], error.reason)
+        # A 401 has its header from `authenticate_header`, a 403 from here.
+        request._asapfn_challenge = made.auth_header = challenge(error, scheme)
+    refused: Exception = made
+    return refused
+
+
+def _allowed(request: Any, checks: tuple[Check, ...]) -> Callable[[], Awaitable[_Outcome]]:
+    """The decision whether the token that the middleware verified satisfies checks."""
+    if not hasattr(request, "asapfn_token"):
+        raise ImproperlyConfigured(
+            "requires() needs asapfn's middleware before it: expected what"
+            " asapfn.adapters.django.middleware(...) makes in MIDDLEWARE"
+        )
+
+    async def verified(asked: Request) -> Token:
+        if request.asapfn_token is None:
+            raise TokenRejected("missing_token", "this view needs a token, and there is none")
+        held: Token = request.asapfn_token
+        return held
+
+    return partial(admit, also(verified, *checks), _asked(request), False)
+
+
+async def _exempt() -> None:
+    """The decision about a request that needs no token."""
+
+
+def _response(error: TokenRejected | Unavailable, scheme: str) -> HttpResponse:
+    status, headers, body = refusal(error, scheme)
+    return HttpResponse(body, status=status, headers=dict(headers))
+
+
+def _asked(request: Any) -> Request:
+    scope = getattr(request, "scope", None)
+    return wsgi.request(request.environ) if scope is None else asgi.request(scope)
+
+
+def _carrier(request: Any) -> MutableMapping[str, Any]:
+    scope: MutableMapping[str, Any] | None = getattr(request, "scope", None)
+    environ: MutableMapping[str, Any] = request.environ if scope is None else scope
+    return environ
