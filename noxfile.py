@@ -27,7 +27,10 @@ DOCUMENTED = [
     ],
     *[
         f"asapfn.adapters.{name}"
-        for name in ("aiohttp", "asgi", "httpx", "logging", "redis", "wsgi")
+        for name in (
+            *("aiohttp", "asgi", "django", "fastapi", "flask", "httpx", "logging", "redis"),
+            "wsgi",
+        )
     ],
 ]
 

@@ -8,15 +8,26 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse, web
-from aiohttp.typedefs import Handler, Middleware
-
 from asapfn._core.reporting import report
 from asapfn.adapters._exempt import is_exempt
 from asapfn.adapters._origins import origin_of, parse_origins
 from asapfn.adapters._refusal import admit, refusal, require_scheme
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Authenticate, Authorize, Names, ObserveRequest, Request, Unless
+
+try:
+    from aiohttp import (
+        ClientHandlerType,
+        ClientMiddlewareType,
+        ClientRequest,
+        ClientResponse,
+        web,
+    )
+    from aiohttp.typedefs import Handler, Middleware
+except ModuleNotFoundError as error:
+    raise ImportError(
+        'asapfn.adapters.aiohttp needs aiohttp: pip install "asapfn[aiohttp]"'
+    ) from error
 
 __all__ = ["client_middleware", "server_middleware"]
 
