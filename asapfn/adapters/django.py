@@ -318,7 +318,12 @@ def _response(error: TokenRejected | Unavailable, scheme: str) -> HttpResponse:
 
 def _asked(request: Any) -> Request:
     scope = getattr(request, "scope", None)
-    return wsgi.request(request.environ) if scope is None else asgi.request(scope)
+    if scope is not None:
+        return asgi.request(scope)
+    # Django has decoded these two in the environ itself, where a native string holds bytes.
+    decoded = {"SCRIPT_NAME": request.META["SCRIPT_NAME"], "PATH_INFO": request.path_info}
+    native = {name: text.encode("utf-8").decode("latin-1") for name, text in decoded.items()}
+    return wsgi.request({**request.environ, **native})
 
 
 def _carrier(request: Any) -> MutableMapping[str, Any]:

@@ -7,9 +7,10 @@ import anyio
 import httpx
 import pytest
 
-from asapfn import Token, TokenRejected, Unavailable
+from asapfn import Token, TokenRejected, Unavailable, connect
 from asapfn.adapters import wsgi
 from asapfn.errors import DESCRIPTIONS, Reason, challenge
+from asapfn.keys import import_secret
 from tests.support.django_site import configure
 
 configure()
@@ -40,11 +41,17 @@ def ask(
     *,
     method: str = "GET",
     by: tuple[str, ...] = ("authenticated",),
+    environment: Any = None,
 ) -> httpx.Response:
     """Ask Django behind some middleware of `django_views`."""
     with override_settings(ROOT_URLCONF=HERE, MIDDLEWARE=[f"{HERE}.{name}" for name in by]):
         if way == "wsgi":
-            transport = httpx.WSGITransport(get_wsgi_application())
+            served = get_wsgi_application()
+
+            def app(environ: Any, start_response: Any) -> Any:
+                return served(environ | (environment or {}), start_response)
+
+            transport = httpx.WSGITransport(app)
             with httpx.Client(transport=transport, base_url="https://service.example") as http:
                 return http.request(method, path, headers=headers)
 
@@ -148,6 +155,19 @@ def test_a_view_may_require_more_of_the_token(way: str, path: str) -> None:
 @pytest.mark.parametrize("path", ["/waits", "/waits/async"])
 def test_a_check_that_waits_is_awaited(way: str, path: str) -> None:
     assert ask(way, path, good()).text == "issuer"
+
+
+@pytest.mark.parametrize("way", ["wsgi", "asgi"])
+def test_a_token_that_is_bound_to_its_request_is_accepted_whatever_the_path(way: str) -> None:
+    """Django has the path decoded where the server had put its bytes."""
+    target = "/caf%C3%A9/a%20b%2Bc?x=%C3%A9"
+    secret = import_secret(views.SECRET)
+    sign = connect.authorizer("product", secret, base_url="https://service.example")
+    environment = {"REQUEST_URI": target} if way == "wsgi" else {}
+    for signed, status in ((target, 200), (target.replace("%20", "%21"), 401)):
+        headers = {"Authorization": sign("GET", f"https://service.example{signed}")}
+        answer = ask(way, target, headers, by=("by_connect",), environment=environment)
+        assert answer.status_code == status, answer.text
 
 
 @WAYS

