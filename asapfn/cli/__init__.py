@@ -7,8 +7,11 @@ import argparse
 import importlib.metadata
 import io
 import os
+import signal
 import sys
-from collections.abc import Awaitable, Sequence
+import threading
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 
 import anyio
 
@@ -24,7 +27,8 @@ from asapfn.cli import (
     token,
     verify,
 )
-from asapfn.cli.parsing import Parser, parse
+from asapfn.cli.parsing import Parser, complete, parse
+from asapfn.cli.sources import why
 from asapfn.cli.text import safe, without_tokens
 from asapfn.errors import Unavailable
 
@@ -53,11 +57,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in _COMMANDS:
         command.add_to(commands)
+    complete(parser)
     options = parse(parser, arguments)
     try:
-        return anyio.run(_run, options)
+        with _interruptible():
+            return anyio.run(_run, options)
     except KeyboardInterrupt:
         return 130
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a blocking read at once: an event loop's own handler waits for its end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 async def _run(options: argparse.Namespace) -> int:
@@ -73,7 +96,7 @@ async def _run(options: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Unavailable as error:
-        return _complain(f"unavailable: {error}", 3)
+        return _complain(f"unavailable: {error.source}: {why(error)}", 3)
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         return _complain(f"{name}{error.strerror or error}", 2)

@@ -10,16 +10,17 @@ import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from asapfn._core.canonical import canonical_request
 from asapfn._core.verification import peek
 from asapfn.checks import CONTEXT_QSH
-from asapfn.cli.inputs import authorization, read_bytes, read_text
+from asapfn.cli.inputs import authorization, read_bytes, read_token
 from asapfn.cli.parsing import Commands
 from asapfn.cli.profiles import PROFILES, Question, target_of
 from asapfn.cli.sources import network
-from asapfn.cli.style import Paint, painter
+from asapfn.cli.style import fitted
 from asapfn.cli.text import as_json, claim_line, date, safe, shown
 from asapfn.cli.variants import Variant, find_variant
 from asapfn.cli.verify import (
@@ -78,9 +79,9 @@ def add_to(commands: Commands) -> None:
 
 async def run(options: argparse.Namespace) -> int:
     """Run the command; its exit code is that of `verify`."""
-    text = None if options.token is None else read_text(options.token)
+    text = read_token(options)
     now = _clock(options, text)
-    async with network() as fetch:
+    async with network(options.cacert) as fetch:
         question = await PROFILES[options.profile].ask(options, text, fetch, now)
         found = await _explain(question)
     form = getattr(options, "form_from", None)
@@ -184,40 +185,46 @@ def _as_members(report: Report) -> dict[str, Any]:
 
 
 def _show(report: Report, title: str) -> None:
-    paint = painter(sys.stdout)
-    found = report.found
-    out = [paint("bold", f"{title}, as of {date(report.now)}, keys from {safe(report.source)}")]
-    for step in found.steps:
-        out += _step_lines(step, report.now, paint)
-    if report.expected:
-        out += _request_lines(report, paint)
+    out, found = sys.stdout, report.found
     word, rest = verdict_in_words(found.verdict)
-    out.append(f"{paint(STYLES[word], word)}  {rest}")
+    out.write(fitted(out, STYLES[word], f"{word}  ", rest))
     if found.hint:
-        out.append(f"{paint('bold', 'hint')}      {safe(found.hint)}")
-    sys.stdout.write("\n".join(out) + "\n")
+        out.write(fitted(out, "bold", "hint      ", safe(found.hint)))
+    if report.expected:
+        _show_request(report)
+    about = f"{title}, as of {date(report.now)}, keys from {safe(report.source)}"
+    out.write(fitted(out, "bold", "rules     ", about))
+    for skipped, steps in groupby(found.steps, lambda step: step.outcome == "skip"):
+        if skipped:
+            rules = ", ".join(step.rule for step in steps)
+            out.write(fitted(out, "dim", "  skip  ", rules))
+            continue
+        for step in steps:
+            _show_step(step, report)
 
 
-def _step_lines(step: Step, now: float, paint: Paint) -> list[str]:
-    style = {"pass": "green", "fail": "red", "skip": "dim"}[step.outcome]
-    outcome = "FAIL" if step.outcome == "fail" else step.outcome
+def _show_step(step: Step, report: Report) -> None:
+    out = sys.stdout
+    style, outcome = ("red", "FAIL") if step.outcome == "fail" else ("green", "pass")
     # One time is said in words; several are there to be compared with each other.
     words = claim_line if len(step.saw) == 1 else lambda name, value, now: shown(value)
-    saw = "; ".join(f"{name} {words(name, value, now)}" for name, value in step.saw.items())
-    wants = paint("dim", f"({safe(step.wants)})") if step.wants else ""
-    line = f"  {paint(style, outcome)}  {step.rule:<21} {saw}{'  ' * bool(saw)}{wants}"
-    lines = [line.rstrip()]
-    if step.error is not None:
-        lines.append(f"        {paint(style, verdict_in_words(step.error)[1])}")
-    return lines
+    saw = "; ".join(f"{name} {words(name, value, report.now)}" for name, value in step.saw.items())
+    wants = f"({safe(step.wants)})" if step.wants else ""
+    text = "  ".join(filter(None, (saw, wants)))
+    head = f"  {outcome}  {step.rule:<21} "
+    out.write(fitted(out, style, head, text))
+    if step.error is not None and step.error is not report.found.verdict:
+        out.write(fitted(out, "", "        ", verdict_in_words(step.error)[1]))
 
 
-def _request_lines(report: Report, paint: Paint) -> list[str]:
-    lines = [
-        paint("bold", "the request whose hash was expected, and the one whose hash the token has"),
-        f"  expected  {safe(report.expected)}",
-    ]
+def _show_request(report: Report) -> None:
+    out = sys.stdout
+    title = "the request whose hash was expected, and the one whose hash the token has"
+    out.write(fitted(out, "bold", "request   ", title))
+    out.write(fitted(out, "", "  expected  ", safe(report.expected)))
     if report.variant is None:
-        return [*lines, "  token's   none of those that were tried"]
-    lines.append(f"  token's   {safe(report.variant.canonical)}")
-    return [*lines, *(f"            {safe(why)}" for why in report.variant.differences)]
+        out.write(fitted(out, "", "  token's   ", "none of those that were tried"))
+        return
+    out.write(fitted(out, "", "  token's   ", safe(report.variant.canonical)))
+    for why in report.variant.differences:
+        out.write(fitted(out, "", "            ", safe(why)))

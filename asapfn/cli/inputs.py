@@ -5,8 +5,11 @@ remembers it. What names the place of a secret is never repeated in a message, f
 give the secret itself instead.
 """
 
+import argparse
 import os
 import sys
+from getpass import getpass
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +18,7 @@ from asapfn.keys import import_data_uri, import_jwk, import_pem, import_secret
 from asapfn.types import Key
 
 WHERE: Final = "a file, - for standard input, or env:NAME for an environment variable"
+GIVE_TOKEN: Final = "give the token: itself, - for standard input, or @FILE"
 
 
 def read_bytes(where: str, what: str) -> bytes:
@@ -33,7 +37,7 @@ def read_bytes(where: str, what: str) -> bytes:
     if where.startswith("env:"):
         data = os.environ.get(where.removeprefix("env:"), "").encode("utf-8", "surrogateescape")
     elif where == "-":
-        data = sys.stdin.buffer.read()
+        data = _standard_input(what)
     else:
         try:
             data = Path(where).read_bytes()
@@ -45,13 +49,40 @@ def read_bytes(where: str, what: str) -> bytes:
     return data
 
 
-def read_key(where: str, what: str, kid: str | None) -> Key:
+def _standard_input(what: str) -> bytes:
+    """What is on standard input; on a terminal it is asked for, and not shown."""
+    if not sys.stdin.isatty():
+        return sys.stdin.buffer.read()
+    prompt = f"{what} (not shown): "
+    try:
+        termios = import_module("termios")
+    except ImportError:  # Windows
+        return getpass(prompt).encode()
+    shown = termios.tcgetattr(sys.stdin)
+    hidden = [*shown[:3], shown[3] & ~termios.ECHO, *shown[4:]]
+    sys.stderr.write(prompt)
+    sys.stderr.flush()
+    # Drained, not flushed as by getpass: several lines may have been pasted at once.
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, hidden)
+    try:
+        text = line = sys.stdin.readline()
+        while "-----BEGIN" in text and "-----END" not in text and line:
+            line = sys.stdin.readline()
+            text += line
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, shown)
+        sys.stderr.write("\n")
+    return text.encode("utf-8", "surrogateescape")
+
+
+def read_key(where: str, what: str, kid: str | None, password_from: str | None = None) -> Key:
     """Read a key: PEM, ASAP's data URI, or a JWK.
 
     Args:
         where: As for `read_bytes`.
         what: What it is, for messages.
         kid: The key id that a PEM is to carry; the others carry their own.
+        password_from: Where the password of an encrypted PEM is, as for `read_bytes`.
 
     Returns:
         The key.
@@ -66,10 +97,19 @@ def read_key(where: str, what: str, kid: str | None) -> Key:
     elif text.startswith("{"):
         key = import_jwk(compact.decode_object(data))
     else:
-        return import_pem(data, kid=kid)
+        return import_pem(data, kid=kid, password=_password(data, what, password_from))
     if kid not in (None, key.kid):
         raise ValueError(f"the {what} carries another key id than --kid")
     return key
+
+
+def _password(data: bytes, what: str, where: str | None) -> bytes | None:
+    """The password of a private key, if it is encrypted; on a terminal it is asked for."""
+    if where is None and b"ENCRYPTED" in data:
+        if not sys.stdin.isatty():
+            raise ValueError(f"the {what} is encrypted: give its password by --password-from")
+        where = "-"
+    return None if where is None else read_bytes(where, "password")
 
 
 def read_secret(where: str) -> Key:
@@ -87,23 +127,26 @@ def read_secret(where: str) -> Key:
     return import_secret(read_bytes(where, "secret"))
 
 
-def read_text(where: str) -> str:
-    """Read what holds a token: the argument itself, `-` for standard input, or `@FILE`.
-
-    Args:
-        where: The argument.
+def read_token(options: argparse.Namespace) -> str | None:
+    """The text that holds a token: the argument itself, `-` for standard input, or a file.
 
     Returns:
-        The text, without white space around it; it may be empty.
-
-    Raises:
-        OSError: If the file cannot be read.
+        The text, without white space around it; it may be empty. None if there is no argument,
+        and nobody at a terminal to be asked.
     """
+    where: str | None = options.token
+    if where is None and getattr(options, "url", None) is None and sys.stdin.isatty():
+        where = "-"
     if where == "-":
-        where = sys.stdin.buffer.read().decode("utf-8", "replace")
-    elif where.startswith("@"):
+        text = _standard_input("token").decode("utf-8", "replace").strip()
+        if not text and sys.stdin.isatty():
+            raise ValueError("the token is empty")
+        return text
+    if where is not None and where.startswith("@"):
         where = Path(where[1:]).read_bytes().decode("utf-8", "replace")
-    return where.strip()
+    elif where is not None and os.path.isfile(where):
+        where = Path(where).read_bytes().decode("utf-8", "replace")
+    return None if where is None else where.strip()
 
 
 def authorization(text: str, scheme: str) -> tuple[tuple[str, str], ...]:

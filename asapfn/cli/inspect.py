@@ -7,11 +7,16 @@ from typing import Any
 
 from asapfn._core import compact
 from asapfn._core.verification import peek
-from asapfn.cli.inputs import authorization, read_text
+from asapfn.cli.inputs import GIVE_TOKEN, authorization, read_token
 from asapfn.cli.parsing import Commands, add_command
-from asapfn.cli.style import painter
-from asapfn.cli.text import as_json, members_as_lines, safe
-from asapfn.cli.verify import add_token_argument, verdict_as_members, verdict_in_words
+from asapfn.cli.style import fitted
+from asapfn.cli.text import as_json, safe
+from asapfn.cli.verify import (
+    add_token_argument,
+    show_members,
+    verdict_as_members,
+    verdict_in_words,
+)
 from asapfn.errors import TokenRejected
 from asapfn.hints import hint
 
@@ -46,9 +51,10 @@ def run(options: argparse.Namespace) -> int:
         ValueError: If there is no token.
         OSError: If its file cannot be read.
     """
-    if options.token is None:
-        raise ValueError("give the token: itself, - for standard input, or @FILE")
-    headers = authorization(read_text(options.token), "Bearer")
+    given = read_token(options)
+    if given is None:
+        raise ValueError(GIVE_TOKEN)
+    headers = authorization(given, "Bearer")
     if not headers:
         raise ValueError("there is no token: it is empty")
     text = headers[0][1].partition(" ")[2].strip()
@@ -82,12 +88,13 @@ def _show(
     claims: dict[str, Any] | None,
     refusal: TokenRejected | None,
 ) -> None:
-    paint, now = painter(sys.stdout), time.time()
-    out = [paint("yellow", "NOT VERIFIED: anybody can have written this")]
+    out, now = sys.stdout, time.time()
+    out.write(fitted(out, "yellow", "NOT VERIFIED: ", "anybody can have written this"))
     for title, members in (("header", header), ("claims", claims)):
-        out.append(paint("bold", title))
-        out += ["  cannot be read"] if members is None else members_as_lines(members, now)
+        if members is None:
+            out.write(fitted(out, "bold", f"{title}  ", "cannot be read"))
+        else:
+            show_members(title, members, now)
     if refusal is not None:
-        out.append(f"{paint('red', 'rejected')}  {verdict_in_words(refusal)[1]}")
-        out.append(f"  {safe(hint(refusal, text))}")
-    sys.stdout.write("\n".join(out) + "\n")
+        out.write(fitted(out, "red", "rejected  ", verdict_in_words(refusal)[1]))
+        out.write(fitted(out, "bold", "hint      ", safe(hint(refusal, text))))

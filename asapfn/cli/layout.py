@@ -5,7 +5,10 @@ with yet; `private/KID`, the private keys that services sign with; `public/KID`,
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
+
+from asapfn.asap import private_key_directory
+from asapfn.types import Key
 
 # What a private key's file has behind its key id, by the form of the key.
 SUFFIXES: Final = {"pem": "", "data-uri": ".uri", "jwk": ".jwk"}
@@ -22,3 +25,37 @@ def require_last(root: Path, kid: str, *places: str) -> None:
                 f"{name} would never sign: {last} sorts after it, and signers use the last by"
                 f" name; choose a name behind it, such as {last.name.partition('.pem')[0]}_2.pem"
             )
+
+
+def require_keys(given: str, wanted: Literal["private", "public"]) -> None:
+    """Refuse a --key-directory that is none, or has the other half of the keys."""
+    path, other = Path(given), "public" if wanted == "private" else "private"
+    if not path.is_dir():
+        raise ValueError(f"--key-directory {given} is not a directory")
+    if (path / wanted).is_dir() and ((path / other).is_dir() or (path / "staged").is_dir()):
+        right = path / wanted
+        raise ValueError(f"--key-directory {given} is not where the {wanted} keys are: {right} is")
+    first = next((file for file in path.glob("*/**/*") if file.is_file()), None)
+    if first is not None and f"{other.upper()} KEY-----".encode() in first.read_bytes():
+        use = "signing" if wanted == "private" else "verifying"
+        right = path.parent / wanted
+        named = f": {right}" if path.name in (other, "staged") and right.is_dir() else ""
+        raise ValueError(
+            f"--key-directory {given} has {other} keys, and {use} needs the {wanted} ones{named}"
+        )
+
+
+def signing_key(given: str, issuer: str) -> Key:
+    """The key in use of a --key-directory with private keys."""
+    path = Path(given)
+    staged = sorted((path.parent / "staged" / issuer).glob("*.pem"))
+    if path.name == "private" and staged and not any((path / issuer).glob("*.pem")):
+        kid = f"{issuer}/{staged[-1].name}"
+        raise ValueError(
+            f"no key of {issuer} signs yet, and {kid} is staged: asapfn activate {kid}"
+        )
+    require_keys(given, "private")
+    try:
+        return private_key_directory(given, issuer)()
+    except ValueError as error:
+        raise ValueError(f"--key-directory: {error}") from None

@@ -1,8 +1,15 @@
 """What the parsers of all commands share: how they show help, and what they keep to themselves."""
 
 import argparse
+import os
 import re
+import shutil
+import sys
+import textwrap
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from importlib import import_module
 from typing import Any, Final, NoReturn
 
 from asapfn.cli.text import safe, without_tokens
@@ -13,34 +20,90 @@ Run = Callable[[argparse.Namespace], int | Awaitable[int]]
 
 
 # The messages of argparse that quote a value, which may be a secret behind a mistyped flag.
-_CHOICE: Final = re.compile(r"(argument [^:]*: invalid choice): .*( \(choose from .*)", re.DOTALL)
+_CHOICE: Final = re.compile(
+    r"(argument [^:]*: invalid choice): (.*)( \(choose from (.*)\))", re.DOTALL
+)
 _VALUE: Final = re.compile(
     r"(argument [^:]*: (?:invalid \S+ value|ignored explicit argument)):? .*", re.DOTALL
 )
+_MISSING: Final = "the following arguments are required: "
 _FLAG: Final = re.compile(r"-[a-z]|--[a-z]+(-[a-z]+)*")
 _LONGEST_FLAG: Final = 30
+_WIDEST_HELP: Final = 100
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose messages repeat no value and no control character of what was typed."""
+    """A parser that leaves what is wrong to `parse`."""
 
     def error(self, message: str) -> NoReturn:
-        """Report wrong use, and exit with 2."""
-        for quotes, without in ((_CHOICE, r"\1\2"), (_VALUE, r"\1")):
-            message = quotes.sub(without, message)
-        super().error(safe(without_tokens(message)))
+        """Raise what is wrong with the arguments, and the parser that found it."""
+        raise _WrongUseError(self, message)
+
+
+class _WrongUseError(Exception):
+    pass
 
 
 def parse(parser: Parser, arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Parse a command line; of arguments that are unknown only the flags' names are repeated."""
-    options, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        parts = [each.partition("=")[0] for each in unknown]
-        flags = [p for p in parts if len(p) <= _LONGEST_FLAG and _FLAG.fullmatch(p)]
-        values = len(unknown) - len(flags)
-        counted = [f"{values} value{'s' * (values > 1)}"] if values else []
-        parser.error(f"unrecognized arguments: {', '.join([*flags, *counted])}")
-    return options
+    """Parse a command line; wrong use is reported with a suggestion, and exits with 2.
+
+    No value that was typed is repeated, only the names of flags.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    culprit: argparse.ArgumentParser
+    try:
+        options, unknown = parser.parse_known_args(given)
+    except _WrongUseError as wrong:
+        culprit, message = wrong.args
+    else:
+        if "words" in options:  # argparse gives those behind a flag to nobody
+            options.words += [each for each in unknown if not each.startswith("-")]
+            unknown = [each for each in unknown if each.startswith("-")]
+        if not unknown:
+            return options
+        culprit, message = options.parser, _unrecognized(unknown)
+    if message.removeprefix(_MISSING) in ("COMMAND", "PROFILE"):
+        culprit.print_help(sys.stderr)
+        culprit.exit(2)
+    suggestion = _suggestion(culprit, message, given)
+    for quotes, without in ((_CHOICE, r"\1\3"), (_VALUE, r"\1")):
+        message = quotes.sub(without, message)
+    culprit.print_usage(sys.stderr)
+    culprit.exit(2, f"{culprit.prog}: error: {safe(without_tokens(message))}{suggestion}\n")
+
+
+def _unrecognized(unknown: Sequence[str]) -> str:
+    """The message for arguments that no parser knows, of which the flags alone are named."""
+    flags = [name for each in unknown if (name := _flag(each))]
+    values = len(unknown) - len(flags)
+    counted = [f"{values} value{'s' * (values > 1)}"] if values else []
+    return f"unrecognized arguments: {', '.join([*flags, *counted])}"
+
+
+def _flag(argument: str) -> str:
+    """The flag that an argument is, or empty."""
+    name = argument.partition("=")[0]
+    return name if len(name) <= _LONGEST_FLAG and _FLAG.fullmatch(name) else ""
+
+
+def _suggestion(parser: argparse.ArgumentParser, message: str, given: Sequence[str]) -> str:
+    """What may have been meant, of what there is."""
+    known = [flag for action in parser._actions for flag in action.option_strings]
+    asked = [(flag, known) for flag in map(_flag, given) if flag.startswith("--")]
+    if choice := _CHOICE.fullmatch(message):
+        asked.insert(0, (choice[2].strip("'"), re.findall(r"[\w-]+", choice[4])))
+    for what, there in asked:
+        near = get_close_matches(what, there, 1)
+        if near and what not in there:
+            return f"; did you mean {near[0]}?"
+    return ""
+
+
+def complete(parser: Parser) -> None:
+    """Answer a shell that asks how a command line goes on, where argcomplete is installed."""
+    if "_ARGCOMPLETE" in os.environ:
+        with suppress(ImportError):
+            import_module("argcomplete").autocomplete(parser)
 
 
 def add_command(
@@ -66,16 +129,17 @@ def add_command(
         Its parser.
     """
     shown = "\n".join(f"  {line}" for line in examples)
+    width = min(shutil.get_terminal_size().columns, _WIDEST_HELP) - 2
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
-        description=description,
+        description=textwrap.fill(description, max(width, 20)),
         epilog=f"example{'s' * (len(examples) > 1)}:\n{shown}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     if run is not None:
-        parser.set_defaults(run=run)
+        parser.set_defaults(run=run, parser=parser)
         parser.add_argument("--json", action="store_true", help="answer in JSON, for machines")
     return parser
 

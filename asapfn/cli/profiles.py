@@ -14,7 +14,7 @@ from asapfn._core.verification import peek
 from asapfn.asap.environment import leeway_from_env
 from asapfn.checks import context_token, not_replayed, request_matches
 from asapfn.cli import sources
-from asapfn.cli.inputs import authorization, read_bytes
+from asapfn.cli.inputs import GIVE_TOKEN, authorization, read_bytes
 from asapfn.connect.incoming import token_of
 from asapfn.errors import TokenRejected
 from asapfn.replay import in_memory
@@ -211,7 +211,7 @@ def _request(
     text: str | None, scheme: str, method: str = "GET", target: str | None = None
 ) -> Request:
     if text is None and target is None:
-        raise ValueError("give the token: itself, - for standard input, or @FILE")
+        raise ValueError(GIVE_TOKEN)
     return Request(method, target, authorization(text or "", scheme))
 
 

@@ -20,6 +20,7 @@ from asapfn.cli.signers import (
     asap_authorizer,
     connect_authorizer,
 )
+from asapfn.cli.sources import add_cacert, trust
 from asapfn.cli.style import painter
 from asapfn.cli.text import as_json, safe
 from asapfn.errors import Unavailable
@@ -58,13 +59,21 @@ def add_to(commands: Commands) -> None:
         parser = add_command(
             profiles, name, summary, f"Send an HTTP request {summary}.", (example,), run
         )
-        parser.add_argument("method", metavar="METHOD")
-        parser.add_argument("url", metavar="URL")
+        parser.add_argument("words", metavar="[METHOD] URL", nargs="+", help="default GET, or POST")
+        parser.add_argument("-X", "--request", metavar="METHOD", help="the method, as curl has it")
         parser.add_argument(
-            "-H", "--headers", metavar="'NAME: VALUE'", action="append", default=[], help="a header"
+            "-H",
+            "--headers",
+            metavar="LINE",
+            action="append",
+            default=[],
+            help="a header, 'NAME: VALUE'",
         )
         parser.add_argument(
-            "-d", "--data", help="the body; @FILE reads it from a file, @- from standard input"
+            "-d",
+            "--data",
+            help="the body, with which the method is POST by default; @FILE reads it from a file,"
+            " @- from standard input",
         )
         parser.add_argument("-i", "--include", action="store_true", help="show the headers too")
         parser.add_argument("-L", "--location", action="store_true", help="follow redirects")
@@ -72,6 +81,7 @@ def add_to(commands: Commands) -> None:
             "--timeout", metavar="SECONDS", type=float, default=30.0, help="default 30"
         )
         add_arguments(parser)
+        add_cacert(parser)
 
 
 async def run(options: argparse.Namespace) -> int:
@@ -87,8 +97,7 @@ async def run(options: argparse.Namespace) -> int:
         ValueError: If something is missing or cannot be used.
         Unavailable: If there is no answer.
     """
-    if not re.fullmatch(_WORD, options.method):
-        raise ValueError("the method is one word, such as GET")
+    method, given = _method_and_url(options)
     headers = _headers(options.headers)
     body = None if options.data is None else _body(options.data)
     form = None
@@ -97,7 +106,7 @@ async def run(options: argparse.Namespace) -> int:
         is_form = headers["Content-Type"].partition(";")[0].strip().lower() == _FORM
         form = body if is_form else None
     try:
-        url = httpx.URL(options.url)
+        url = httpx.URL(given)
         if url.scheme not in ("http", "https") or not url.host:
             raise ValueError("the URL is http://host/path or https://host/path")
         origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
@@ -108,13 +117,24 @@ async def run(options: argparse.Namespace) -> int:
     else:
         authorize = connect_authorizer(options, form)
     hook = request_hook(authorize, origins=origin)
-    request = httpx.Request(options.method, url, headers=headers, content=body)
+    request = httpx.Request(method, url, headers=headers, content=body)
 
     response = await _send(request, hook, options)
     _show(response, options)
     if response.status_code < 400:
         return 0
     return 1 if response.status_code < 500 else 3
+
+
+def _method_and_url(options: argparse.Namespace) -> tuple[str, str]:
+    *methods, url = options.words
+    methods += filter(None, [options.request])
+    if len(methods) > 1:
+        raise ValueError("give one URL, and one method: before it, or by -X")
+    method = methods[0] if methods else "GET" if options.data is None else "POST"
+    if not re.fullmatch(_WORD, method):
+        raise ValueError("the method is one word, such as GET")
+    return method, url
 
 
 async def _send(
@@ -124,6 +144,7 @@ async def _send(
         event_hooks={"request": [hook]},
         follow_redirects=options.location,
         timeout=options.timeout,
+        verify=trust(options.cacert),
     ) as client:
         try:
             return await client.send(request)

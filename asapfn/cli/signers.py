@@ -3,13 +3,16 @@
 import argparse
 import json
 import os
+import secrets
+import time
 from typing import Any
 
-from asapfn import asap, connect
+from asapfn import asap, connect, forge
 from asapfn._core import compact
 from asapfn._core.signing import sign
-from asapfn.asap import private_key_directory
 from asapfn.cli.inputs import WHERE, read_key, read_secret
+from asapfn.cli.layout import signing_key
+from asapfn.resolvers import keys_by_id
 from asapfn.types import Authorize, Key, Names
 
 
@@ -57,6 +60,25 @@ def add_connect_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--subject", metavar="NAME", help="the client key, for Bitbucket")
 
 
+def add_forge_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what a token that looks like Forge's is made of."""
+    group = parser.add_argument_group("the token")
+    group.add_argument(
+        "--app-id", metavar="ARI", required=True, help="ari:cloud:ecosystem::app/<uuid>"
+    )
+    _add_common_arguments(group, 25.0)
+
+
+def add_jitsi_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what a token of Jitsi's dialect is made of."""
+    group = parser.add_argument_group("the token")
+    group.add_argument("--issuer", metavar="NAME", required=True, help="the app's id")
+    group.add_argument("--audience", metavar="NAME", required=True, help="whom it is for")
+    group.add_argument("--room", metavar="NAME", required=True, help="the room; * for any")
+    group.add_argument("--subject", metavar="NAME", help="the domain, or * for any")
+    _add_common_arguments(group, 60.0)
+
+
 def _add_common_arguments(
     group: argparse._ArgumentGroup, lifetime: float, key: str = "", kid: str = ""
 ) -> None:
@@ -67,6 +89,9 @@ def _add_common_arguments(
         help=f"the private key, PEM, data URI or JWK: {WHERE}{variables[0]}",
     )
     group.add_argument("--kid", help=f"the key id of a PEM{variables[1]}")
+    group.add_argument(
+        "--password-from", metavar="WHERE", help="the password of a PEM that is encrypted"
+    )
     group.add_argument(
         "--lifetime",
         metavar="SECONDS",
@@ -116,10 +141,10 @@ def asap_authorizer(options: argparse.Namespace) -> Authorize:
     if options.key_directory is not None and options.key_from is not None:
         raise ValueError("give --key-directory or --key-from, not both")
     if options.key_directory is not None:
-        key: Key = private_key_directory(options.key_directory, issuer)()
+        key: Key = signing_key(options.key_directory, issuer)
     elif options.key_from is not None or os.environ.get("ASAP_PRIVATE_KEY"):
         kid = options.kid or os.environ.get("ASAP_KEY_ID") or None
-        key = read_key(options.key_from or "env:ASAP_PRIVATE_KEY", "private key", kid)
+        key = _private_key(options, options.key_from or "env:ASAP_PRIVATE_KEY", kid)
     else:
         raise ValueError("give the key: --key-from, --key-directory, or ASAP_PRIVATE_KEY")
     sign = asap.signer(
@@ -148,7 +173,7 @@ def connect_authorizer(options: argparse.Namespace, form: str | bytes | None = N
     if options.secret_from is not None and options.key_from is not None:
         raise ValueError("give --secret-from or --key-from, not both")
     if options.key_from is not None:
-        key: Key = read_key(options.key_from, "private key", options.kid)
+        key = read_key(options.key_from, "private key", options.kid, options.password_from)
     elif options.secret_from is not None or os.environ.get("ASAPFN_SECRET"):
         key = read_secret(options.secret_from or "env:ASAPFN_SECRET")
     else:
@@ -172,6 +197,50 @@ def connect_authorizer(options: argparse.Namespace, form: str | bytes | None = N
         return f"JWT {sign(claims, key)}"
 
     return authorize
+
+
+def forge_authorizer(options: argparse.Namespace) -> Authorize:
+    """Make what signs tokens for tests that look like Forge's invocation tokens."""
+    forge.policy(keys_by_id([]), options.app_id)  # it says what is wrong with the id
+    key = _private_key(options, options.key_from, options.kid)
+    issued = int(time.time())
+    claims = {
+        "iss": "forge/invocation-token",
+        "aud": options.app_id,
+        "iat": issued,
+        "nbf": issued,
+        "exp": issued + options.lifetime,
+        "jti": secrets.token_hex(16),
+        "app": {"id": options.app_id},
+        **_claims(options.claim),
+    }
+    return lambda method, url: f"Bearer {sign(claims, key, algorithm='RS256')}"
+
+
+def jitsi_authorizer(options: argparse.Namespace) -> Authorize:
+    """Make what signs tokens of Jitsi's dialect."""
+    key = _private_key(options, options.key_from, options.kid)
+    issued = int(time.time())
+    claims = {
+        "iss": options.issuer,
+        "aud": options.audience,
+        "sub": options.subject or "*",
+        "room": options.room,
+        "iat": issued,
+        "exp": issued + options.lifetime,
+        **_claims(options.claim),
+    }
+    return lambda method, url: f"Bearer {sign(claims, key)}"
+
+
+def _private_key(options: argparse.Namespace, where: str | None, kid: str | None) -> Key:
+    """The key to sign with, which must have a key id."""
+    if where is None:
+        raise ValueError("give the private key: --key-from")
+    key = read_key(where, "private key", kid, options.password_from)
+    if key.kid is None:
+        raise ValueError("a PEM has no key id: give it by --kid, such as orders/2026-11.pem")
+    return key
 
 
 def _list(names: str) -> list[str]:

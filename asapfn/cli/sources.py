@@ -14,6 +14,7 @@ import httpx
 from asapfn import forge, jitsi
 from asapfn.adapters.httpx import fetcher
 from asapfn.cli.inputs import WHERE, read_key, read_secret
+from asapfn.cli.layout import require_keys
 from asapfn.errors import Unavailable, cause
 from asapfn.resolvers import jwks, pem_directory, pem_repository
 from asapfn.types import Document, Fetch, Key, Resolver, Unverified
@@ -53,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, secret: bool = False) -> N
         group.add_argument(
             "--secret-from", metavar="WHERE", help=f"the shared secret: {WHERE} (ASAPFN_SECRET)"
         )
+    add_cacert(parser)
 
 
 def add_cacert(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +81,7 @@ def trust(cacert: str | None) -> ssl.SSLContext | bool:
 
 def why(error: Unavailable) -> str:
     """What caused an outage, and the flag that ends it, if one does."""
-    what = cause(error)
+    what = error.detail or cause(error)
     return f"{what}{_TRUST}" if re.search("self.signed|issuer certificate", what) else what
 
 
@@ -133,6 +135,7 @@ def source(options: argparse.Namespace, fetch: Fetch, profile: str) -> Source:
     if options.jwks is not None:
         return _key_set(options.jwks, fetch)
     if options.key_directory is not None:
+        require_keys(options.key_directory, "public")
         return Source(pem_directory(options.key_directory), options.key_directory)
     if options.public_key is not None:
         return _only(read_key(options.public_key, "public key", None), "--public-key")
@@ -150,9 +153,14 @@ def source(options: argparse.Namespace, fetch: Fetch, profile: str) -> Source:
         return Source(keys, "Forge's key set" + (" of staging" if options.staging else ""))
     urls = " | ".join(repositories(options))
     if not urls:
-        raise ValueError("say where the key is: --repository, --jwks, --key-directory, ...")
+        last = ", --public-key, or --secret-from" if profile == "connect" else ", or --public-key"
+        raise ValueError(f"give the place of the key: --repository, --jwks, --key-directory{last}")
     make = jitsi.repository if profile == "jitsi" else pem_repository
-    return Source(make(urls, fetch), urls)
+    try:
+        return Source(make(urls, fetch), urls)
+    except ValueError as error:
+        where = "--repository" if options.repository else "ASAP_PUBLIC_KEY_REPOSITORY_URL"
+        raise ValueError(f"{where}: {error}") from None
 
 
 def _key_set(where: str, fetch: Fetch) -> Source:

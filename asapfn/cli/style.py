@@ -1,11 +1,15 @@
-"""Colour, where it helps: on a terminal, and not when `NO_COLOR` is set (no-color.org)."""
+"""How output looks on a terminal: its width, and colour unless `NO_COLOR` is set (no-color.org)."""
 
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import Final, TextIO
 
 _CODES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+
+_NARROW: Final = 24  # columns that text needs beside what stands before it
 
 Paint = Callable[[str, str], str]
 
@@ -25,3 +29,32 @@ def painter(stream: TextIO = sys.stdout, environ: Mapping[str, str] | None = Non
     if environ.get("NO_COLOR") or not stream.isatty():
         return lambda style, text: text
     return lambda style, text: f"\x1b[{_CODES[style]}m{text}\x1b[0m"
+
+
+def fitted(stream: TextIO, style: str, head: str, text: str, indent: int = 8) -> str:
+    """A head and the text behind it, on a terminal in lines of its width.
+
+    Args:
+        stream: Where they will go.
+        style: The style of the head; empty for none.
+        head: What comes first; it is not broken.
+        text: What stands beside it; where there is little place, below it.
+        indent: How far text below the head is indented.
+
+    Returns:
+        The lines, each with a line feed. A word that is longer than a line is left whole.
+    """
+    width = shutil.get_terminal_size().columns if stream.isatty() else sys.maxsize
+    painted = painter(stream)(style, head.rstrip()) if style else head.rstrip()
+    if not text:
+        return f"{painted}\n"
+    beside = width - len(head) >= _NARROW
+    indent = len(head) if beside else indent
+    lines = textwrap.wrap(
+        text, max(width - indent, 1), break_long_words=False, break_on_hyphens=False
+    ) or [""]
+    if len(head) + len(text) <= width:
+        lines = [text]  # with its spaces as they are
+    below = "\n" + " " * indent
+    gap = head[len(head.rstrip()) :] if beside else below
+    return f"{painted}{gap}{below.join(lines)}\n"

@@ -139,20 +139,11 @@ def claim_line(name: str, value: Any, now: float) -> str:
     return text
 
 
-def members_as_lines(members: Mapping[str, Any], now: float, indent: str = "  ") -> list[str]:
-    """A header or claims, one line a member.
-
-    Args:
-        members: The members.
-        now: The present, in seconds since the epoch.
-        indent: What to begin each line with.
-
-    Returns:
-        The lines, names padded to one width.
-    """
+def members_as_pairs(members: Mapping[str, Any], now: float) -> list[tuple[str, str]]:
+    """A header or claims: what each line begins with, padded to one width, and its value."""
     names = {name: safe(name) for name in members}
     width = min(max(map(len, names.values()), default=0), 24)
     return [
-        f"{indent}{names[name]:<{width}}  {claim_line(name, value, now)}"
+        (f"  {names[name]:<{width}}  ", claim_line(name, value, now))
         for name, value in members.items()
     ]

@@ -4,15 +4,16 @@ import argparse
 import math
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 from asapfn._core.verification import verifier
-from asapfn.cli.inputs import read_text
+from asapfn.cli.inputs import read_token
 from asapfn.cli.parsing import Commands, Run, add_command, add_group
 from asapfn.cli.profiles import PROFILES
-from asapfn.cli.sources import network
-from asapfn.cli.style import painter
-from asapfn.cli.text import as_json, date, members_as_lines, safe
+from asapfn.cli.sources import network, why
+from asapfn.cli.style import fitted
+from asapfn.cli.text import as_json, date, members_as_pairs, safe
 from asapfn.errors import DESCRIPTIONS, TokenRejected, Unavailable
 from asapfn.types import Token
 
@@ -60,7 +61,7 @@ def add_token_argument(parser: argparse.ArgumentParser) -> None:
 
 async def run(options: argparse.Namespace) -> int:
     """Run the command: 0 if the token is accepted, 1 if it is rejected, 3 if unavailable."""
-    text = None if options.token is None else read_text(options.token)
+    text = read_token(options)
     verdict = await _verdict(options, text)
     if options.json:
         sys.stdout.write(as_json(verdict_as_members(verdict)))
@@ -70,7 +71,7 @@ async def run(options: argparse.Namespace) -> int:
 
 
 async def _verdict(options: argparse.Namespace, text: str | None) -> Verdict:
-    async with network() as fetch:
+    async with network(options.cacert) as fetch:
         question = await PROFILES[options.profile].ask(options, text, fetch, time.time)
         try:
             token = question.token_of(question.request)
@@ -100,7 +101,7 @@ def verdict_as_members(verdict: Verdict) -> dict[str, Any]:
         return {
             "outcome": "unavailable",
             "source": verdict.source,
-            "detail": verdict.detail,
+            "detail": why(verdict),
             "status": verdict.status,
         }
     return {
@@ -118,19 +119,26 @@ def verdict_in_words(verdict: Verdict) -> tuple[str, str]:
         until = verdict.usable_until
         return "accepted", f"until {date(until)}" if until < math.inf else "for ever: it has no exp"
     if isinstance(verdict, Unavailable):
-        return "unavailable", safe(str(verdict))
+        return "unavailable", safe(f"{verdict.source}: {why(verdict)}")
     about = f" ({verdict.claim})" if verdict.claim else ""
     detail = f": {verdict.detail}" if verdict.detail else ""
     return "rejected", safe(f"{verdict.reason}{about}. {DESCRIPTIONS[verdict.reason]}{detail}.")
 
 
 def _show(verdict: Verdict) -> None:
-    paint = painter(sys.stdout)
+    out = sys.stdout
     word, rest = verdict_in_words(verdict)
-    sys.stdout.write(f"{paint(STYLES[word], word)}  {rest}\n")
+    out.write(fitted(out, STYLES[word], f"{word}  ", rest))
     if isinstance(verdict, Token):
-        for title, members in (("header", verdict.header), ("claims", verdict.claims)):
-            lines = members_as_lines(members, verdict.verified_at)
-            sys.stdout.write("\n".join([paint("bold", title), *lines]) + "\n")
+        show_members("header", verdict.header, verdict.verified_at)
+        show_members("claims", verdict.claims, verdict.verified_at)
     else:
-        sys.stdout.write(paint("dim", "asapfn explain, with the same arguments, shows each rule\n"))
+        out.write(fitted(out, "", "", "asapfn explain, with the same arguments, shows each rule"))
+
+
+def show_members(title: str, members: Mapping[str, Any], now: float) -> None:
+    """Print a header or claims, a line for each member."""
+    out = sys.stdout
+    out.write(fitted(out, "bold", title, ""))
+    for head, text in members_as_pairs(members, now):
+        out.write(fitted(out, "", head, text))

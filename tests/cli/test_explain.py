@@ -171,20 +171,20 @@ def test_the_report_for_a_person_shows_each_rule_its_value_and_the_hint(asapfn, 
     made_of = PITFALLS["a slash more"][1]
     out = asapfn("explain", *asked(CONNECT, places), connect(made_of)).out
     lines = out.splitlines()
-    assert "a Connect token" in lines[0]
+    assert lines[0].startswith("rejected  request_mismatch (qsh).")
+    assert lines[1].startswith(
+        "hint      its hash is of this request in another form: a slash more"
+    )
     assert any(line.split()[:2] == ["pass", "signature"] for line in lines)
     assert any(line.split()[:2] == ["FAIL", "request"] for line in lines)
     assert f"  expected  {canonical}" in lines
     assert f"  token's   {made_of}" in lines
-    assert lines[-2].startswith("rejected  request_mismatch (qsh).")
-    assert lines[-1].startswith(
-        "hint      its hash is of this request in another form: a slash more"
-    )
+    assert any("a Connect token" in line for line in lines if line.startswith("rules"))
     out = asapfn("explain", *asked(CONNECT, places), connect("x")).out
     assert "  token's   none of those that were tried" in out.splitlines()
     out = asapfn("explain", *asked(ASAP, places), asap(iat=NOW - 99, exp=NOW - 40)).out
     assert "ago  (leeway 10 s)" in out
-    assert "(no nbf)" in out
+    assert "  skip  nbf is before exp\n" in out
 
 
 def test_an_outage_is_told_with_exit_code_3(asapfn, places, tmp_path):
@@ -197,7 +197,7 @@ def test_an_outage_is_told_with_exit_code_3(asapfn, places, tmp_path):
     assert failing(answer)[0]["rule"] == "key is found"
     assert "try again" in answer["hint"]
     out = asapfn("explain", *arguments).out
-    assert out.splitlines()[-2].startswith(f"unavailable  {tmp_path}: not a public key")
+    assert out.startswith(f"unavailable  {tmp_path}: not a public key")
 
 
 def test_no_part_of_the_signature_is_shown(asapfn, places):

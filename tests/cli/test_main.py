@@ -13,7 +13,7 @@ COMMANDS = (
     "demo",
 )  # fmt: skip
 OF_A_PROFILE = {
-    "token": ("asap", "connect"),
+    "token": ("asap", "connect", "forge", "jitsi"),
     "request": ("asap", "connect"),
     "verify": ("asap", "connect", "forge", "jitsi"),
     "explain": ("asap", "connect", "forge", "jitsi"),

@@ -70,7 +70,7 @@ def test_each_other_fault_of_a_repository_is_named(asapfn, keys, tmp_path):
         assert f"ok    {url}issuer/ES256.pem  kept for 600 s: the server says nothing\n" in ran.out
         one.write_text("no key")
         ran = asapfn("publish", keys, "--check", url)
-        assert f"wrong {url}issuer/RS256.pem  expected one key in PEM" in ran.out
+        assert f"wrong {url}issuer/RS256.pem  not a public key: expected one key in PEM" in ran.out
         one.unlink()
         ran = asapfn("publish", keys, "--check", url)
         assert f"wrong {url}issuer/RS256.pem  no such key (status 404)\n" in ran.out

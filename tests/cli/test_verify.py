@@ -242,7 +242,7 @@ def test_jitsi_tokens_are_verified_by_keys_at_the_hash_of_their_id(asapfn, trust
     [
         (ASAP, "give the token"),
         (("verify", "asap", "x"), "--audience, or ASAP_SERVER_AUDIENCE"),
-        ((*ASAP, "x"), "say where the key is"),
+        ((*ASAP, "x"), "give the place of the key"),
         ((*ASAP, "x", "--jwks", "a", "--repository", "b"), "not several"),
         ((*ASAP, "x", "--repository", "http://keys.example/"), "https URL"),
         ((*ASAP, "x", "--public-key", "s3cr3t-itself"), "cannot read the public key"),
@@ -250,7 +250,7 @@ def test_jitsi_tokens_are_verified_by_keys_at_the_hash_of_their_id(asapfn, trust
         ((*ASAP, "x", "--jwks", "a", "--max-lifetime", "9000"), "3600"),
         ((*ASAP, "x", "--jwks", "a", "--leeway", "nan"), "leeway is a finite number"),
         (("verify", "connect", "x", "--public-key", "a"), "--method and --url; or --context"),
-        (("verify", "connect", "x", "--url", "/"), "say where the key is"),
+        (("verify", "connect", "x", "--url", "/"), "give the place of the key"),
         (("verify", "connect", "--context"), "give the token"),
         (("verify", "jitsi", "x", "--audience", "a"), "required: --issuer"),
     ],

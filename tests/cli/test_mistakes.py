@@ -1,0 +1,242 @@
+"""Wrong use gets a sentence that names the command, the flag or the file that was meant."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from asapfn import asap, peek
+from asapfn.adapters.asgi import key_repository
+from asapfn.keys import export_data_uri, export_private_pem, export_public_pem, generate
+from tests.support.keyring import key_for
+from tests.support.servers import asgi_server, authority
+
+TOKEN = ("token", "asap", "--issuer", "issuer", "--audience", "billing")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A directory with keys as keygen lays them out, a token, and a secret."""
+    key = key_for("RS256")
+    for place, text in (("private", export_private_pem(key)), ("public", export_public_pem(key))):
+        (tmp_path / "keys" / place / "issuer").mkdir(parents=True)
+        (tmp_path / "keys" / place / key.kid).write_text(text)
+    (tmp_path / "token.txt").write_text(asap.signer("issuer", key)("billing"))
+    (tmp_path / "encrypted.pem").write_text(export_private_pem(key, "password"))
+    (tmp_path / "password").write_text("password\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def verify(*more):
+    return ("verify", "asap", "@token.txt", "--audience", "billing", *more)
+
+
+def test_no_argument_lists_the_commands(asapfn):
+    ran = asapfn()
+    assert (ran.code, ran.out) == (2, "")
+    assert "\n    verify " in ran.err
+    assert "\n    activate " in ran.err
+    ran = asapfn("verify")
+    assert ran.code == 2
+    assert "\n    connect " in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("verfy", "asap"), "did you mean verify?"),
+        (("key-gen",), "did you mean keygen?"),
+        (("verify", "assap"), "did you mean asap?"),
+        (("keygen", "--isuer", "a"), "did you mean --issuer?"),
+        (("keygen", "--issuer", "a", "--algoritm=ES256"), "did you mean --algorithm?"),
+        (("keygen", "--issuer", "a", "--format", "jwt"), "did you mean jwk?"),
+        (("verify", "asap", "x", "--audience", "a", "--key-dir", "x"), "did you mean"),
+        (("token", "asap", "--key-form", "x"), "did you mean --key-from?"),
+    ],
+)
+def test_what_is_unknown_gets_a_suggestion(arguments, said, asapfn):
+    ran = asapfn(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+
+
+def test_what_is_like_nothing_gets_none(asapfn):
+    for arguments in (("zzzz",), ("keygen", "--issuer", "a", "--qqqq"), ("keygen", "-p")):
+        ran = asapfn(*arguments)
+        assert ran.code == 2
+        assert "did you mean" not in ran.err
+
+
+def test_a_wrong_flag_shows_the_usage_of_its_command(asapfn):
+    ran = asapfn("verify", "asap", "x", "--audience", "a", "--tokne", "x")
+    assert ran.err.startswith("usage: asapfn verify asap ")
+
+
+@pytest.mark.parametrize("command", ["verify", "explain"])
+@pytest.mark.parametrize(
+    ("directory", "said"),
+    [
+        ("none", "--key-directory none is not a directory"),
+        ("token.txt", "--key-directory token.txt is not a directory"),
+        ("keys/private", "has private keys, and verifying needs the public ones: keys/public"),
+        ("keys", "--key-directory keys is not where the public keys are: keys/public is"),
+    ],
+)  # fmt: skip
+def test_a_wrong_key_directory_is_wrong_use_for_who_verifies(
+    command, directory, said, asapfn, home
+):
+    ran = asapfn(command, *verify("--key-directory", directory)[1:])
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+
+
+@pytest.mark.parametrize(
+    ("directory", "said"),
+    [
+        ("none", "--key-directory none is not a directory"),
+        ("keys/public", "has public keys, and signing needs the private ones: keys/private"),
+        ("keys", "--key-directory keys is not where the private keys are: keys/private is"),
+        ("empty", "--key-directory: no *.pem file in empty/issuer"),
+    ],
+)  # fmt: skip
+def test_a_wrong_key_directory_is_wrong_use_for_who_signs(directory, said, asapfn, home):
+    (home / "empty").mkdir()
+    ran = asapfn(*TOKEN, "--key-directory", directory)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+
+
+def test_a_directory_that_no_keygen_made_is_used_as_it_is(asapfn, home):
+    (home / "keys" / "public").rename(home / "mine")
+    assert asapfn(*verify("--key-directory", "mine")).code == 0
+    (home / "keys" / "private").rename(home / "ours")
+    ran = asapfn(*verify("--key-directory", "ours"))
+    assert ran.code == 2
+    assert "--key-directory ours has private keys, and verifying needs the public ones" in ran.err
+    ran = asapfn(*TOKEN, "--key-directory", "mine")
+    assert ran.code == 2
+    assert "--key-directory mine has public keys, and signing needs the private ones" in ran.err
+
+
+def test_a_key_that_is_only_staged_is_named_with_the_command_that_is_missing(asapfn, tmp_path):
+    asapfn("keygen", "--issuer", "issuer", "--name", "1.pem", "--algorithm", "ES256",
+           "--directory", tmp_path)  # fmt: skip
+    ran = asapfn(*TOKEN, "--key-directory", tmp_path / "private")
+    assert ran.code == 2
+    assert "issuer/1.pem is staged: asapfn activate issuer/1.pem" in ran.err
+
+
+@pytest.mark.parametrize("command", ["verify", "explain", "inspect"])
+def test_a_tokens_file_is_recognized_without_the_at_sign(command, asapfn, home):
+    rest = ("--audience", "billing", "--key-directory", "keys/public")
+    where = ("asap", "token.txt", *rest) if command != "inspect" else ("token.txt",)
+    assert asapfn(command, *where).code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((*TOKEN, "--key-from", "keys/private/issuer/RS256.pem"), "--kid"),
+        ((*TOKEN, "--key-from", "encrypted.pem", "--kid", "issuer/k.pem"), "--password-from"),
+        (TOKEN, "--key-from, --key-directory, or ASAP_PRIVATE_KEY"),
+        (verify(), "--repository, --jwks, --key-directory, or --public-key"),
+        (("verify", "connect", "@token.txt", "--url", "/"), "--secret-from"),
+        (verify("--key-directory", "keys/public", "--cacert", "none"), "--cacert none"),
+        (verify("--repository", "http://localhost/x"), "--repository"),
+    ],
+)  # fmt: skip
+def test_the_flag_that_is_missing_or_wrong_is_named(arguments, said, asapfn, home):
+    ran = asapfn(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+
+
+def test_an_encrypted_key_is_read_with_its_password(asapfn, home):
+    ran = asapfn(*TOKEN, "--key-from", "encrypted.pem", "--kid", "issuer/k.pem",
+                 "--password-from", "password")  # fmt: skip
+    assert peek(ran.out.strip()).header["kid"] == "issuer/k.pem"
+
+
+def test_the_reason_of_tls_is_shown_with_the_flag_by_each_command(asapfn, home):
+    authority().cert_pem.write_to_path("authority.pem")
+    why = "certificate verify failed: unable to get local issuer certificate"
+    with asgi_server(key_repository([key_for("RS256")])) as url:
+        for arguments in (
+            verify("--repository", url),
+            ("explain", *verify("--repository", url)[1:]),
+            verify("--jwks", f"{url}/.well-known/jwks.json"),
+            verify("--repository", f"{url} | {url}"),
+            ("request", "asap", url, *TOKEN[2:], "--key-directory", "keys/private"),
+        ):
+            ran = asapfn(*arguments)
+            assert ran.code == 3
+            assert why in ran.out + ran.err
+            assert "--cacert FILE" in ran.out + ran.err
+            assert asapfn(*arguments, "--cacert", "authority.pem").code != 3
+
+
+def test_a_forge_token_for_a_test_is_accepted(asapfn, home):
+    app = "ari:cloud:ecosystem::app/8db33309-0a5d-4c9e-a4ea-1d5ee2d0a2b7"
+    ran = asapfn("token", "forge", "--app-id", app, "--key-from", "keys/private/issuer/RS256.pem",
+                 "--kid", "test", "--claim", 'context={"siteUrl":"x"}')  # fmt: skip
+    claims = peek(ran.out.strip()).claims
+    assert (claims["iss"], claims["aud"]) == ("forge/invocation-token", app)
+    assert claims["context"] == {"siteUrl": "x"}
+    assert asapfn("verify", "forge", ran.out.strip(), "--app-id", app,
+                  "--public-key", "keys/public/issuer/RS256.pem").code == 0  # fmt: skip
+
+
+def test_a_jitsi_token_for_a_test_is_accepted(asapfn, home):
+    ran = asapfn("token", "jitsi", "--issuer", "meet", "--audience", "jitsi", "--room", "standup",
+                 "--key-from", "keys/private/issuer/RS256.pem", "--kid", "any id")  # fmt: skip
+    assert peek(ran.out.strip()).claims["room"] == "standup"
+    assert asapfn("verify", "jitsi", ran.out.strip(), "--issuer", "meet", "--audience", "jitsi",
+                  "--public-key", "keys/public/issuer/RS256.pem").code == 0  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("forge", "--app-id", "8db33309", "--key-from", "k", "--kid", "k"), "ari:cloud"),
+        (("forge", "--app-id", "ari:cloud:ecosystem::app/x"), "--key-from"),
+        (("jitsi", "--issuer", "i", "--audience", "a", "--room", "r",
+          "--key-from", "keys/private/issuer/RS256.pem"), "--kid"),
+    ],
+)  # fmt: skip
+def test_a_test_token_that_cannot_be_made_says_what_is_missing(arguments, said, asapfn, home):
+    ran = asapfn("token", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+
+
+def test_the_shell_completes_commands_profiles_and_flags():
+    for line, expected in (
+        ("asapfn ver", ["verify "]),
+        ("asapfn verify j", ["jitsi "]),
+        ("asapfn keygen --al", ["--algorithm "]),
+    ):
+        asked = {
+            "_ARGCOMPLETE": "1",
+            "COMP_LINE": line,
+            "COMP_POINT": str(len(line)),
+            "_ARGCOMPLETE_IFS": "\n",
+            "_ARGCOMPLETE_STDOUT_FILENAME": "/dev/stdout",
+        }
+        ran = subprocess.run(
+            [sys.executable, "-m", "asapfn"], env={**os.environ, **asked},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert ran.stdout.split("\n") == expected, ran.stderr
+
+
+def test_without_the_library_for_completion_the_program_runs(asapfn, monkeypatch):
+    monkeypatch.setenv("_ARGCOMPLETE", "1")
+    monkeypatch.setitem(sys.modules, "argcomplete", None)
+    assert asapfn("qsh", "GET", "/").code == 0
+
+
+def test_generated_keys_are_read_in_each_form(asapfn, home):
+    (home / "uri").write_text(export_data_uri(generate("ES256", kid="issuer/k.pem")))
+    assert asapfn(*TOKEN, "--key-from", "uri").code == 0
