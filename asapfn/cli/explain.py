@@ -10,7 +10,6 @@ import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import groupby
 from typing import Any, NamedTuple
 
 from asapfn._core.canonical import canonical_request
@@ -194,13 +193,12 @@ def _show(report: Report, title: str) -> None:
         _show_request(report)
     about = f"{title}, as of {date(report.now)}, keys from {safe(report.source)}"
     out.write(fitted(out, "bold", "rules     ", about))
-    for skipped, steps in groupby(found.steps, lambda step: step.outcome == "skip"):
-        if skipped:
-            rules = ", ".join(step.rule for step in steps)
-            out.write(fitted(out, "dim", "  skip  ", rules))
-            continue
-        for step in steps:
+    for step in found.steps:
+        if step.outcome != "skip":
             _show_step(step, report)
+    skipped = [step.rule for step in found.steps if step.outcome == "skip"]
+    if skipped:
+        out.write(fitted(out, "dim", "  skip  ", ", ".join(skipped)))
 
 
 def _show_step(step: Step, report: Report) -> None:

@@ -20,7 +20,7 @@ import anyio
 import anyio.to_thread
 from joserfc.jwk import OctKey
 
-from asapfn.errors import TokenRejected, Unavailable
+from asapfn.errors import TokenRejected, Unavailable, cause
 from asapfn.guards import issuer_of, key_id_of
 from asapfn.keys import import_published_pem, import_secret
 from asapfn.resolvers.cache import Answer, Cache, cached, look_up
@@ -293,7 +293,8 @@ async def _from_mirrors(
     if len(failures) > 1:
         waits = [each.retry_after for each in failures]
         wait = None if None in waits else min(each for each in waits if each is not None)
-        detail = "every mirror is unavailable"
+        causes = dict.fromkeys(each.detail or cause(each) for each in failures)
+        detail = f"every mirror is unavailable: {'; '.join(causes)}"
         failure = Unavailable(" | ".join(bases), detail, retry_after=wait)
         failure.__cause__ = failures[-1]
     if not outages:

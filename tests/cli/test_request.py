@@ -122,6 +122,32 @@ def test_data_is_sent_from_the_command_line_a_file_or_standard_input(
     assert kinds[:2] == ["application/x-www-form-urlencoded", "application/json"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        (("{url}",), ("GET", "/x")),
+        (("{url}", "-X", "DELETE"), ("DELETE", "/x")),
+        (("-X", "PUT", "{url}"), ("PUT", "/x")),
+        (("DELETE", "-i", "{url}"), ("DELETE", "/x")),
+        (("-i", "{url}", "-d", "a=1"), ("POST", "/x")),
+        (("{url}", "-d", "a=1", "-X", "PATCH"), ("PATCH", "/x")),
+    ],
+)
+def test_the_method_is_given_as_curl_has_it_or_before_the_url(
+    arguments, sent, asapfn, origin, signed, service
+):
+    given = [each.format(url=f"{origin}/x") for each in arguments]
+    assert asapfn("request", "asap", *given, *signed).code == 0
+    assert [seen[:2] for seen in service.seen] == [sent]
+
+
+def test_two_methods_or_urls_are_wrong_use(asapfn, origin, signed, service):
+    for words in (("GET", origin, "-X", "PUT"), ("GET", origin, origin)):
+        ran = asapfn("request", "asap", *words, *signed)
+        assert (ran.code, service.seen) == (2, [])
+        assert "give one URL, and one method" in ran.err
+
+
 def test_a_connect_token_is_for_the_request_as_it_is_sent(asapfn, origin, secret, service):
     common = ("request", "connect")
     base = ("--base-url", f"{origin}/wiki")

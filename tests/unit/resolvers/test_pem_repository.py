@@ -116,7 +116,9 @@ async def test_all_else_is_an_outage_and_the_next_mirror_is_asked(detail: str, o
 
 async def test_when_every_mirror_is_down_all_are_told_of() -> None:
     repository, events = Repository(down), Events()
-    with pytest.raises(Unavailable, match=r": every mirror is unavailable$") as raised:
+    with pytest.raises(
+        Unavailable, match=r": every mirror is unavailable: no connection$"
+    ) as raised:
         await pem_repository([ONE, TWO], repository, observe=events)(asking())
     assert raised.value.source == "https://one.example/ | https://two.example/"
     assert [event.source for event in events] == [raised.value.source]
