@@ -66,8 +66,9 @@ _DATA_URI: Final = re.compile(
 _ENCODED_SCHEME: Final = re.compile(r"data%3A", re.IGNORECASE)
 _PARAMETER: Final = re.compile(r";(kid|charset)=([^;,]+)")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
-# A line end as shells, JSON and YAML escape it, several times over.
-_ESCAPED_LINE_END: Final = re.compile(r"\\+(r|n|\r?\n)")
+# A line end as shells, JSON and YAML escape it, several times over. Each run of backslashes is
+# looked at from its begin alone, or many of them would take time by the square of their number.
+_ESCAPED_LINE_END: Final = re.compile(r"(?<!\\)\\++(r|n|\r?\n)")
 _WITHOUT_SPACE: Final = str.maketrans("", "", " \t\r\n")
 
 

@@ -262,6 +262,9 @@ def pems() -> dict[str, bytes]:
         "blocks": (begin + end).encode() * 1300,
         "white space": f"{begin}{' ' * 65_000}{end}".encode(),
         "line feeds that are escaped": begin.encode() + b"\\n" * 32_000 + end.encode(),
+        "backslashes": b"\\" * 65_000,
+        "backslashes before other letters": b"\\\\x" * 21_000,
+        "backslashes in a block": f"{begin}{chr(92) * 65_000}{end}".encode(),
         "no base64": f"{begin}{'!' * 65_000}{end}".encode(),
         "no UTF-8": b"\xff" * 65_000,
     }
