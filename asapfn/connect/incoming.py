@@ -234,10 +234,6 @@ def query_tokens(target: str) -> list[str]:
         TokenRejected: `request_mismatch`: for a target that `require_target` refuses.
     """
     require_target(target)
-    return _jwt_parameters(target)
-
-
-def _jwt_parameters(target: str) -> list[str]:
     # Decoded as the canonical request does it, so that what is read as the token here is what is
     # left out of the hash there.
     query = target.partition("?")[2]
@@ -245,9 +241,9 @@ def _jwt_parameters(target: str) -> list[str]:
 
 
 def token_of(request: Request, target: str) -> str:
-    """The one token of a request, in its header or in the query of its `received_target`."""
+    """The one token of a request, in its header or in the query of its target."""
     # An empty parameter is none, and the same token in both places is one.
-    tokens = set(filter(None, _jwt_parameters(target)))
+    tokens = set(filter(None, query_tokens(target)))
     try:
         tokens.add(credentials(request, "JWT"))
     except TokenRejected as error:
