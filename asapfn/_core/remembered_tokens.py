@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from asapfn.types import Key
 
-# With this a token costs at most some 12 KiB, whatever its claims are.
+# With this a token costs at most some 24 KiB, whatever its claims are.
 LONGEST: Final = 4096
 _MOST_CLAIMS: Final = 32
 _BETWEEN_SWEEPS: Final = 60.0

@@ -14,9 +14,7 @@ MARK: Final = "_asapfn_verified"
 
 def mark_verified(key: Key) -> None:
     """Note that a token's signature held with this key."""
-    marks = vars(key)
-    if MARK not in marks:
-        marks[MARK] = True
+    vars(key)[MARK] = True
 
 
 def has_verified(key: Key) -> bool:

@@ -14,6 +14,7 @@ import pytest
 from asapfn import asap, jitsi
 from asapfn import forge as forge_profile
 from asapfn._core import compact, verification
+from asapfn._core.remembered_tokens import Memory, keep, keep_parts
 from asapfn._core.verification import policy, verifier, verify
 from asapfn._core.verified_keys import has_verified
 from asapfn.errors import TokenRejected
@@ -360,6 +361,17 @@ async def test_a_thousand_tokens_of_700_bytes_take_at_most_3_kib_each() -> None:
     finally:
         tracemalloc.stop()
     assert after - before <= 1000 * 3 * 1024
+
+
+def test_parts_of_a_token_that_made_room_meanwhile_are_not_kept() -> None:
+    """As another thread may do between the look-up of a token and the keeping of its parts."""
+    memory = Memory(1, {b"head": {"alg": "ES256"}})
+    keep(memory, "one", KEY, NOW + 60, NOW)
+    keep(memory, "two", KEY, NOW + 60, NOW)
+    for text in ("one", "two"):
+        keep_parts(memory, text, {"exp": 1}, b'{"exp":1}', b"head.body", b"signature")
+    parts = {"alg": "ES256"}, {"exp": 1}, b"", b"head.body", b"signature"
+    assert memory.tokens == {"two": (KEY, NOW + 60, parts)}
 
 
 # Threads
