@@ -9,18 +9,21 @@ from functools import lru_cache
 
 from asapfn.errors import TokenRejected, one_of, shown
 from asapfn.keys import LONGEST_KEY_ID, describe_key_id, is_key_id
-from asapfn.types import Names, Unverified, as_names
+from asapfn.types import Names, Token, Unverified, as_names
 
 
-def issuer_is_one_of(issuers: Names) -> Callable[[Unverified], None]:
+def issuer_is_one_of(issuers: Names) -> Callable[[Unverified | Token], None]:
     """Require one of certain issuers.
+
+    It is a guard, and also a check: `also(authenticate, issuer_is_one_of("shipping"))` is for an
+    endpoint that not every caller of the service may call.
 
     Args:
         issuers: The issuers; a str is one.
 
     Returns:
-        A guard that rejects with `missing_claim` without an `iss`, and with `issuer_not_allowed`
-        for any other issuer.
+        A guard and check that rejects with `missing_claim` without an `iss`, and with
+        `issuer_not_allowed` for any other issuer.
 
     Raises:
         TypeError: If an issuer is not a str.
@@ -29,7 +32,7 @@ def issuer_is_one_of(issuers: Names) -> Callable[[Unverified], None]:
     allowed = as_names(issuers, "issuers")
     expected = one_of(allowed)
 
-    def issuer_is_allowed(unverified: Unverified) -> None:
+    def issuer_is_allowed(unverified: Unverified | Token) -> None:
         if unverified.claims.get("iss") not in allowed:
             detail = f"expected {expected}, got {shown(issuer_of(unverified))}"
             raise TokenRejected("issuer_not_allowed", detail, claim="iss")
@@ -80,7 +83,7 @@ def has_key_id(unverified: Unverified, /) -> None:
         raise TokenRejected("missing_claim", "the header has no kid", claim="kid")
 
 
-def issuer_of(unverified: Unverified) -> str:
+def issuer_of(unverified: Unverified | Token) -> str:
     """The token's issuer; TokenRejected `missing_claim` without one."""
     issuer: str | None = unverified.claims.get("iss")
     if issuer is None:

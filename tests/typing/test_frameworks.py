@@ -15,6 +15,7 @@ from asapfn.adapters import asgi, wsgi
 from asapfn.adapters.aiohttp import client_middleware, server_middleware
 from asapfn.adapters.fastapi import REFUSALS, requires
 from asapfn.checks import claim_includes, has_scopes
+from asapfn.guards import issuer_is_one_of
 
 
 async def authenticate(request: Request) -> Token:
@@ -42,7 +43,8 @@ def health(method: str, path: str) -> bool:
 
 
 Caller = Annotated[Token, Depends(requires(any_of(authenticate, authenticate), observe=print))]
-Refunds = Annotated[Token, Depends(requires(authenticate, has_scopes("refunds")))]
+refunds_only = requires(authenticate, has_scopes("refunds"), issuer_is_one_of("orders"))
+Refunds = Annotated[Token, Depends(refunds_only)]
 
 
 def endpoints() -> FastAPI:

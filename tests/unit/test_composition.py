@@ -287,3 +287,10 @@ def test_a_token_is_used_up_once_by_either_of_two_in_a_thread_without_an_event_l
     answers = [b"".join(app(dict(environ), lambda status, headers: None)) for _ in range(2)]
     assert answers[0] == b"orders"
     assert b"replayed" in answers[1]
+
+
+async def test_an_endpoint_may_be_for_some_issuers_of_a_service_alone() -> None:
+    everybody = by_asap(issuers=["orders", "shipping"])
+    for issuers, expected in (("orders", "orders"), ("shipping", "issuer_not_allowed")):
+        narrowed = also(everybody, issuer_is_one_of(issuers))
+        assert await reason_of(narrowed, request(asap_token())) == expected
