@@ -8,6 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect as open_websocket
 
 from asapfn import asap
 from asapfn.adapters.asgi import key_repository
@@ -24,6 +26,14 @@ TLS = ("--{}keyfile={{certificate}}", "--{}certfile={{certificate}}")
 SERVICES = {
     "fastapi": [
         *("-m", "uvicorn", "fastapi_server:app", "--workers=2", "--fd={fd}"),
+        *(option.format("ssl-") for option in TLS),
+    ],
+    "django on WSGI": [
+        *("-m", "gunicorn", "django_app:application", "--workers=2", "--threads=8"),
+        *("--bind=fd://{fd}", *(option.format("") for option in TLS)),
+    ],
+    "django on ASGI": [
+        *("-m", "uvicorn", "django_app:asgi_application", "--workers=2", "--fd={fd}"),
         *(option.format("ssl-") for option in TLS),
     ],
     "trio": ["trio_server.py", "fd://{fd}", "{certificate}"],
@@ -76,13 +86,47 @@ def test_the_client_is_known_to_the_service_and_a_call_without_a_token_is_refuse
     assert (answer.status_code, answer.json()["reason"]) == (401, "missing_token")
 
 
-@pytest.mark.parametrize("service", ["fastapi"], indirect=True)
-def test_an_endpoint_of_the_resource_server_says_who_may_call_it(service: str) -> None:
-    statuses = {}
+def headers_of(issuer: str) -> dict[str, str]:
+    key = {"orders": ORDERS, "shipping": SHIPPING}[issuer]
+    return {"Authorization": f"Bearer {asap.signer(issuer, key)('billing')}"}
+
+
+@pytest.mark.parametrize(
+    "service", ["fastapi", "django on WSGI", "django on ASGI", "flask"], indirect=True
+)
+def test_an_endpoint_says_who_may_call_it(service: str) -> None:
     with httpx.Client(base_url=service, verify=trusting(), timeout=20) as client:
-        for issuer, key in {"orders": ORDERS, "shipping": SHIPPING}.items():
-            headers = {"Authorization": f"Bearer {asap.signer(issuer, key)('billing')}"}
-            invoices = client.get("/invoices", headers=headers)
+        assert client.get("/health").text.strip('"') == "well"
+        for path in ("/health/", "//health", "/health%2F..%2Finvoices"):
+            assert client.get(path).status_code in (307, 308, 401, 404)
+        for issuer, status in {"orders": 200, "shipping": 403}.items():
+            headers = headers_of(issuer)
+            assert client.get("/invoices", headers=headers).status_code == 200
             refunds = client.post("/refunds", headers=headers)
-            statuses[issuer] = (invoices.status_code, refunds.status_code)
-    assert statuses == {"orders": (200, 200), "shipping": (200, 403)}
+            assert refunds.status_code == status
+            if status == 403:
+                assert refunds.json()["reason"] == "issuer_not_allowed"
+                assert 'error="insufficient_scope"' in refunds.headers["WWW-Authenticate"]
+        assert client.post("/refunds").status_code == 401
+
+
+@pytest.mark.parametrize("service", ["fastapi"], indirect=True)
+def test_a_websocket_of_fastapi_opens_for_a_good_token_alone(service: str) -> None:
+    url = f"{service.replace('https', 'wss')}/events"
+    with open_websocket(
+        url, ssl=trusting(), additional_headers=headers_of("orders"), proxy=None
+    ) as websocket:
+        assert websocket.recv() == "Hello, orders."
+    with pytest.raises(InvalidStatus) as refused:
+        open_websocket(url, ssl=trusting(), proxy=None)
+    assert refused.value.response.status_code == 401
+
+
+@pytest.mark.parametrize("service", ["django on WSGI", "django on ASGI"], indirect=True)
+def test_rest_framework_answers_in_its_own_form(service: str) -> None:
+    with httpx.Client(base_url=service, verify=trusting(), timeout=20) as client:
+        good = client.get("/api/invoices", headers=headers_of("orders"))
+        assert (good.status_code, good.json()) == (200, "Hello, orders.")
+        refused = client.get("/api/invoices")
+        assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+        assert list(refused.json()) == ["detail"]

@@ -1,51 +1,46 @@
-"""A resource server: FastAPI behind ASAP tokens, and endpoints that say who may call them.
+"""A resource server: FastAPI, and endpoints that say who may call them.
 
 export ASAP_PUBLIC_KEY_REPOSITORY_URL=https://keys.example/ ASAP_SERVER_AUDIENCE=billing
 uvicorn fastapi_server:app --workers 4
 """
 
-import contextlib
-from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
-import httpx
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import APIRouter, Depends, FastAPI, WebSocket
 
-from asapfn import asap, bearer
-from asapfn.adapters.asgi import protect
+from asapfn import Token, asap, bearer
+from asapfn.adapters.fastapi import REFUSALS, requires
 from asapfn.adapters.httpx import fetcher
+from asapfn.guards import issuer_is_one_of
 
-client = httpx.AsyncClient()
-verify = asap.verifier_from_env(fetcher(client))
+authenticate = bearer(asap.verifier_from_env(fetcher()))
+Caller = Annotated[Token, Depends(requires(authenticate))]
+Orders = Annotated[Token, Depends(requires(authenticate, issuer_is_one_of("orders")))]
 
-
-@contextlib.asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with client:
-        yield
-
-
-app = FastAPI(lifespan=lifespan)
-app.add_middleware(protect, authenticate=bearer(verify))
+app = FastAPI()
+api = APIRouter(responses=REFUSALS)
 
 
-def one_of(*issuers: str) -> Callable[[Request], str]:
-    """Make a dependency that gives the caller's name, and refuses all but these."""
-
-    def caller(request: Request) -> str:
-        issuer = str(request.scope["asapfn.token"].claims["iss"])
-        if issuer not in issuers:
-            raise HTTPException(403, "this caller may not do that")
-        return issuer
-
-    return caller
+@app.get("/health")
+async def health() -> str:
+    return "well"
 
 
-@app.get("/invoices")
-async def invoices(caller: Annotated[str, Depends(one_of("orders", "shipping"))]) -> str:
-    return f"Hello, {caller}."
+@api.get("/invoices")
+async def invoices(caller: Caller) -> str:
+    return f"Hello, {caller.claims['iss']}."
 
 
-@app.post("/refunds")
-async def refunds(caller: Annotated[str, Depends(one_of("orders"))]) -> str:
-    return f"Refunded, {caller}."
+@api.post("/refunds")
+async def refunds(caller: Orders) -> str:
+    return f"Refunded, {caller.claims['iss']}."
+
+
+@api.websocket("/events")
+async def events(websocket: WebSocket, caller: Caller) -> None:
+    await websocket.accept()
+    await websocket.send_text(f"Hello, {caller.claims['iss']}.")
+    await websocket.close()
+
+
+app.include_router(api)
