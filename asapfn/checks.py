@@ -9,12 +9,13 @@ import hashlib
 import hmac
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from anyio.lowlevel import current_token
 
-from asapfn._core.canonical import base_path, canonical_query, is_below, qsh
+from asapfn._core.canonical import base_path, canonical_query, canonical_request, is_below, qsh
 from asapfn.errors import TokenRejected, listed, shown
 from asapfn.types import ReplayStore, Token
 
@@ -39,7 +40,9 @@ def subject_is_issuer() -> Callable[[Token], None]:
     def check(token: Token) -> None:
         """The sub is the iss, or absent."""
         if "sub" in token.claims and token.claims["sub"] != token.claims.get("iss"):
-            raise TokenRejected("subject_mismatch", claim="sub")
+            issuer, subject = token.claims.get("iss"), token.claims["sub"]
+            detail = f"expected the iss, {shown(issuer)}, or no sub; got {shown(subject)}"
+            raise TokenRejected("subject_mismatch", detail, claim="sub")
 
     return check
 
@@ -56,8 +59,9 @@ def claim_equals(name: str, value: Any) -> Callable[[Token], None]:
     """
 
     def check(token: Token) -> None:
-        if not _is_same(_claim(token, name), value):
-            raise TokenRejected("invalid_claim", f"{name} is another", claim=name)
+        given = _claim(token, name)
+        if not _is_same(given, value):
+            raise _invalid(name, shown(value), given)
 
     check.__doc__ = f"{name} is {shown(value)}"
     return check
@@ -161,8 +165,12 @@ def _require_some(values: Collection[Any], what: str) -> None:
 
 def _claim(token: Token, name: str) -> Any:
     if name not in token.claims:
-        raise TokenRejected("missing_claim", name, claim=name)
+        raise _missing(name)
     return token.claims[name]
+
+
+def _missing(name: str) -> TokenRejected:
+    return TokenRejected("missing_claim", f"the token has no {name}", claim=name)
 
 
 def _is_among(value: Any, values: Iterable[Any]) -> bool:
@@ -244,7 +252,9 @@ def require_request(
     """
     expected = _expected_qsh(method, target, base, form)
     try:
-        _qsh_equals(expected)(token)
+        _qsh_equals(expected, partial(canonical_request, method, target[len(base) :], form=form))(
+            token
+        )
     except TokenRejected as error:
         other = _decoded_qsh(method, target, base) if decoded_path else None
         if error.reason != "request_mismatch" or other is None:
@@ -321,11 +331,13 @@ def not_replayed(store: ReplayStore) -> Callable[[Token], Awaitable[None]]:
         current_token()  # raises where there is no event loop: see _core/one_step.py
         for name in ("iss", "jti", "exp"):
             if name not in token.claims:
-                raise TokenRejected("missing_claim", name, claim=name)
+                raise _missing(name)
         token_id = _token_id(token.claims["iss"], token.claims["jti"])
         life = token.usable_until - token.verified_at + _KEPT_LONGER
         if await store(token_id, life) is not True:
-            raise TokenRejected("replayed", claim="jti")
+            jti, issuer = shown(token.claims["jti"]), shown(token.claims["iss"])
+            detail = f"expected a jti that was not used before, got {jti} of iss {issuer}"
+            raise TokenRejected("replayed", detail, claim="jti")
 
     return check
 
@@ -356,13 +368,15 @@ def _expected_qsh(method: str, target: str, base: str, form: str | bytes | None)
     raise TokenRejected("request_mismatch", why, claim="qsh")
 
 
-def _qsh_equals(expected: str) -> Callable[[Token], None]:
+def _qsh_equals(expected: str, of: Callable[[], str] | None = None) -> Callable[[Token], None]:
     def check(token: Token) -> None:
         """The qsh is that of a context token."""
         given = token.claims.get("qsh")
         if given is None:
-            raise TokenRejected("missing_claim", "qsh", claim="qsh")
+            raise _missing("qsh")
         if not isinstance(given, str) or not hmac.compare_digest(given.encode(), expected.encode()):
-            raise TokenRejected("request_mismatch", claim="qsh")
+            made_of = f", the hash of {shown(of())}" if of is not None else ""
+            detail = f"expected {expected}{made_of}; got {shown(given)}"
+            raise TokenRejected("request_mismatch", detail, claim="qsh")
 
     return check

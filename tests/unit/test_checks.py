@@ -79,20 +79,37 @@ async def test_a_value_of_another_type_is_another(value: Any, given_value: Any) 
 @pytest.mark.parametrize(
     ("check", "claims", "told_of_it"),
     [
-        (checks.subject_is_issuer(), {"sub": "s3cret"}, "subject_mismatch"),
-        (checks.claim_equals("mine", "a"), {}, "missing_claim: mine"),
-        (checks.claim_equals("mine", "a"), {"mine": "s3cret"}, "invalid_claim: mine is another"),
-        (checks.context_token(), {}, "missing_claim: qsh"),
-        (checks.context_token(), {"qsh": "s3cret"}, "request_mismatch"),
-        (checks.not_replayed(in_memory()), {"iss": "s3cret", "exp": NOW}, "missing_claim: jti"),
+        (
+            checks.subject_is_issuer(),
+            {"sub": "ann"},
+            'subject_mismatch: expected the iss, null, or no sub; got "ann"',
+        ),
+        (checks.claim_equals("mine", "a"), {}, "missing_claim: the token has no mine"),
+        (
+            checks.claim_equals("mine", "a"),
+            {"mine": "b\n"},
+            'invalid_claim: mine: expected "a", got "b\\n"',
+        ),
+        (checks.context_token(), {}, "missing_claim: the token has no qsh"),
+        (
+            checks.context_token(),
+            {"qsh": "x" * 300},
+            f'request_mismatch: expected context-qsh; got "{"x" * 199}...',
+        ),
+        (
+            checks.not_replayed(in_memory()),
+            {"iss": "a", "exp": NOW},
+            "missing_claim: the token has no jti",
+        ),
         (
             checks.not_replayed(recording(False)[0]),
-            {"iss": "s3cret", "jti": "1", "exp": NOW},
-            "replayed",
+            {"iss": "a", "jti": "1", "exp": NOW},
+            'replayed: expected a jti that was not used before, got "1" of iss "a"',
         ),
     ],
+    ids=["subject", "no claim", "claim", "no qsh", "qsh", "no jti", "jti"],
 )
-async def test_a_refusal_names_the_claim_and_repeats_no_value(
+async def test_a_refusal_says_what_was_expected_and_what_was_seen(
     check: Check, claims: dict[str, Any], told_of_it: str
 ) -> None:
     with pytest.raises(TokenRejected) as refused:
