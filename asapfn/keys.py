@@ -19,7 +19,7 @@ from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
-from asapfn._core.algorithms import ALGORITHMS
+from asapfn._core.algorithms import ALGORITHMS, require_key
 from asapfn._core.certificate import read_certificate
 from asapfn._core.jwk import export_jwks, export_public_jwk, import_jwk
 from asapfn._core.key_material import wrap_native, wrap_secret
@@ -119,7 +119,10 @@ def import_pem(
             the key is weak, too large or of another algorithm, or it does not fit `algorithm`.
         TypeError: If the data or the password is neither str nor bytes.
     """
-    label, text = _one_block(_out_of_base64(data))
+    pem = _as_bytes(_out_of_base64(data), "PEM")
+    if b"-----BEGIN " not in pem:
+        raise ValueError("no PEM key found (is this a path instead of the file's contents?)")
+    label, text = _one_block(pem)
     secret = _as_bytes(password, "password") if password else None
     if label in _CERTIFICATE_LABELS:
         raise ValueError(f"{label} is not accepted: read it by import_certificate")
@@ -463,6 +466,7 @@ def _as_bytes(value: str | bytes, what: str) -> bytes:
 def _asymmetric(key: Key) -> RSAKey | ECKey | OKPKey:
     if isinstance(key, OctKey):
         raise ValueError("a shared secret has no public part: it is never exported")
+    require_key(key)
     return key
 
 

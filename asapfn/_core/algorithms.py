@@ -91,6 +91,7 @@ SYMMETRIC: Final = frozenset(n for n, a in ALGORITHMS.items() if a.key_type is O
 ASYMMETRIC: Final = frozenset(ALGORITHMS) - SYMMETRIC
 ASAP: Final = ASYMMETRIC - {"EdDSA", "Ed25519"}
 
+_KEY_TYPES: Final = (RSAKey, ECKey, OKPKey, OctKey)
 # Where a key keeps what was found out about it.
 _USUAL: Final = "_asapfn_usual"
 _SIGNS: Final = "_asapfn_signs"
@@ -106,6 +107,15 @@ def curve_of(key: ECKey | OKPKey) -> str:
         return ""
 
 
+def require_key(key: object) -> None:
+    """TypeError for what is no key, such as the text of one, which is not quoted."""
+    if not isinstance(key, _KEY_TYPES):
+        how = "import_pem, import_secret or generate"
+        raise TypeError(
+            f"what signs or verifies is a key of asapfn.keys ({how}), not {type(key).__name__}"
+        )
+
+
 def default_algorithm(key: Key) -> str:
     """The algorithm a key signs with when nobody says: its own, else its type's usual one.
 
@@ -118,6 +128,7 @@ def default_algorithm(key: Key) -> str:
     Raises:
         ValueError: If the key's curve has no algorithm here.
     """
+    require_key(key)
     usual: str | None = vars(key).get(_USUAL)
     if usual is None:
         usual = vars(key)[_USUAL] = _usual(key)

@@ -8,6 +8,7 @@ reported whatever else is wrong.
 
 import binascii
 import json
+import re
 import sys
 from collections.abc import Collection, Mapping
 from json.encoder import encode_basestring
@@ -22,6 +23,7 @@ MAX_DEPTH: Final = 32
 _MOST_HEADERS: Final = 256
 _LONGEST_HEADER: Final = 512
 
+_SCHEME: Final = re.compile(rb"\s*(?:authorization: *)?(?:bearer|jwt) ", re.IGNORECASE)
 _WHITE_SPACE: Final = " \t\r\n"
 
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
@@ -213,10 +215,17 @@ def parse(
         if not signature:
             raise ValueError("no signature")
     except binascii.Error:
-        raise TokenRejected("malformed", "not base64url") from None
+        raise _malformed(data, "not base64url") from None
     except ValueError as error:
-        raise TokenRejected("malformed", str(error)) from None
+        raise _malformed(data, str(error)) from None
     return header, payload, data[: -len(tail) - 1], signature
+
+
+def _malformed(data: bytes, fault: str) -> TokenRejected:
+    """The error for a token that cannot be read; one that has its scheme before it is usual."""
+    if _SCHEME.match(data):
+        fault = f"expected the token alone, without its scheme; {fault}"
+    return TokenRejected("malformed", fault)
 
 
 def _new_header(

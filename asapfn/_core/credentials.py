@@ -149,11 +149,17 @@ def credentials(request: Request, scheme: str) -> str:
             header of more than 65,536 characters.
     """
     # The length first: it is cheaper, and differs for most.
-    values = [
-        value
-        for name, value in request.headers
-        if len(name) == _LENGTH and name.lower() == _AUTHORIZATION
-    ]
+    try:
+        values = [
+            value
+            for name, value in request.headers
+            if len(name) == _LENGTH and name.lower() == _AUTHORIZATION
+        ]
+    except ValueError:
+        kind = type(request.headers).__name__
+        raise TypeError(
+            f"a Request's headers are pairs of name and value, such as .items(), not a {kind}"
+        ) from None
     if len(values) > 1:
         raise TokenRejected("ambiguous_token", "more than one Authorization header")
     if values and len(values[0]) > _LONGEST:

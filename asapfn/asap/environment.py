@@ -4,11 +4,16 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from asapfn.asap.incoming import repository, verifier
 from asapfn.asap.outgoing import signer
 from asapfn.keys import import_data_uri, import_pem, is_data_uri
+from asapfn.resolvers.sources import mirrors
 from asapfn.types import Fetch, Key, Names, ReplayStore, Verify
+
+_REPOSITORY: Final = "ASAP_PUBLIC_KEY_REPOSITORY_URL"
+_FALLBACK: Final = "ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL"
 
 
 def signer_from_env(environ: Mapping[str, str] | None = None) -> Callable[[Names | None], str]:
@@ -75,9 +80,9 @@ def verifier_from_env(
         from asapfn.adapters.httpx import fetcher
 
         fetch = fetcher()
-    urls = _required(environ, "ASAP_PUBLIC_KEY_REPOSITORY_URL")
-    if fallback := environ.get("ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL"):
-        urls = f"{urls} | {fallback}"
+    urls = _mirrors(environ, _REPOSITORY)
+    if environ.get(_FALLBACK):
+        urls += _mirrors(environ, _FALLBACK)
     return verifier(
         repository(urls, fetch),
         _list(_required(environ, "ASAP_SERVER_AUDIENCE")),
@@ -85,6 +90,15 @@ def verifier_from_env(
         leeway=leeway_from_env(environ),
         replay=replay,
     )
+
+
+def _mirrors(environ: Mapping[str, str], name: str) -> list[str]:
+    """The URLs of a variable; ValueError, with its name, if one cannot be used."""
+    urls = _required(environ, name)
+    try:
+        return mirrors(urls)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def leeway_from_env(environ: Mapping[str, str]) -> float:

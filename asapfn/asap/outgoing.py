@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from asapfn._core.algorithms import ASAP, default_algorithm
+from asapfn._core.algorithms import ASAP, default_algorithm, require_key
 from asapfn._core.signing import sign as sign_claims
 from asapfn.keys import import_pem, is_key_id
 from asapfn.types import Authorize, Clock, Event, Key, Names, Observe, Sign, as_names
@@ -294,6 +294,7 @@ def _private_key(file: Path, issuer: str, kid: str) -> Key:
 
 
 def _require_own(issuer: str, key: Key) -> None:
+    require_key(key)
     if key.kid is None or not is_key_id(key.kid) or not key.kid.startswith(f"{issuer}/"):
         raise ValueError(f"the key's kid must be well formed and begin with {issuer}/")
     if default_algorithm(key) not in ASAP:

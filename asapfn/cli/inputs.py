@@ -60,11 +60,11 @@ def _standard_input(what: str) -> bytes:
         return getpass(prompt).encode()
     shown = termios.tcgetattr(sys.stdin)
     hidden = [*shown[:3], shown[3] & ~termios.ECHO, *shown[4:]]
-    sys.stderr.write(prompt)
-    sys.stderr.flush()
     # Drained, not flushed as by getpass: several lines may have been pasted at once.
     termios.tcsetattr(sys.stdin, termios.TCSADRAIN, hidden)
     try:
+        sys.stderr.write(prompt)
+        sys.stderr.flush()
         text = line = sys.stdin.readline()
         while "-----BEGIN" in text and "-----END" not in text and line:
             line = sys.stdin.readline()

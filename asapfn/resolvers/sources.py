@@ -20,6 +20,7 @@ import anyio
 import anyio.to_thread
 from joserfc.jwk import OctKey
 
+from asapfn._core.algorithms import require_key
 from asapfn.errors import TokenRejected, Unavailable, cause
 from asapfn.guards import issuer_of, key_id_of
 from asapfn.keys import import_published_pem, import_secret
@@ -50,8 +51,10 @@ def keys_by_id(keys: Iterable[Key] | Mapping[str, Key]) -> Resolver:
         ValueError: If a key id is missing or occurs twice, or secrets and public keys are mixed:
             a set that holds both invites algorithm confusion.
     """
-    pairs = list(keys.items()) if isinstance(keys, Mapping) else [(key.kid, key) for key in keys]
+    pairs = list(keys.items()) if isinstance(keys, Mapping) else [(_kid(key), key) for key in keys]
     table = dict(pairs)
+    for key in table.values():
+        require_key(key)
     if None in table:
         raise ValueError("a key has no key id: import it with kid=...")
     if len(table) != len(pairs):
@@ -60,6 +63,11 @@ def keys_by_id(keys: Iterable[Key] | Mapping[str, Key]) -> Resolver:
         raise ValueError("secrets and public keys do not go into one set")
 
     return partial(_by_id, table)
+
+
+def _kid(key: Key) -> str | None:
+    require_key(key)
+    return key.kid
 
 
 async def _by_id(table: Mapping[Any, Key], unverified: Unverified) -> Key | None:
@@ -103,7 +111,10 @@ async def _secret(
 ) -> Key | None:
     """The key of the issuer's secret: if there is a table of those imported, the one in there."""
     issuer = issuer_of(unverified)
-    secret = await lookup(issuer)
+    asked: object = lookup(issuer)
+    if not isinstance(asked, Awaitable):
+        raise TypeError(f"the lookup is not async: it returned {type(asked).__name__}")
+    secret = await asked
     known = None if imported is None else imported.get(issuer)
     if known is not None and secret is not None and known.raw_value == _bytes_of(secret):
         return known
@@ -334,15 +345,20 @@ def require_https(url: str) -> None:
         url: The URL.
 
     Raises:
-        ValueError: If it is not https, or has userinfo or a fragment. It is not quoted, since it
-            may hold a password.
+        ValueError: If it is not https, or has userinfo or a fragment; neither these nor the query
+            are quoted, since they may hold a password.
     """
     try:
         parts = urlsplit(url)
     except ValueError:
         parts = urlsplit("")
     if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc or "#" in url:
-        raise ValueError("keys come from an https URL that has neither userinfo nor fragment")
+        host = parts.netloc.rpartition("@")[2]
+        seen = f", not {parts.scheme}://{host}{parts.path}" if parts.scheme == "http" else ""
+        raise ValueError(
+            "keys come from an https URL that has neither userinfo nor fragment"
+            f"{seen}; for development use pem_directory"
+        )
 
 
 def _answer(

@@ -1,0 +1,111 @@
+"""A beginner's mistakes each get a sentence that says what was meant, and quotes no secret."""
+
+import json
+
+import pytest
+
+from asapfn import Request, TokenRejected, asap, bearer, connect, sign, verify
+from asapfn.keys import export_public_pem, import_data_uri, import_pem
+from asapfn.resolvers import jwks, keys_by_id, pem_repository, shared_secrets
+from tests.support.keyring import key_for
+from tests.support.keysources import asking
+
+KEY = key_for("ES256")
+PEM = export_public_pem(KEY)
+SECRET = "a secret of the tenant's, long enough"
+
+
+async def fetch(url, accept):
+    raise AssertionError(url)
+
+
+@pytest.mark.parametrize("path", ["keys/orders.pem", "/etc/keys/orders.pem", b"orders.pem", ""])
+def test_a_path_given_as_a_key_is_named(path):
+    with pytest.raises(ValueError, match="is this a path instead of the file's contents"):
+        import_pem(path)
+
+
+def test_another_text_given_as_a_key_says_what_is_expected_and_quotes_nothing():
+    for text in (SECRET, json.dumps({"kty": "oct"}), "data:application/pkcs8;kid=a%2Fb;base64,AA"):
+        with pytest.raises(ValueError, match="no PEM key found") as raised:
+            import_pem(text)
+        assert SECRET not in str(raised.value)
+    with pytest.raises(ValueError, match="expected data:application/pkcs8"):
+        import_data_uri(PEM)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda key: sign({"iss": "orders"}, key),
+        lambda key: asap.signer("orders", key),
+        lambda key: asap.signer("orders", lambda: key)("billing"),
+        lambda key: connect.authorizer("app", key, base_url="https://x.example"),
+        lambda key: keys_by_id([key]),
+        lambda key: keys_by_id({"orders/1": key}),
+        export_public_pem,
+    ],
+    ids=["sign", "signer", "function", "connect", "keys", "mapping", "export"],
+)
+@pytest.mark.parametrize(
+    "key",
+    [PEM, SECRET, SECRET.encode(), {"kty": "oct"}, None],
+    ids=["PEM", "text", "bytes", "JWK", "None"],
+)
+def test_what_is_no_key_where_a_key_is_meant_is_a_type_error(use, key):
+    expected = rf"is a key of asapfn\.keys.*, not {type(key).__name__}$"
+    with pytest.raises(TypeError, match=expected) as raised:
+        use(key)
+    assert SECRET not in str(raised.value)
+
+
+async def test_headers_as_a_dict_are_a_type_error():
+    authenticate = bearer(asap.verifier(keys_by_id([KEY]), "billing", issuers=None))
+    for headers in ({"Authorization": "Bearer x"}, {"te": "x", "Host": "y"}, ["Authorization"]):
+        with pytest.raises(TypeError, match=r"headers are pairs of name and value.*\.items\(\)"):
+            await authenticate(Request("GET", "/", headers))
+    assert await refusal(authenticate(Request("GET", "/", tuple({"a": "b"}.items()))))
+
+
+async def test_a_lookup_that_is_not_async_is_a_type_error():
+    for value in (SECRET, None, SECRET.encode()):
+        resolve = shared_secrets(lambda issuer, value=value: value)
+        with pytest.raises(TypeError, match="the lookup is not async: it returned") as raised:
+            await resolve(asking())
+        assert SECRET not in str(raised.value)
+
+
+async def refusal(awaitable):
+    with pytest.raises(TokenRejected) as raised:
+        await awaitable
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "JWT", "Authorization: Bearer"])
+async def test_a_token_with_its_scheme_is_refused_with_the_reason(scheme):
+    token = asap.signer("issuer", KEY)("billing")
+    said = await refusal(verify(f"{scheme} {token}", keys_by_id([KEY]), audience="billing"))
+    assert said.startswith("malformed: ")
+    assert "expected the token alone, without its scheme" in said
+    assert token[:12] not in said
+
+
+@pytest.mark.parametrize("make", [pem_repository, jwks, asap.repository])
+def test_an_http_repository_is_named_with_the_way_out(make):
+    with pytest.raises(ValueError, match="https") as raised:
+        make("http://user:hunter2@localhost:8000/keys/?token=hunter2", fetch)
+    assert "http://localhost:8000/keys/" in str(raised.value)
+    assert "for development use pem_directory" in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+    for url in ("ftp://h/", "//h/", "keys", "http://[/", "https:///x"):
+        with pytest.raises(ValueError, match="https"):
+            make(url, fetch)
+
+
+def test_the_variable_that_a_wrong_url_came_from_is_named():
+    names = ("ASAP_PUBLIC_KEY_REPOSITORY_URL", "ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL")
+    for wrong in names:
+        environ = dict.fromkeys(names, "https://keys.example/") | {"ASAP_SERVER_AUDIENCE": "a"}
+        environ[wrong] = "http://localhost/keys"
+        with pytest.raises(ValueError, match=f"{wrong}: .*http://localhost/keys"):
+            asap.verifier_from_env(fetch, environ)
