@@ -115,19 +115,23 @@ async def _served_throughout(
     bases: list[str], key: Key, options: argparse.Namespace
 ) -> list[Served]:
     """What each mirror says now and, if all serve the key, again after the wait."""
-    found: list[Served] = []
     async with network(options.cacert) as fetch:
-        for wait in (options.wait, None):
-            found = [await served(base, key, fetch) for base in bases]
-            if not options.json:
-                _show(found)
-            if wait is None or exit_code(found) != 0:
-                break
-            if not options.json:
-                sys.stdout.write(f"waiting  {wait:g} s, and then once more\n")
-                sys.stdout.flush()
-            await anyio.sleep(wait)
-    return found
+        found = [await served(base, key, fetch) for base in bases]
+        _report(options, found)
+        if exit_code(found) != 0:
+            return found
+        if not options.json:
+            sys.stdout.write(f"waiting  {options.wait:g} s, and then once more\n")
+            sys.stdout.flush()
+        await anyio.sleep(options.wait)
+        found = [await served(base, key, fetch) for base in bases]
+        _report(options, found)
+        return found
+
+
+def _report(options: argparse.Namespace, found: list[Served]) -> None:
+    if not options.json:
+        _show(found)
 
 
 def _show(found: list[Served]) -> None:

@@ -84,6 +84,15 @@ def test_a_key_is_not_active_until_every_mirror_serves_it(asapfn, mirrors, stage
     assert (key.kid, export_public_pem(key)) == (KID, pem)
 
 
+def test_a_key_is_activated_after_the_wait_for_machines_too(asapfn, mirrors, staged):
+    first, second, *urls = mirrors
+    keys, pem = staged
+    first.pems[KID] = second.pems[KID] = pem
+    ran = asapfn("activate", KID, "--directory", keys, *both(*urls), "--wait", "0", "--json")
+    assert (ran.code, is_staged(keys)) == (0, False)
+    assert json.loads(ran.out)
+
+
 def test_another_key_under_the_same_name_is_refused(asapfn, mirrors, staged):
     first, _, url, _ = mirrors
     keys, _ = staged

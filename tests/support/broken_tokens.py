@@ -270,7 +270,7 @@ TOKENS = {
         CONNECT,
         connect(canonical, aud="me"),
         "wrong_audience",
-        "audience",
+        "audience is ours",
         "character for character",
     ),
     "a malformed URL": Broken(

@@ -1,8 +1,10 @@
 """`at_once`: a token whose key is in the cache is verified without an event loop, or not at all."""
 
 import threading
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from typing import Any
 
 import anyio
 import pytest
@@ -116,3 +118,29 @@ def test_a_thread_with_the_context_of_an_event_loops_task_has_no_event_loop(back
                 asked.result()
 
     anyio.run(main, backend=backend)
+
+
+def test_an_awaitable_that_is_no_coroutine_is_run_as_well() -> None:
+    verify = asap.verifier(keys_by_id([KEY]), "service", issuers="issuer")
+
+    class Later:
+        def __await__(self) -> Generator[Any, Any, Token]:
+            return (yield from verify(SIGN("service")).__await__())
+
+    assert at_once(lambda token: Later())("").claims["iss"] == "issuer"
+
+
+def test_what_waits_on_nothing_we_know_is_closed_and_unavailable() -> None:
+    ended: list[str] = []
+
+    class Bare:
+        def __await__(self) -> Generator[Any, Any, Token]:
+            try:
+                yield
+            finally:
+                ended.append("closed")
+            pytest.fail("never resumed")
+
+    with pytest.raises(Unavailable):
+        at_once(lambda token: Bare())("")
+    assert ended == ["closed"]
