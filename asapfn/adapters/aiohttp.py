@@ -24,10 +24,10 @@ try:
         web,
     )
     from aiohttp.typedefs import Handler, Middleware
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     raise ImportError(
         'asapfn.adapters.aiohttp needs aiohttp: pip install "asapfn[aiohttp]"'
-    ) from error
+    ) from _error
 
 __all__ = ["client_middleware", "server_middleware"]
 

@@ -28,10 +28,10 @@ try:
     from django.core.exceptions import ImproperlyConfigured
     from django.http import HttpRequest, HttpResponse
     from django.utils.decorators import sync_and_async_middleware
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     raise ImportError(
         'asapfn.adapters.django needs Django: pip install "asapfn[django]"'
-    ) from error
+    ) from _error
 
 __all__ = ["Caller", "authentication", "middleware", "requires", "token"]
 
@@ -188,7 +188,7 @@ def requires(
     return decorate
 
 
-def token(request: HttpRequest) -> Token:
+def token(request: Any) -> Token:
     """The verified token of a request that came through the middleware.
 
     Args:

@@ -23,10 +23,10 @@ try:
     from fastapi.security.base import SecurityBase
     from fastapi.security.http import HTTPBase
     from starlette.exceptions import HTTPException
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     raise ImportError(
         'asapfn.adapters.fastapi needs FastAPI: pip install "asapfn[fastapi]"'
-    ) from error
+    ) from _error
 
 __all__ = ["REFUSALS", "requires"]
 

@@ -20,8 +20,8 @@ from asapfn.types import Authenticate, Check, ObserveRequest, Token
 
 try:
     from flask import Response, current_app, request
-except ModuleNotFoundError as error:
-    raise ImportError('asapfn.adapters.flask needs Flask: pip install "asapfn[flask]"') from error
+except ModuleNotFoundError as _error:
+    raise ImportError('asapfn.adapters.flask needs Flask: pip install "asapfn[flask]"') from _error
 
 __all__ = ["Required", "requires", "token"]
 
