@@ -24,10 +24,10 @@ try:
         web,
     )
     from aiohttp.typedefs import Handler, Middleware
-except ModuleNotFoundError as _error:
+except ModuleNotFoundError as _missing:
     raise ImportError(
         'asapfn.adapters.aiohttp needs aiohttp: pip install "asapfn[aiohttp]"'
-    ) from _error
+    ) from _missing
 
 __all__ = ["client_middleware", "server_middleware"]
 

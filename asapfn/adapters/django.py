@@ -28,10 +28,10 @@ try:
     from django.core.exceptions import ImproperlyConfigured
     from django.http import HttpRequest, HttpResponse
     from django.utils.decorators import sync_and_async_middleware
-except ModuleNotFoundError as _error:
+except ModuleNotFoundError as _missing:
     raise ImportError(
         'asapfn.adapters.django needs Django: pip install "asapfn[django]"'
-    ) from _error
+    ) from _missing
 
 __all__ = ["Caller", "authentication", "middleware", "requires", "token"]
 

@@ -23,10 +23,10 @@ try:
     from fastapi.security.base import SecurityBase
     from fastapi.security.http import HTTPBase
     from starlette.exceptions import HTTPException
-except ModuleNotFoundError as _error:
+except ModuleNotFoundError as _missing:
     raise ImportError(
         'asapfn.adapters.fastapi needs FastAPI: pip install "asapfn[fastapi]"'
-    ) from _error
+    ) from _missing
 
 __all__ = ["REFUSALS", "requires"]
 

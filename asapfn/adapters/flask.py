@@ -20,8 +20,10 @@ from asapfn.types import Authenticate, Check, ObserveRequest, Token
 
 try:
     from flask import Response, current_app, request
-except ModuleNotFoundError as _error:
-    raise ImportError('asapfn.adapters.flask needs Flask: pip install "asapfn[flask]"') from _error
+except ModuleNotFoundError as _missing:
+    raise ImportError(
+        'asapfn.adapters.flask needs Flask: pip install "asapfn[flask]"'
+    ) from _missing
 
 __all__ = ["Required", "requires", "token"]
 

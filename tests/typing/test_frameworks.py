@@ -6,12 +6,13 @@ import aiohttp
 from aiohttp import web
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import Depends, FastAPI
-from flask import Flask
+from flask import Blueprint, Flask
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from asapfn import Request, Token, TokenRejected, also, any_of
 from asapfn.adapters import asgi, wsgi
+from asapfn.adapters import flask as flask_adapter
 from asapfn.adapters.aiohttp import client_middleware, server_middleware
 from asapfn.adapters.fastapi import REFUSALS, requires
 from asapfn.checks import claim_includes, has_scopes
@@ -74,6 +75,21 @@ def flask(portal: BlockingPortal) -> Flask:
     return app
 
 
+def views() -> Flask:
+    required = flask_adapter.requires(authenticate, has_scopes("refunds"))
+    billing = Blueprint("billing", __name__)
+    billing.before_request(required)
+
+    @billing.get("/invoices/<int:number>")
+    @required
+    def invoice(number: int) -> str:
+        return f"{number} {flask_adapter.token().claims['iss']}"
+
+    app = Flask(__name__)
+    app.register_blueprint(billing)
+    return app
+
+
 def server() -> web.Application:
     return web.Application(middlewares=[server_middleware(authenticate)])
 
@@ -84,11 +100,11 @@ async def session() -> aiohttp.ClientSession:
 
 
 def test_each_framework_takes_what_is_made_for_it() -> None:
-    made: list[Any] = [starlette(), fastapi(), endpoints(), server()]
+    made: list[Any] = [starlette(), fastapi(), endpoints(), views(), server()]
     with start_blocking_portal() as portal:
         made.append(flask(portal))
         portal.call(_closed)
-    assert all(map(callable, made[:3]))
+    assert all(map(callable, made[:4]))
 
 
 async def _closed() -> None:
