@@ -15,24 +15,13 @@ from contextlib import contextmanager
 
 import anyio
 
-from asapfn.cli import (
-    activate,
-    demo,
-    explain,
-    inspect,
-    keygen,
-    publish,
-    qsh,
-    request,
-    token,
-    verify,
-)
+from asapfn.cli import activate, explain, inspect, keygen, publish, qsh, request, token, verify
 from asapfn.cli.parsing import Parser, complete, parse
 from asapfn.cli.sources import why
 from asapfn.cli.text import safe, without_tokens
 from asapfn.errors import Unavailable
 
-_COMMANDS = (keygen, publish, activate, token, request, verify, inspect, explain, qsh, demo)
+_COMMANDS = (keygen, publish, activate, token, request, verify, inspect, explain, qsh)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,7 +16,7 @@ from asapfn.cli.inputs import read_key
 from asapfn.cli.layout import SUFFIXES, require_last
 from asapfn.cli.mirrors import Served, exit_code, served
 from asapfn.cli.outputs import make_folders, replace
-from asapfn.cli.parsing import Commands, add_command
+from asapfn.cli.parsing import Commands, add_command, option, switch
 from asapfn.cli.sources import add_cacert, network, repositories
 from asapfn.cli.text import as_json, safe
 from asapfn.resolvers.sources import mirrors
@@ -39,26 +39,13 @@ def add_to(commands: Commands) -> None:
         ),
         run,
     )
-    parser.add_argument("kid", metavar="KID", help="the key id, as keygen shows it")
-    parser.add_argument(
-        "--repository",
-        metavar="URL",
-        action="append",
-        help="the key repository; again for each mirror (ASAP_PUBLIC_KEY_REPOSITORY_URL)",
-    )
-    parser.add_argument("--directory", metavar="DIR", default="keys", help="default keys")
-    parser.add_argument(
-        "--wait",
-        metavar="SECONDS",
-        type=float,
-        default=30.0,
-        help="how long receivers may remember that there is no such key; default 30",
-    )
-    parser.add_argument(
-        "--now",
-        action="store_true",
-        help="at once, without a look at the repository: for an issuer's first key",
-    )
+    option(parser, "kid", "KID", "the key id, as keygen shows it")
+    urls = "the key repository; again for each mirror (ASAP_PUBLIC_KEY_REPOSITORY_URL)"
+    option(parser, "--repository", "URL", urls, action="append")
+    option(parser, "--directory", "DIR", "default keys", default="keys")
+    wait = "how long receivers may remember that there is no such key; default 30"
+    option(parser, "--wait", "SECONDS", wait, type=float, default=30.0)
+    switch(parser, "--now", "at once, without a look at the repository: for an issuer's first key")
     add_cacert(parser)
 
 
@@ -117,7 +104,7 @@ async def _served_throughout(
     """What each mirror says now and, if all serve the key, again after the wait."""
     async with network(options.cacert) as fetch:
         found = [await served(base, key, fetch) for base in bases]
-        _report(options, found)
+        _show(found, options.json)
         if exit_code(found) != 0:
             return found
         if not options.json:
@@ -125,16 +112,11 @@ async def _served_throughout(
             sys.stdout.flush()
         await anyio.sleep(options.wait)
         found = [await served(base, key, fetch) for base in bases]
-        _report(options, found)
+        _show(found, options.json)
         return found
 
 
-def _report(options: argparse.Namespace, found: list[Served]) -> None:
-    if not options.json:
-        _show(found)
-
-
-def _show(found: list[Served]) -> None:
-    for each in found:
+def _show(found: list[Served], as_json: bool) -> None:
+    for each in () if as_json else found:
         word = "wrong" if each.problem else "ok"
         sys.stdout.write(f"{word:<7}  {safe(f'{each.url}  {each.problem}'.rstrip())}\n")

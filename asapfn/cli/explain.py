@@ -16,7 +16,7 @@ from asapfn._core.canonical import canonical_request
 from asapfn._core.verification import peek
 from asapfn.checks import CONTEXT_QSH
 from asapfn.cli.inputs import authorization, read_bytes, read_token
-from asapfn.cli.parsing import Commands
+from asapfn.cli.parsing import Commands, option
 from asapfn.cli.profiles import PROFILES, Question, target_of
 from asapfn.cli.sources import network
 from asapfn.cli.style import fitted
@@ -65,15 +65,9 @@ def add_to(commands: Commands) -> None:
         run,
     )
     for parser in parsers.values():
-        parser.add_argument(
-            "--at",
-            metavar="TIME",
-            help="explain it as of then: seconds since the epoch, a date such as"
-            " 2026-11-24T14:46:03Z, or iat, when it was signed",
-        )
-    parsers["connect"].add_argument(
-        "--form-from", metavar="WHERE", help="the form body that the request had, if any"
-    )
+        at = "as of then: seconds since the epoch, a date such as 2026-11-24T14:46:03Z, or iat"
+        option(parser, "--at", "TIME", at)
+    option(parsers["connect"], "--form-from", "WHERE", "the form body that the request had, if any")
 
 
 async def run(options: argparse.Namespace) -> int:

@@ -11,12 +11,7 @@ from asapfn.cli.inputs import GIVE_TOKEN, authorization, read_token
 from asapfn.cli.parsing import Commands, add_command
 from asapfn.cli.style import fitted
 from asapfn.cli.text import as_json, safe
-from asapfn.cli.verify import (
-    add_token_argument,
-    show_members,
-    verdict_as_members,
-    verdict_in_words,
-)
+from asapfn.cli.verify import add_token_argument, show_members, verdict_as_members, verdict_in_words
 from asapfn.errors import TokenRejected
 from asapfn.hints import hint
 

@@ -14,7 +14,7 @@ from typing import Final
 from asapfn._core.algorithms import ALGORITHMS, ASAP
 from asapfn.cli.layout import SUFFIXES, require_last
 from asapfn.cli.outputs import create, make_folders
-from asapfn.cli.parsing import Commands, add_command
+from asapfn.cli.parsing import Commands, add_command, option
 from asapfn.cli.style import painter
 from asapfn.cli.text import as_json, safe
 from asapfn.keys import export_data_uri, export_private_pem, export_public_pem, generate, is_key_id
@@ -39,25 +39,14 @@ def add_to(commands: Commands) -> None:
         ("asapfn keygen --issuer orders", "asapfn keygen --issuer orders --algorithm ES256"),
         run,
     )
-    parser.add_argument("--issuer", metavar="NAME", required=True, help="the service that signs")
-    parser.add_argument(
-        "--name",
-        help="the key's own name, ending in .pem, by default the time in UTC: the last by name"
-        " signs",
-    )
-    parser.add_argument(
-        "--algorithm",
-        metavar="NAME",
-        default="RS256",
-        help=f"default RS256; of {', '.join(_ALGORITHMS)}",
-    )
-    parser.add_argument("--directory", metavar="DIR", default="keys", help="default keys")
-    parser.add_argument(
-        "--format",
-        choices=("pem", "data-uri", "jwk"),
-        default="pem",
-        help="the private key's form: PEM, ASAP's data URI for an environment variable, or a JWK",
-    )
+    option(parser, "--issuer", "NAME", "the service that signs", required=True)
+    name = "the key's own name, by default the time in UTC and .pem: the last by name signs"
+    option(parser, "--name", "NAME", name)
+    algorithms = f"default RS256; of {', '.join(_ALGORITHMS)}"
+    option(parser, "--algorithm", "NAME", algorithms, default="RS256")
+    option(parser, "--directory", "DIR", "default keys", default="keys")
+    form = "the private key's form: PEM, ASAP's data URI for an environment variable, or a JWK"
+    parser.add_argument("--format", choices=list(SUFFIXES), default="pem", help=form)
 
 
 def run(options: argparse.Namespace) -> int:

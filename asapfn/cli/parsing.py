@@ -144,6 +144,22 @@ def add_command(
     return parser
 
 
+def option(
+    parser: argparse.ArgumentParser | argparse._ArgumentGroup,
+    name: str,
+    metavar: str,
+    what: str,
+    **more: Any,
+) -> None:
+    """Add an option or an argument: its name, that of its value, and its help."""
+    parser.add_argument(name, metavar=metavar, help=what, **more)
+
+
+def switch(parser: argparse.ArgumentParser | argparse._ArgumentGroup, name: str, what: str) -> None:
+    """Add an option without a value."""
+    parser.add_argument(name, action="store_true", help=what)
+
+
 def add_group(
     commands: Commands, name: str, summary: str, description: str, examples: Sequence[str]
 ) -> Commands:

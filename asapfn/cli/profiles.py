@@ -15,6 +15,7 @@ from asapfn.asap.environment import leeway_from_env
 from asapfn.checks import context_token, not_replayed, request_matches
 from asapfn.cli import sources
 from asapfn.cli.inputs import GIVE_TOKEN, authorization, read_bytes
+from asapfn.cli.parsing import option, switch
 from asapfn.connect.incoming import token_of
 from asapfn.errors import TokenRejected
 from asapfn.replay import in_memory
@@ -65,16 +66,10 @@ def _add_asap(parser: argparse.ArgumentParser) -> None:
     group = _token_group(parser)
     _add_names(group, "--audience", "this service's name (ASAP_SERVER_AUDIENCE)")
     _add_names(group, "--issuer", "an issuer that is allowed; none for each that has a key")
-    group.add_argument(
-        "--any-subject", action="store_true", help="allow a sub that is not the issuer"
-    )
+    switch(group, "--any-subject", "allow a sub that is not the issuer")
     _add_seconds(group, "--leeway", None, "ASAP_SERVER_LEEWAY_SECONDS, else 10")
     _add_seconds(group, "--max-lifetime", 3600.0)
-    group.add_argument(
-        "--used",
-        metavar="WHERE",
-        help="a file with tokens that were used before, one a line: each is accepted once",
-    )
+    option(group, "--used", "WHERE", "tokens that were used before, one a line")
 
 
 async def _ask_asap(
@@ -117,14 +112,10 @@ async def _used_before(where: str) -> ReplayStore:
 
 def _add_connect(parser: argparse.ArgumentParser) -> None:
     group = _token_group(parser, secret=True)
-    group.add_argument("--method", metavar="METHOD", default="GET", help="default GET")
-    group.add_argument(
-        "--url", metavar="URL", help="of the request, as it was sent; its jwt= may be the token"
-    )
-    group.add_argument("--base-url", metavar="URL", default="", help="the app's own base URL")
-    group.add_argument(
-        "--context", action="store_true", help="a context token, for no request in particular"
-    )
+    option(group, "--method", "METHOD", "default GET", default="GET")
+    option(group, "--url", "URL", "of the request, as it was sent; its jwt= may be the token")
+    option(group, "--base-url", "URL", "the app's own base URL", default="")
+    switch(group, "--context", "a context token, for no request in particular")
     _add_names(group, "--audience", "the app's name")
     _add_seconds(group, "--leeway", 30.0)
 
@@ -160,12 +151,8 @@ def target_of(url: str) -> str:
 
 def _add_forge(parser: argparse.ArgumentParser) -> None:
     group = _token_group(parser)
-    group.add_argument(
-        "--app-id", metavar="ARI", required=True, help="ari:cloud:ecosystem::app/<uuid>"
-    )
-    group.add_argument(
-        "--staging", action="store_true", help="use the published keys of Atlassian's staging"
-    )
+    option(group, "--app-id", "ARI", "ari:cloud:ecosystem::app/<uuid>", required=True)
+    switch(group, "--staging", "use the published keys of Atlassian's staging")
     _add_seconds(group, "--leeway", 10.0)
 
 
@@ -233,22 +220,14 @@ def _token_group(
 def _add_names(
     group: argparse._ArgumentGroup, flag: str, what: str, *, required: bool = False
 ) -> None:
-    group.add_argument(
-        flag,
-        metavar="NAME",
-        action="append",
-        required=required,
-        help=f"{what}; repeat it for another",
-    )
+    option(group, flag, "NAME", f"{what}; repeatable", action="append", required=required)
 
 
 def _add_seconds(
     group: argparse._ArgumentGroup, flag: str, default: float | None, otherwise: str = ""
 ) -> None:
     shown = otherwise if default is None else f"{default:g}"
-    group.add_argument(
-        flag, metavar="SECONDS", type=float, default=default, help=f"default {shown}"
-    )
+    option(group, flag, "SECONDS", f"default {shown}", type=float, default=default)
 
 
 PROFILES: Final[Mapping[str, Profile]] = {

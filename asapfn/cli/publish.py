@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from asapfn.cli.mirrors import Served, exit_code, served
 from asapfn.cli.outputs import make_folders, replace
-from asapfn.cli.parsing import Commands, add_command
+from asapfn.cli.parsing import Commands, add_command, option
 from asapfn.cli.sources import add_cacert, network
 from asapfn.cli.text import as_json, safe
 from asapfn.keys import export_jwks, export_public_pem, import_pem, is_key_id
@@ -42,13 +42,9 @@ def add_to(commands: Commands) -> None:
         ),
         run,
     )
-    parser.add_argument(
-        "directory", metavar="DIR", nargs="+", help="with keys as keygen wrote them"
-    )
-    parser.add_argument("--to", metavar="DIR", help="the key repository")
-    parser.add_argument(
-        "--check", metavar="URL", action="append", default=[], help="a key repository; repeatable"
-    )
+    option(parser, "directory", "DIR", "with keys as keygen wrote them", nargs="+")
+    option(parser, "--to", "DIR", "the key repository")
+    option(parser, "--check", "URL", "a key repository; repeatable", action="append", default=[])
     add_cacert(parser)
 
 

@@ -5,7 +5,7 @@ import sys
 
 from asapfn._core.canonical import canonical_request, qsh
 from asapfn.cli.inputs import WHERE, read_bytes
-from asapfn.cli.parsing import Commands, add_command
+from asapfn.cli.parsing import Commands, add_command, option
 from asapfn.cli.style import painter
 from asapfn.cli.text import as_json, safe
 
@@ -26,15 +26,9 @@ def add_to(commands: Commands) -> None:
         run,
     )
     parser.add_argument("method", metavar="METHOD")
-    parser.add_argument("url", metavar="URL", help="whole, or from the path on, as it is sent")
-    parser.add_argument(
-        "--base-url", metavar="URL", default="", help="the receiver's: its path is not hashed"
-    )
-    parser.add_argument(
-        "--form-from",
-        metavar="WHERE",
-        help=f"the form body of a POST or PUT without a query: {WHERE}",
-    )
+    option(parser, "url", "URL", "whole, or from the path on, as it is sent")
+    option(parser, "--base-url", "URL", "the receiver's: its path is not hashed", default="")
+    option(parser, "--form-from", "WHERE", f"the form body, without a query: {WHERE}")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from typing import Final
 import httpx
 
 from asapfn.adapters.httpx import RequestHook, request_hook
-from asapfn.cli.parsing import Commands, add_command, add_group
+from asapfn.cli.parsing import Commands, add_command, add_group, option
 from asapfn.cli.signers import (
     add_asap_arguments,
     add_connect_arguments,
@@ -59,27 +59,17 @@ def add_to(commands: Commands) -> None:
         parser = add_command(
             profiles, name, summary, f"Send an HTTP request {summary}.", (example,), run
         )
-        parser.add_argument("words", metavar="[METHOD] URL", nargs="+", help="default GET, or POST")
+        option(parser, "words", "[METHOD] URL", "default GET, or POST", nargs="+")
         parser.add_argument("-X", "--request", metavar="METHOD", help="the method, as curl has it")
+        line = "a header, 'NAME: VALUE'"
         parser.add_argument(
-            "-H",
-            "--headers",
-            metavar="LINE",
-            action="append",
-            default=[],
-            help="a header, 'NAME: VALUE'",
+            "-H", "--headers", metavar="LINE", action="append", default=[], help=line
         )
-        parser.add_argument(
-            "-d",
-            "--data",
-            help="the body, with which the method is POST by default; @FILE reads it from a file,"
-            " @- from standard input",
-        )
+        body = "the body, with which the method is POST by default; @FILE, @- for standard input"
+        parser.add_argument("-d", "--data", help=body)
         parser.add_argument("-i", "--include", action="store_true", help="show the headers too")
         parser.add_argument("-L", "--location", action="store_true", help="follow redirects")
-        parser.add_argument(
-            "--timeout", metavar="SECONDS", type=float, default=30.0, help="default 30"
-        )
+        option(parser, "--timeout", "SECONDS", "default 30", type=float, default=30.0)
         add_arguments(parser)
         add_cacert(parser)
 

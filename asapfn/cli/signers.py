@@ -12,6 +12,7 @@ from asapfn._core import compact
 from asapfn._core.signing import sign
 from asapfn.cli.inputs import WHERE, read_key, read_secret
 from asapfn.cli.layout import signing_key
+from asapfn.cli.parsing import option
 from asapfn.resolvers import keys_by_id
 from asapfn.types import Authorize, Key, Names
 
@@ -23,20 +24,12 @@ def add_asap_arguments(parser: argparse.ArgumentParser) -> None:
         parser: The command.
     """
     group = parser.add_argument_group("the token; what is left out comes from the environment")
-    group.add_argument("--issuer", metavar="NAME", help="the service that signs (ASAP_ISSUER)")
-    group.add_argument(
-        "--audience",
-        metavar="NAME",
-        action="append",
-        help="the service it is for; again for another (ASAP_AUDIENCE)",
-    )
-    group.add_argument(
-        "--key-directory", metavar="DIR", help="sign with the last of DIR/ISSUER/*.pem by name"
-    )
+    option(group, "--issuer", "NAME", "the service that signs (ASAP_ISSUER)")
+    audience = "the service it is for; again for another (ASAP_AUDIENCE)"
+    option(group, "--audience", "NAME", audience, action="append")
+    option(group, "--key-directory", "DIR", "sign with the last of DIR/ISSUER/*.pem by name")
     _add_common_arguments(group, 60.0, "ASAP_PRIVATE_KEY", "ASAP_KEY_ID")
-    group.add_argument(
-        "--subject", metavar="NAME", help="the sub claim; the issuer, if left out (ASAP_SUBJECT)"
-    )
+    option(group, "--subject", "NAME", "the sub claim; the issuer, if left out (ASAP_SUBJECT)")
 
 
 def add_connect_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,36 +39,28 @@ def add_connect_arguments(parser: argparse.ArgumentParser) -> None:
         parser: The command.
     """
     group = parser.add_argument_group("the token")
-    group.add_argument("--issuer", metavar="NAME", required=True, help="the app's key")
-    group.add_argument(
-        "--secret-from", metavar="WHERE", help=f"the shared secret: {WHERE} (ASAPFN_SECRET)"
-    )
+    option(group, "--issuer", "NAME", "the app's key", required=True)
+    option(group, "--secret-from", "WHERE", f"the shared secret: {WHERE} (ASAPFN_SECRET)")
     _add_common_arguments(group, 180.0)
-    group.add_argument(
-        "--base-url", metavar="URL", default="", help="of the product: its path is not hashed"
-    )
-    group.add_argument(
-        "--audience", metavar="NAME", action="append", help="the client key, for Jira, Confluence"
-    )
-    group.add_argument("--subject", metavar="NAME", help="the client key, for Bitbucket")
+    option(group, "--base-url", "URL", "of the product: its path is not hashed", default="")
+    option(group, "--audience", "NAME", "the client key, for Jira, Confluence", action="append")
+    option(group, "--subject", "NAME", "the client key, for Bitbucket")
 
 
 def add_forge_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a token that looks like Forge's is made of."""
     group = parser.add_argument_group("the token")
-    group.add_argument(
-        "--app-id", metavar="ARI", required=True, help="ari:cloud:ecosystem::app/<uuid>"
-    )
+    option(group, "--app-id", "ARI", "ari:cloud:ecosystem::app/<uuid>", required=True)
     _add_common_arguments(group, 25.0)
 
 
 def add_jitsi_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a token of Jitsi's dialect is made of."""
     group = parser.add_argument_group("the token")
-    group.add_argument("--issuer", metavar="NAME", required=True, help="the app's id")
-    group.add_argument("--audience", metavar="NAME", required=True, help="whom it is for")
-    group.add_argument("--room", metavar="NAME", required=True, help="the room; * for any")
-    group.add_argument("--subject", metavar="NAME", help="the domain, or * for any")
+    option(group, "--issuer", "NAME", "the app's id", required=True)
+    option(group, "--audience", "NAME", "the service it is for", required=True)
+    option(group, "--room", "NAME", "the room; * for any", required=True)
+    option(group, "--subject", "NAME", "the domain, or * for any")
     _add_common_arguments(group, 60.0)
 
 
@@ -83,29 +68,14 @@ def _add_common_arguments(
     group: argparse._ArgumentGroup, lifetime: float, key: str = "", kid: str = ""
 ) -> None:
     variables = (f" ({key})" if key else "", f" ({kid})" if kid else "")
-    group.add_argument(
-        "--key-from",
-        metavar="WHERE",
-        help=f"the private key, PEM, data URI or JWK: {WHERE}{variables[0]}",
-    )
+    where = f"the private key, PEM, data URI or JWK: {WHERE}{variables[0]}"
+    option(group, "--key-from", "WHERE", where)
     group.add_argument("--kid", help=f"the key id of a PEM{variables[1]}")
-    group.add_argument(
-        "--password-from", metavar="WHERE", help="the password of a PEM that is encrypted"
-    )
-    group.add_argument(
-        "--lifetime",
-        metavar="SECONDS",
-        type=seconds,
-        default=seconds(f"{lifetime:g}"),
-        help=f"default {lifetime:g}",
-    )
-    group.add_argument(
-        "--claim",
-        metavar="NAME=VALUE",
-        action="append",
-        default=[],
-        help="one more claim, its value JSON or else text; again for another",
-    )
+    option(group, "--password-from", "WHERE", "the password of a PEM that is encrypted")
+    default = f"{lifetime:g}"
+    option(group, "--lifetime", "SECONDS", f"default {default}", type=seconds, default=default)
+    more = "one more claim, its value JSON or else text; again for another"
+    option(group, "--claim", "NAME=VALUE", more, action="append", default=[])
 
 
 def seconds(text: str) -> float:

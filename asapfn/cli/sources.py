@@ -15,6 +15,7 @@ from asapfn import forge, jitsi
 from asapfn.adapters.httpx import fetcher
 from asapfn.cli.inputs import WHERE, read_key, read_secret
 from asapfn.cli.layout import require_keys
+from asapfn.cli.parsing import option
 from asapfn.errors import Unavailable, cause
 from asapfn.resolvers import jwks, pem_directory, pem_repository
 from asapfn.types import Document, Fetch, Key, Resolver, Unverified
@@ -44,26 +45,19 @@ def add_arguments(parser: argparse.ArgumentParser, *, secret: bool = False) -> N
         secret: Whether a shared secret may be one.
     """
     group = parser.add_argument_group("where the key is, one of")
-    group.add_argument(
-        "--repository", metavar="URL", action="append", help="a key repository; again for a mirror"
-    )
-    group.add_argument("--jwks", metavar="URL", help="a key set, at an https URL or in a file")
-    group.add_argument("--key-directory", metavar="DIR", help="a directory with public keys by id")
-    group.add_argument("--public-key", metavar="WHERE", help=f"the one key, PEM or JWK: {WHERE}")
+    option(group, "--repository", "URL", "a key repository; again for a mirror", action="append")
+    option(group, "--jwks", "URL", "a key set, at an https URL or in a file")
+    option(group, "--key-directory", "DIR", "a directory with public keys by id")
+    option(group, "--public-key", "WHERE", f"the one key, PEM or JWK: {WHERE}")
     if secret:
-        group.add_argument(
-            "--secret-from", metavar="WHERE", help=f"the shared secret: {WHERE} (ASAPFN_SECRET)"
-        )
+        option(group, "--secret-from", "WHERE", f"the shared secret: {WHERE} (ASAPFN_SECRET)")
     add_cacert(parser)
 
 
 def add_cacert(parser: argparse.ArgumentParser) -> None:
     """Add the flag that says whose certificates are trusted."""
-    parser.add_argument(
-        "--cacert",
-        metavar="FILE",
-        help="trust the certificate authorities in this file, and no others (SSL_CERT_FILE)",
-    )
+    what = "trust the certificate authorities in this file, and no others (SSL_CERT_FILE)"
+    option(parser, "--cacert", "FILE", what)
 
 
 def trust(cacert: str | None) -> ssl.SSLContext | bool:

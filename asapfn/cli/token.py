@@ -7,7 +7,7 @@ from typing import Final
 
 from asapfn._core.verification import peek
 from asapfn.cli.inputs import read_bytes
-from asapfn.cli.parsing import Commands, add_command, add_group
+from asapfn.cli.parsing import Commands, add_command, add_group, option, switch
 from asapfn.cli.signers import (
     add_asap_arguments,
     add_connect_arguments,
@@ -59,11 +59,9 @@ def add_to(commands: Commands) -> None:
         "Sign a Connect token for one request and print it.",
     )
     parser.add_argument("method", metavar="METHOD")
-    parser.add_argument("url", metavar="URL", help="as it is sent")
+    option(parser, "url", "URL", "as it is sent")
     add_connect_arguments(parser)
-    parser.add_argument(
-        "--form-from", metavar="WHERE", help="the form body of a POST or PUT without a query"
-    )
+    option(parser, "--form-from", "WHERE", "the form body of a POST or PUT without a query")
     test = "To test an app: Forge itself signs with keys that only Forge has."
     add_forge_arguments(_add(profiles, "forge", "a token that looks like Forge's, for tests", test))
     test = "Sign a token of Jitsi's dialect of ASAP and print it."
@@ -74,9 +72,7 @@ def _add(
     profiles: Commands, name: str, summary: str, description: str, *more: str
 ) -> argparse.ArgumentParser:
     parser = add_command(profiles, name, summary, description, (_EXAMPLES[name], *more), run)
-    parser.add_argument(
-        "--header", action="store_true", help="print the whole Authorization header"
-    )
+    switch(parser, "--header", "print the whole Authorization header")
     return parser
 
 

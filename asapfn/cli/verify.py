@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from asapfn._core.verification import verifier
 from asapfn.cli.inputs import read_token
-from asapfn.cli.parsing import Commands, Run, add_command, add_group
+from asapfn.cli.parsing import Commands, Run, add_command, add_group, option
 from asapfn.cli.profiles import PROFILES
 from asapfn.cli.sources import network, why
 from asapfn.cli.style import fitted
@@ -50,13 +50,8 @@ def add_for_profiles(
 
 def add_token_argument(parser: argparse.ArgumentParser) -> None:
     """Add the token to a command."""
-    parser.add_argument(
-        "token",
-        metavar="TOKEN",
-        nargs="?",
-        help="the token, - to read it from standard input, or @FILE; it may stand behind its"
-        " scheme, or in the lines of a request's head",
-    )
+    what = "the token, - for standard input, or @FILE; its scheme or a request's head may be there"
+    option(parser, "token", "TOKEN", what, nargs="?")
 
 
 async def run(options: argparse.Namespace) -> int:

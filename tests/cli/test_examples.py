@@ -12,10 +12,10 @@ import pytest
 
 from asapfn import asap, connect
 from asapfn.adapters.asgi import key_repository
-from asapfn.cli.demo import service
 from asapfn.keys import export_private_pem, export_public_pem, import_pem, import_secret
 from asapfn.types import Token
 from tests.cli.test_main import COMMANDS, OF_A_PROFILE
+from tests.support.greeter import service
 from tests.support.keyring import key_for
 from tests.support.servers import asgi_server, authority
 

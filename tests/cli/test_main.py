@@ -3,6 +3,7 @@ import io
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -10,7 +11,6 @@ from asapfn.cli import main
 
 COMMANDS = (
     "keygen", "publish", "activate", "token", "request", "verify", "inspect", "explain", "qsh",
-    "demo",
 )  # fmt: skip
 OF_A_PROFILE = {
     "token": ("asap", "connect", "forge", "jitsi"),
@@ -122,8 +122,8 @@ def test_an_error_of_the_system_that_names_no_file_is_wrong_use(monkeypatch, cap
     def failing(*arguments, **more):
         raise OSError(2, "No such file or directory")
 
-    monkeypatch.setattr("asapfn.cli.demo.run", failing)
-    assert main(["demo"]) == 2
+    monkeypatch.setattr("asapfn.cli.qsh.run", failing)
+    assert main(["qsh", "GET", "/"]) == 2
     assert capsys.readouterr() == ("", "asapfn: No such file or directory\n")
 
 
@@ -145,8 +145,16 @@ def test_an_interrupt_ends_quietly(monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("anyio.run", interrupted)
-    assert main(["demo"]) == 130
+    assert main(["qsh", "GET", "/"]) == 130
     assert capsys.readouterr() == ("", "")
+
+
+def test_it_runs_in_a_thread_too_where_no_signal_is_handled():
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(main(["qsh", "get", "/"])))
+    thread.start()
+    thread.join(60)
+    assert codes == [0]
 
 
 def test_output_that_the_terminal_cannot_show_is_escaped():

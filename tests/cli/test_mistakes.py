@@ -1,5 +1,6 @@
 """Wrong use gets a sentence that names the command, the flag or the file that was meant."""
 
+import io
 import os
 import subprocess
 import sys
@@ -8,10 +9,12 @@ import pytest
 
 from asapfn import asap, peek
 from asapfn.adapters.asgi import key_repository
+from asapfn.cli import main
 from asapfn.keys import export_data_uri, export_private_pem, export_public_pem, generate
 from tests.support.keyring import key_for
 from tests.support.servers import asgi_server, authority
 
+SECRET = "a secret of the tenant's, long enough"
 TOKEN = ("token", "asap", "--issuer", "issuer", "--audience", "billing")
 
 
@@ -240,3 +243,26 @@ def test_without_the_library_for_completion_the_program_runs(asapfn, monkeypatch
 def test_generated_keys_are_read_in_each_form(asapfn, home):
     (home / "uri").write_text(export_data_uri(generate("ES256", kid="issuer/k.pem")))
     assert asapfn(*TOKEN, "--key-from", "uri").code == 0
+
+
+class Screen(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_without_the_systems_own_calls_the_standard_library_asks(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "termios", None)  # as on Windows
+    monkeypatch.setattr("asapfn.cli.inputs.getpass", lambda prompt: SECRET)
+    monkeypatch.setattr(sys, "stdin", Screen())
+    assert main(["token", "connect", "GET", "/x", "--issuer", "a", "--secret-from", "-"]) == 0
+    assert peek(capsys.readouterr().out.strip()).claims["iss"] == "a"
+
+
+def test_a_forge_token_is_looked_up_where_atlassian_publishes_its_keys(asapfn, home, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    app = "ari:cloud:ecosystem::app/x"
+    made = asapfn("token", "forge", "--app-id", app, "--kid", "k",
+                  "--key-from", "keys/private/issuer/RS256.pem").out.strip()  # fmt: skip
+    ran = asapfn("verify", "forge", made, "--app-id", app)
+    assert ran.code == 3
+    assert "atlassian-dev.net" in ran.out

@@ -117,7 +117,7 @@ def test_a_key_never_takes_the_place_of_another(asapfn, keys, tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("issuer/readme.txt", "no key", "expected one key in PEM"),
+        ("issuer/readme.txt", "no key", "no PEM key found"),
         ("issuer/a b.pem", "", "the name makes no key id"),
         (".hidden/k.pem", "", "holds no key"),
     ],

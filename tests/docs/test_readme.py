@@ -21,10 +21,10 @@ from starlette.routing import Route
 from asapfn import asap
 from asapfn._core.credentials import bearer
 from asapfn.adapters.asgi import key_repository
-from asapfn.cli.demo import service
 from asapfn.errors import DESCRIPTIONS, TokenRejected
 from asapfn.keys import export_private_pem, export_public_pem, generate
 from asapfn.resolvers import keys_by_id
+from tests.support.greeter import service
 from tests.support.redis_server import redis_server
 from tests.support.servers import asgi_server, authority
 
