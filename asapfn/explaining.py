@@ -7,6 +7,7 @@ What to do about a rejection is in `asapfn.hints`.
 
 import re
 from collections.abc import Coroutine, Iterable, Iterator
+from functools import partial
 from typing import Any, Final, Literal, NamedTuple
 
 from asapfn._core import verification
@@ -83,24 +84,32 @@ async def explain(token: str | bytes, policy: Policy, *checks: Check) -> Explana
     if unverified is None:
         steps += _skipped(_names_after_parsing(policy, checks))
         return _rejected(steps, token)
-    claim_steps, usable_until = _claim_steps(unverified, policy)
+    # As it was sent: a guard or the resolver may change what it is given.
+    sent = unverified._replace(header=dict(unverified.header), claims=dict(unverified.claims))
+    verified_at = policy.now()
+    claim_steps, usable_until = _claim_steps(unverified, policy, verified_at)
     steps += claim_steps
-    guard_steps = [await _step_of(guard, unverified, _passed(steps)) for guard in policy.guards]
+    guard_steps = list[Step]()
+    for guard in policy.guards:
+        passed = _passed([*steps, *guard_steps])
+        guard_steps.append(await _step_of(guard, unverified, passed))
     steps += guard_steps
     key = None
     if _passed(guard_steps):
-        key_steps, key = await _key_steps(unverified, policy, _passed(steps))
+        algorithm = sent.header["alg"]
+        key_steps, key = await _key_steps(unverified, algorithm, policy, _passed(steps))
         steps += key_steps
     else:
         steps += _skipped(_KEY)
-    verified_at = policy.now()
+    if _passed(steps):
+        verified_at = policy.now()
     steps.append(_time_step(verified_at, usable_until, _passed(steps)))
     verified = Token(unverified.header, unverified.claims, verified_at, usable_until)
     for check in checks:
         steps.append(await _step_of(check, verified, _passed(steps)))
     if _passed(steps):
         return Explanation(verified, tuple(steps), "")
-    return _rejected(steps, token, unverified, key)
+    return _rejected(steps, token, sent, key)
 
 
 def _step(
@@ -199,13 +208,13 @@ def _claim_rules(policy: Policy) -> list[tuple[Rule, tuple[str, ...], str]]:
     rules += [(verification.AUDIENCE, ("aud",), audience)]
     if policy.typ is not None:
         rules += [
-            (verification.presence("typ"), ("typ",), ""),
+            (verification.TYP_PRESENT, ("typ",), ""),
             (verification.TYP, ("typ",), shown(policy.typ)),
         ]
     return rules
 
 
-def _claim_steps(unverified: Unverified, policy: Policy) -> tuple[list[Step], float]:
+def _claim_steps(unverified: Unverified, policy: Policy, now: float) -> tuple[list[Step], float]:
     """The rules about claims, and the time until when the token may be used."""
     errors: dict[Rule, TokenRejected] = {}
 
@@ -213,7 +222,7 @@ def _claim_steps(unverified: Unverified, policy: Policy) -> tuple[list[Step], fl
         errors[rule] = TokenRejected(rule.reason, detail, claim=rule.claim)
 
     header, claims, _, _ = unverified
-    until = verification.check_claims(header, claims, policy.now(), policy, note)
+    until = verification.check_claims(header, claims, now, policy, note)
     steps = []
     for rule, about, wants in _claim_rules(policy):
         saw = _values(unverified, about)
@@ -225,10 +234,10 @@ def _claim_steps(unverified: Unverified, policy: Policy) -> tuple[list[Step], fl
 
 
 async def _key_steps(
-    unverified: Unverified, policy: Policy, passed: bool
+    unverified: Unverified, algorithm: str, policy: Policy, passed: bool
 ) -> tuple[list[Step], Key | None]:
     """The rules about the key and the signature, and the key if there is one."""
-    header, _, signing_input, signature = unverified
+    _, _, signing_input, signature = unverified
     found, fits, signed = _KEY
     saw = _values(unverified, ["kid"])
     key: Any = None
@@ -242,12 +251,12 @@ async def _key_steps(
         if passed:
             raise
         return _skipped(_KEY), None  # the resolver relies on what an earlier rule demands
-    steps, form = [_step(found, saw)], {"alg": header["alg"], "kty": key.key_type}
+    steps, form = [_step(found, saw)], {"alg": algorithm, "kty": key.key_type}
     try:
-        holds = verify_signature(header["alg"], key, signing_input, signature)
+        holds = verify_signature(algorithm, key, signing_input, signature)
     except TokenRejected as unsuitable:
         return [*steps, _step(fits, form, "", unsuitable), *_skipped([signed])], key
-    forged = None if holds else verification.bad_signature(unverified)
+    forged = None if holds else verification.bad_signature(algorithm, unverified)
     return [*steps, _step(fits, form), _step(signed, {}, "made with this key", forged)], key
 
 
@@ -288,13 +297,19 @@ def _time_step(now: float, usable_until: float, passed: bool) -> Step:
 
 def _name(test: Guard | Check) -> str:
     """A guard's or check's own name, or that of the function that made it, in words."""
+    test = _unwrapped(test)
     path = getattr(test, "__qualname__", type(test).__qualname__).split(".")
     names = [part for part in path if part not in ("<locals>", "<lambda>", "check", "guard")]
     return (names or path)[-1].strip("_").replace("_", " ")
 
 
 def _wants(test: Guard | Check) -> str:
-    return (test.__doc__ or "").strip().partition("\n")[0].removesuffix(".")
+    return (_unwrapped(test).__doc__ or "").strip().partition("\n")[0].removesuffix(".")
+
+
+def _unwrapped(test: Guard | Check) -> Guard | Check:
+    """The function that a partial calls, which has a name and a docstring of its own."""
+    return test.func if isinstance(test, partial) else test
 
 
 def _values(token: Unverified | Token, names: Iterable[str | None]) -> dict[str, Any]:

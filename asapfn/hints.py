@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from joserfc.jwk import ECKey, OctKey
 
 from asapfn._core import compact
-from asapfn._core.algorithms import verify_signature
+from asapfn._core.algorithms import mismatch, verify_signature
 from asapfn.errors import Reason, TokenRejected, Unavailable, shown
 from asapfn.keys import import_secret
 from asapfn.types import Key, Unverified
@@ -139,7 +139,10 @@ def _cause(
 
 def _near(given: Iterable[Any], wants: str) -> str:
     """In what one of the given names differs from one that is wanted, if in little."""
-    wanted = [json.loads(name) for name in re.findall(r'"(?:[^"\\]|\\.)*"', wants)]
+    wanted = list[str]()
+    for name in re.findall(r'"(?:[^"\\]|\\.)*"', wants):
+        with suppress(ValueError):  # in the words of a guard it need not be JSON
+            wanted.append(json.loads(name))
     names = [name for name in given if isinstance(name, str)]
     for name, other in itertools.product(names, wanted):
         for what, without in _NEAR:
@@ -150,10 +153,12 @@ def _near(given: Iterable[Any], wants: str) -> str:
 
 def _other_signature(unverified: Unverified, key: Key) -> str:
     """With which other encoding or secret the signature would have been right, if any."""
+    algorithm = unverified.header["alg"]
 
     def holds(other: Key, signature: bytes) -> bool:
-        return verify_signature(
-            unverified.header["alg"], other, unverified.signing_input, signature
+        # A secret that is long enough for one algorithm may be too short for this one.
+        return not mismatch(algorithm, other) and verify_signature(
+            algorithm, other, unverified.signing_input, signature
         )
 
     if isinstance(key, ECKey) and holds(key, _from_der(unverified.signature, key)):

@@ -80,6 +80,7 @@ NBF_BEFORE_EXP: Final = Rule("nbf is before exp", "invalid_claim", "nbf")
 ISSUED: Final = Rule("issued by now", "not_yet_valid", "iat")
 STARTED: Final = Rule("valid by now", "not_yet_valid", "nbf")
 AUDIENCE: Final = Rule("audience", "wrong_audience", "aud")
+TYP_PRESENT: Final = Rule("typ is in the header", "missing_claim", "typ")
 TYP: Final = Rule("typ", "invalid_claim", "typ")
 
 
@@ -351,7 +352,7 @@ async def _verify(
         if type(key) not in KEY_TYPES:
             raise no_key(key, unverified)
         if not verify_signature(algorithm, key, signing_input, signature):
-            raise bad_signature(unverified)
+            raise bad_signature(algorithm, unverified)
     if MARK not in key.__dict__:
         mark_verified(key)
     verified_at = now()  # the key may have taken long, and a store forgets what has expired
@@ -416,7 +417,7 @@ def check_claims(
 
 def _check_typ(given: str | None, typ: str, refuse: Refuse) -> None:
     if given is None:
-        refuse(presence("typ"), "the header has no typ")
+        refuse(TYP_PRESENT, "the header has no typ")
     elif _media_type(given) != _media_type(typ):
         refuse(TYP, f"expected {shown(typ)}, got {shown(given)}")
 
@@ -443,10 +444,10 @@ def no_key(key: object, unverified: Unverified) -> TokenRejected | TypeError:
     return TokenRejected("unknown_key", f"no key for kid {shown(kid)} of iss {shown(issuer)}")
 
 
-def bad_signature(unverified: Unverified) -> TokenRejected:
+def bad_signature(algorithm: str, unverified: Unverified) -> TokenRejected:
     """The error for a signature that was not made with the key that was found."""
-    alg, kid = unverified.header["alg"], unverified.header.get("kid")
-    return TokenRejected("bad_signature", f"not made with the {alg} key of kid {shown(kid)}")
+    kid = shown(unverified.header.get("kid"))
+    return TokenRejected("bad_signature", f"not made with the {algorithm} key of kid {kid}")
 
 
 def expired_meanwhile(usable_until: float, now: float) -> TokenRejected:

@@ -1,5 +1,6 @@
 """`explain`: every rule in order, one look-up, one verification, no effect on a bad token."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from asapfn._core.signing import sign
 from asapfn._core.verification import policy, verifier
 from asapfn.checks import has_scopes, not_replayed
 from asapfn.errors import Reason, TokenRejected, Unavailable
+from asapfn.guards import key_belongs_to_issuer
 from asapfn.hints import hint
+from asapfn.keys import import_secret
 from asapfn.replay import in_memory
 from asapfn.types import Key, Policy, Token, Unverified
 from tests.support.forging import forge
@@ -46,7 +49,7 @@ async def test_every_rule_is_there_in_the_order_in_which_it_is_applied() -> None
         "algorithm", "well formed", "claim types",
         "jti is there", "exp is there", "iat is there", "not expired", "exp is after iat",
         "lifetime", "nbf is before exp", "issued by now", "valid by now", "aud is there",
-        "audience", "typ is there", "typ",
+        "audience", "typ is in the header", "typ",
         "issuer is known", "key is found", "key fits", "signature", "not expired meanwhile",
         "role is known",
     ]  # fmt: skip
@@ -291,3 +294,97 @@ async def test_a_scope_that_is_missing_is_explained_with_what_to_do() -> None:
     assert (step.rule, step.outcome, step.saw) == ("has scopes", "fail", {"scope": "read"})
     assert step.wants == 'scope includes "read" and "write"'
     assert found.hint == "have the caller ask for the scope, and the issuer grant it"
+
+
+async def agree(token: str, rules: Policy) -> Explanation:
+    """Assert that the verifier raises the verdict; returns the explanation."""
+    with pytest.raises((TokenRejected, Unavailable)) as caught:
+        await verifier(rules)(token)
+    found = await explain(token, rules)
+    assert not isinstance(found.verdict, Token)
+    first = next(step.error for step in found.steps if step.outcome == "fail")
+    assert found.verdict is first
+    assert (type(first), first.args) == (type(caught.value), caught.value.args)
+    return found
+
+
+async def test_a_guard_may_rely_on_what_the_guards_before_it_demand() -> None:
+    def has_tenant(unverified: Unverified) -> None:
+        if "tenant" not in unverified.claims:
+            raise TokenRejected("missing_claim", "no tenant", claim="tenant")
+
+    def tenant_is_short(unverified: Unverified) -> None:
+        if len(unverified.claims["tenant"]) > 9:
+            raise TokenRejected("invalid_claim", "long", claim="tenant")
+
+    def returns_a_value(unverified: Unverified) -> Any:
+        return False
+
+    rules = asked(guards=[has_tenant, tenant_is_short, returns_a_value], resolver=nobody_asks)
+    found = await agree(sign(CLAIMS, KEY), rules)
+    assert outcomes(found)["tenant is short"] == outcomes(found)["returns a value"] == "skip"
+
+
+@pytest.mark.parametrize(
+    ("claims", "typ"),
+    [({"typ": "x", "exp": NOW}, None), ({"exp": NOW}, None), ({}, "JWT"), ({}, None)],
+)
+async def test_the_claim_typ_is_not_the_headers(claims: dict[str, Any], typ: str | None) -> None:
+    rules = asked(required=["typ"], typ="JWT")
+    await agree(forge(CLAIMS | claims, KEY, typ=typ), rules)
+
+
+@pytest.mark.parametrize("alg", [None, "none", "ES384"])
+@pytest.mark.parametrize("sound", [True, False])
+async def test_the_algorithm_is_the_one_that_was_sent_whatever_a_resolver_does_to_the_header(
+    alg: str | None, sound: bool
+) -> None:
+    async def resolve(unverified: Unverified) -> Key | None:
+        unverified.header.pop("alg")
+        if alg is not None:
+            unverified.header["alg"] = alg
+        return KEY
+
+    rules = asked(resolver=resolve)
+    if sound:
+        assert isinstance((await explain(sign(CLAIMS, KEY), rules)).verdict, Token)
+    else:
+        forged = sign(CLAIMS, key_for("ES256", "mallory"), kid=KEY.kid)
+        found = await agree(forged, rules)
+        assert 'the ES256 key of kid "issuer/ES256.pem"' in str(found.verdict)
+
+
+async def test_the_clock_is_not_read_again_for_a_token_that_is_rejected() -> None:
+    times = iter([float(NOW)] * 2)  # one for the verifier, one for `explain`
+    await agree(sign(CLAIMS | {"aud": "another"}, KEY), asked(now=lambda: next(times)))
+
+
+@pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
+async def test_a_secret_that_is_also_base64_is_tried_without_a_rejection_of_its_own(
+    algorithm: str,
+) -> None:
+    secret = import_secret("0123456789abcdef" * 4)  # decoded, it is too short for HS512
+    if algorithm == "HS384":
+        secret = import_secret("0123456789abcdef" * 3)
+    forged = forge(CLAIMS, import_secret("x" * 64), signed_as=algorithm, alg=algorithm)
+    found = await agree(forged, asked(resolver=answer(secret), algorithms=[algorithm]))
+    assert isinstance(found.verdict, TokenRejected)
+    assert found.verdict.reason == "bad_signature"
+
+
+async def test_a_guards_words_may_hold_quotes_that_are_not_jsons() -> None:
+    def issuer_is_a_service(unverified: Unverified) -> None:
+        r"""The iss matches "svc-\d+", such as "Issuer"."""
+        raise TokenRejected("issuer_not_allowed", "it does not match", claim="iss")
+
+    found = await agree(sign(CLAIMS, KEY), asked(guards=[issuer_is_a_service]))
+    assert found.hint.startswith('"issuer" and "Issuer" differ only in upper and lower case')
+
+
+async def test_a_partial_is_named_by_its_function() -> None:
+    found = await explain(
+        sign(CLAIMS, KEY), asked(guards=[partial(key_belongs_to_issuer, direct=True)])
+    )
+    step = step_of(found, "key belongs to issuer")
+    assert step.wants == "The kid begins with iss and a slash"
+    assert step.saw == {"iss": "issuer", "kid": "issuer/ES256.pem"}
