@@ -81,12 +81,17 @@ class Entry(NamedTuple, Generic[T]):
 
 
 class Failure(NamedTuple):
-    """Why the last question failed, how many have in a row, and when the next may be asked."""
+    """Why the last question failed, how many have in a row, and when the next may be asked.
+
+    `needed_at` is when it may be asked for a caller that no older value serves: it is never so late
+    that a recovery is found out late, unless the source asked for that.
+    """
 
     source: str
     detail: str
     tries: int
     retry_at: float
+    needed_at: float
 
 
 class RateLimited(NamedTuple):
@@ -312,7 +317,7 @@ async def _ask(
             if not (running or paused):
                 begin(cache.flights, key, partial(_refresh, cache, key, unverified, known, True))
             return _serve(cache, entry, unverified, now, detail)
-    if failure is not None and paused:
+    if failure is not None and not running and now < failure.needed_at:
         raise _not_asked(failure, now)
     outcome = await _outcome(cache, key, unverified, known)
     if isinstance(outcome, Entry):
@@ -471,7 +476,7 @@ def _failure(cache: Cache[T], key: Hashable, now: float) -> Failure | None:
     failure = max(failures, key=lambda each: each.retry_at, default=None)
     if failure is None or now >= failure.retry_at + cache.caching.min_age:
         return None
-    return failure
+    return failure._replace(needed_at=max(each.needed_at for each in failures))
 
 
 def _failed(
@@ -489,15 +494,14 @@ def _failed(
     with cache.lock:
         old, entry = cache.failures.pop(key, None), cache.proven.get(key) or cache.unproven.get(key)
         tries = 1 if old is None else old.tries + 1
-        pause = _pause(cache, tries)
-        if unusable:
-            pause = cache.caching.unknown_for
-        elif entry is not None and now < entry.error_until:
-            pause = cache.caching.min_age * (1 - cache.chance() / 2)
+        pause = cache.caching.unknown_for if unusable else _pause(cache, tries)
         answers = unusable or outage.answered
         if answers or not cache.one_source:
             pause = max(pause, asked_off)
-        cache.failures[key] = Failure(outage.source, detail, tries, now + pause)
+        needed_at = retry_at = now + pause
+        if not unusable and entry is not None and now < entry.error_until:
+            retry_at = max(retry_at, now + cache.caching.min_age * (1 - cache.chance() / 2))
+        cache.failures[key] = Failure(outage.source, detail, tries, retry_at, needed_at)
         if len(cache.failures) > cache.caching.max_keys:
             cache.failures.popitem(last=False)
         if answers:
@@ -509,7 +513,7 @@ def _failed(
                 pause = max(pause, _pause(cache, tries - _TRIES, _LONGEST_OUTAGE_PAUSE))
             # Another question may have been told already to ask again later than that.
             retry_at = max(now + pause, now if cache.outage is None else cache.outage.retry_at)
-            cache.outage = Failure(outage.source, detail, tries, retry_at)
+            cache.outage = Failure(outage.source, detail, tries, retry_at, retry_at)
     _report(cache, "unavailable", unverified, now - began, detail)
     return outage
 
@@ -535,12 +539,12 @@ def _probe(cache: Cache[T], now: float) -> Failure | None:
             if now < outage.retry_at:
                 return outage
             pause = _pause(cache, outage.tries - _TRIES, _LONGEST_OUTAGE_PAUSE)
-            cache.outage = outage._replace(retry_at=now + pause)
+            cache.outage = outage._replace(retry_at=now + pause, needed_at=now + pause)
         return None
 
 
 def _not_asked(failure: Failure, now: float) -> Unavailable:
-    wait = f"not asked again for {failure.retry_at - now:.1f} s, since it failed"
+    wait = f"not asked again for {failure.needed_at - now:.1f} s, since it failed"
     return Unavailable(failure.source, f"{wait}: {failure.detail}")
 
 

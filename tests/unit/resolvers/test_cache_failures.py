@@ -6,7 +6,7 @@ import pytest
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.resolvers import cached, pem_repository, prefetch
 from asapfn.types import Document, Event, Key, Unverified
-from tests.support.keyhouse import URL, House
+from tests.support.keyhouse import URL, House, says
 from tests.support.keyring import key_for
 from tests.support.keysources import (
     KID,
@@ -360,3 +360,17 @@ async def test_a_failure_beside_it_does_not_shorten_what_a_source_asks_for() -> 
     clock.turn(29.0)
     await fails("issuer/third")
     assert len(repository.asked) == 2
+
+
+async def test_a_key_that_expires_in_an_outage_is_asked_for_again_as_soon_as_an_unknown_one() -> (
+    None
+):
+    house = House(says(10.0), stale_if_error=20.0)
+    assert await house.sees() == "key"
+    house.clock.turn(29.5)
+    house.repository.answer = down
+    assert await house.sees() == "key"
+    house.repository.answer = says(10.0)
+    house.clock.turn(1.0)
+    assert await house.sees() == "key"
+    assert house.requests == 3

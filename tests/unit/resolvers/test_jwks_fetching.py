@@ -174,3 +174,18 @@ async def test_a_set_can_be_fetched_ahead() -> None:
 def test_a_cooldown_is_finite_and_not_negative(cooldown: float) -> None:
     with pytest.raises(ValueError, match=r"^cooldown must be finite and not negative"):
         jwks(URL, Repository(), cooldown=cooldown)
+
+
+async def test_a_new_key_is_found_soon_after_an_outage_in_which_the_set_is_served() -> None:
+    house = House(export_jwks([RSA]), cooldown=30.0)
+    new = asking("new", "issuer", "ES256")
+    assert same(await house.resolve(asking(RSA.kid)), RSA)
+    house.clock.turn(30.0)
+    house.source.answer = down
+    with pytest.raises(Unavailable, match="no connection"):
+        await house.resolve(new)
+    house.source.answer = serving(export_jwks([RSA, NEW]))
+    house.clock.turn(1.0)
+    assert same(await house.resolve(asking(RSA.kid)), RSA)
+    assert same(await house.resolve(new), NEW)
+    assert house.requests == 3
