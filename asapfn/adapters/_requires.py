@@ -33,15 +33,16 @@ async def admit_to(
     Raises:
         TypeError: If `authenticate` gives anything but a `Token`, or a check returns a value.
     """
-    # By the function itself: another may come to have the id of one that is gone.
-    verified: list[tuple[Authenticate, Token]] = carrier.setdefault(_VERIFIED, [])
+    # By the function itself, since another may come to have the id of one that is gone; and by the
+    # request, since an application may make another one of what carries it.
+    verified: list[tuple[Authenticate, Request, Token]] = carrier.setdefault(_VERIFIED, [])
 
     async def authenticate_once(request: Request) -> Token:
-        for other, token in verified:
-            if other is authenticate:
+        for other, asked, token in verified:
+            if other is authenticate and asked == request:
                 return token
         token = await authenticate(request)
-        verified.append((authenticate, token))
+        verified.append((authenticate, request, token))
         return token
 
     try:

@@ -12,14 +12,15 @@ from anyio.from_thread import start_blocking_portal
 from anyio.lowlevel import checkpoint
 from flask import Blueprint, Flask, Response
 
-from asapfn import Request, Token, TokenRejected, Unavailable, asap, bearer, checks
+from asapfn import Request, Token, TokenRejected, Unavailable, asap, bearer, checks, connect
 from asapfn.adapters import wsgi
 from asapfn.adapters.asgi import key_repository
 from asapfn.adapters.flask import requires, token
 from asapfn.adapters.httpx import fetcher
 from asapfn.errors import Reason
+from asapfn.keys import import_secret
 from asapfn.replay import in_memory
-from asapfn.resolvers import keys_by_id
+from asapfn.resolvers import keys_by_id, shared_secrets
 from asapfn.types import Verdict
 from tests.support.keyring import key_for
 from tests.support.servers import asgi_server, authority
@@ -272,3 +273,30 @@ def test_each_request_is_reported_as_protect_does(caplog: pytest.LogCaptureFixtu
 def test_a_malformed_scheme_is_a_programming_error() -> None:
     with pytest.raises(ValueError, match="one word"):
         requires(AUTHENTICATE, scheme="Bearer realm=x")
+
+
+def test_a_token_of_one_request_does_not_pass_for_another_that_has_its_environ() -> None:
+    """As where an application answers by asking a part of itself, with a path of its own."""
+
+    async def secret_of(issuer: str) -> str | None:
+        return secret if issuer == "product" else None
+
+    secret, base = "a secret of at least thirty-two bytes", "https://service.example"
+    bound = connect.authenticator(shared_secrets(secret_of), base_url=base)
+    app = Flask(__name__, static_folder=None)
+    app.before_request(requires(bound, scheme="JWT"))
+    app.add_url_rule("/<path>", view_func=lambda path: path)
+
+    def asks_itself(environ: Any, start_response: Any) -> Any:
+        list(app(environ, lambda *answer: None))
+        return app(environ | {"PATH_INFO": "/refunds", "REQUEST_URI": "/refunds"}, start_response)
+
+    authorize = connect.authorizer("product", import_secret(secret), base_url=base)
+    for app_, expected in ((app, 200), (asks_itself, 401)):
+
+        def served(environ: Any, start_response: Any, app: Any = app_) -> Any:
+            return app(environ | {"REQUEST_URI": "/page"}, start_response)
+
+        with client(served) as http:
+            headers = {"Authorization": authorize("GET", f"{base}/page")}
+            assert http.get("/page", headers=headers).status_code == expected
