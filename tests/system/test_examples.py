@@ -8,12 +8,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+import requests
+from atlassian_jwt_auth import create_signer
+from atlassian_jwt_auth.contrib.requests import JWTAuth
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as open_websocket
 
 from asapfn import asap
 from asapfn.adapters.asgi import key_repository
-from asapfn.keys import export_data_uri
+from asapfn.keys import export_data_uri, export_private_pem
 from tests.support.keyring import key_for
 from tests.support.processes import running, trusted
 from tests.support.servers import asgi_server, trusting
@@ -130,3 +133,20 @@ def test_rest_framework_answers_in_its_own_form(service: str) -> None:
         refused = client.get("/api/invoices")
         assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
         assert list(refused.json()) == ["detail"]
+
+
+@pytest.mark.parametrize(
+    "service", ["fastapi", "django on WSGI", "django on ASGI", "flask"], indirect=True
+)
+def test_a_peers_client_is_accepted_by_each_framework(service: str, tmp_path: Path) -> None:
+    authority = trusted(tmp_path)["REQUESTS_CA_BUNDLE"]
+    private = export_private_pem(ORDERS)
+    signer = create_signer("orders", ORDERS.kid, private, algorithm="ES256")
+    answer = requests.get(
+        f"{service}/invoices", auth=JWTAuth(signer, "billing"), verify=authority, timeout=20
+    )
+    assert (answer.status_code, answer.text.strip('"')) == (200, "Hello, orders.")
+    other = requests.get(
+        f"{service}/invoices", auth=JWTAuth(signer, "another"), verify=authority, timeout=20
+    )
+    assert (other.status_code, other.json()["reason"]) == (401, "wrong_audience")
