@@ -13,7 +13,7 @@ _AUTHORIZATION: Final = "authorization"
 _LENGTH: Final = len(_AUTHORIZATION)
 # What says that a token is of another scheme or profile, by how far it got before that was seen.
 # Each holds of a token at all times: whatever one profile accepts today, no other decides about it
-# tomorrow, when it has expired, was used, or its key was taken back.
+# tomorrow, when it has expired, was used, or its key was revoked.
 _OF_ANOTHER: Final[tuple[Reason, ...]] = (
     "missing_token",
     "unsupported_algorithm",

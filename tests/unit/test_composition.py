@@ -111,7 +111,7 @@ async def test_either_identity_is_accepted_in_any_order(turn: int) -> None:
     assert await reason_of(either, request("x")) == "malformed"
 
 
-async def test_schemes_are_told_apart() -> None:
+async def test_each_scheme_is_for_its_own() -> None:
     async def secret_of(issuer: str) -> str | None:
         return SECRET if issuer == "tenant" else None
 
@@ -156,7 +156,7 @@ async def test_a_token_of_the_first_that_expired_or_is_early_is_not_accepted_by_
     assert await reason_of(either, request(token)) == "not_yet_valid"
 
 
-async def test_a_key_that_was_taken_back_at_the_first_does_not_pass_at_the_second() -> None:
+async def test_a_key_that_was_revoked_at_the_first_does_not_pass_at_the_second() -> None:
     either = any_of(by_asap(answer(None)), lenient())
     assert await reason_of(either, request(asap_token())) == "unknown_key"
     forged = any_of(by_asap(answer(key_for("ES256", "other"))), lenient())
