@@ -9,6 +9,7 @@ their own left: where many others spend all of theirs, an issuer that asks for l
 
 import itertools
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from asapfn.types import Caching
 
 _RESERVED: Final = 0.1
 _LOOK_AGAIN: Final = 0.05
+# How long after its longest wait a look-up that still waits is taken for abandoned.
+_ABANDONED: Final = 1.0
 _MOST_WAITING: Final = 300
 _MOST_WAITING_OF_ISSUER: Final = 100
 
@@ -44,14 +47,16 @@ class Budget:
         total: The bucket of all issuers together.
         issuers: The issuers' buckets, by the hash of the name: names may be long, and whoever makes
             two of one hash gains no more than by using the other's name.
-        waiting: How many wait in all.
+        waiting: Who waits in all, in order: until when at most, on `time.monotonic`, and for which
+            bucket. Those of an event loop that was closed, or that a fork left behind, never leave
+            by themselves.
     """
 
     caching: Caching
     clock: Callable[[], float]
     total: Bucket = field(init=False)
     issuers: OrderedDict[int, Bucket] = field(default_factory=OrderedDict)
-    waiting: int = 0
+    waiting: dict[object, tuple[float, Bucket]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -66,12 +71,13 @@ async def take_turn(budget: Budget, issuer: str) -> bool:
     turn = object()
     with budget.lock:
         if (
-            budget.waiting >= _MOST_WAITING
+            len(budget.waiting) >= _MOST_WAITING
             or len(bucket.waiting) >= _MOST_WAITING_OF_ISSUER
             or not budget.caching.longest_wait
         ):
             return False
-        budget.waiting += 1
+        until = time.monotonic() + budget.caching.longest_wait
+        budget.waiting[turn] = until + _ABANDONED, bucket
         bucket.waiting[turn] = None
     try:
         until = anyio.current_time() + budget.caching.longest_wait
@@ -82,14 +88,14 @@ async def take_turn(budget: Budget, issuer: str) -> bool:
         return False
     finally:
         with budget.lock:
-            budget.waiting -= 1
-            del bucket.waiting[turn]
+            _leave(budget, bucket, turn)
 
 
 def spend(budget: Budget, bucket: Bucket, turn: object = None) -> bool:
     """Take a miss from an issuer's bucket and the total, if that leaves those who came before."""
     caching = budget.caching
     with budget.lock:
+        _drop_abandoned(budget)
         now = budget.clock()
         _fill(bucket, *caching.issuer_misses, now)
         _fill(budget.total, *caching.total_misses, now)
@@ -105,6 +111,19 @@ def spend(budget: Budget, bucket: Bucket, turn: object = None) -> bool:
         bucket.left -= 1
         budget.total.left -= 1
         return True
+
+
+def _drop_abandoned(budget: Budget) -> None:
+    while budget.waiting:
+        turn, (until, bucket) = next(iter(budget.waiting.items()))
+        if time.monotonic() < until:
+            return
+        _leave(budget, bucket, turn)
+
+
+def _leave(budget: Budget, bucket: Bucket, turn: object) -> None:
+    budget.waiting.pop(turn, None)
+    bucket.waiting.pop(turn, None)
 
 
 def refund(budget: Budget, issuer: str) -> None:

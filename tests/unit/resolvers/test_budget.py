@@ -1,4 +1,7 @@
+import asyncio
+import gc
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable
 
@@ -137,7 +140,7 @@ async def test_over_budget_a_look_up_waits_for_its_turn() -> None:
             group.start_soon(call, number)
             await settle()
         assert turns == [0]
-        assert budget.waiting == 3
+        assert len(budget.waiting) == 3
         # Who comes last is not first, though there is one left.
         clock.turn(1.0)
         assert not spend(budget, bucket_of(budget, "a"))
@@ -146,7 +149,7 @@ async def test_over_budget_a_look_up_waits_for_its_turn() -> None:
                 await anyio.sleep(0.01)
             clock.turn(1.0)
     assert turns == [0, 1, 2, 3]
-    assert budget.waiting == 0
+    assert budget.waiting == {}
 
 
 async def test_a_turn_comes_early_when_another_look_up_finds_its_key() -> None:
@@ -164,14 +167,14 @@ async def test_a_turn_that_does_not_come_is_given_up_after_the_longest_wait() ->
     started = anyio.current_time()
     assert not await take_turn(budget, "a")
     assert 0.1 <= anyio.current_time() - started < 2
-    assert budget.waiting == 0
+    assert budget.waiting == {}
 
 
 async def test_a_caller_that_is_cancelled_leaves_its_place() -> None:
     budget = Budget(Caching(issuer_misses=(0.0, 0), longest_wait=10.0), Clock())
     with anyio.move_on_after(0.01):
         await take_turn(budget, "a")
-    assert budget.waiting == 0
+    assert budget.waiting == {}
     assert not bucket_of(budget, "a").waiting
 
 
@@ -187,6 +190,41 @@ async def test_so_many_wait_and_no_more(issuer: str, places: int) -> None:
         for number in range(350):
             group.start_soon(call, number)
         await settle()
-        assert budget.waiting == places
+        assert len(budget.waiting) == places
         assert refused == [False] * (350 - places)
         group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("issuer", ["a", "a{}"], ids=["one", "many"])
+def test_those_whose_event_loop_was_closed_keep_nobody_from_a_turn(issuer: str) -> None:
+    clock = Clock()
+    budget = Budget(Caching(issuer_misses=(1.0, 50), longest_wait=0.2), clock)
+    budget.total.left = 0.0
+    loop = asyncio.new_event_loop()
+
+    async def abandon() -> list[asyncio.Task[bool]]:
+        calls = [take_turn(budget, issuer.format(number)) for number in range(300)]
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        await asyncio.sleep(0)
+        return tasks
+
+    tasks = loop.run_until_complete(abandon())
+    # asyncio complains about tasks that are dropped while pending; that is its user's fault.
+    loop.set_exception_handler(lambda loop, context: None)
+    loop.close()
+    time.sleep(0.2 + 1.0)
+
+    async def later() -> None:
+        await settle()
+        refund(budget, "another")
+
+    async def waiting() -> bool:
+        outcome, _ = await asyncio.gather(take_turn(budget, "a"), later())
+        return outcome
+
+    assert asyncio.run(waiting())
+    clock.turn(1000.0)
+    assert asyncio.run(take_turn(budget, "a"))
+    assert not budget.waiting
+    del tasks, loop
+    gc.collect()
