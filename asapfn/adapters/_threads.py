@@ -30,14 +30,15 @@ class Loop:
         given: The caller's portal, of the process in which this was made.
         process: That process.
         own: Our own portal, once it was needed.
-        own_process: The process whose thread it is in.
+        thread: The thread it is in. It ends where `SystemExit` is raised in it, and a fork takes
+            none along.
         lock: Held while it is started.
     """
 
     given: BlockingPortal | None
     process: int = field(default_factory=os.getpid)
     own: BlockingPortal | None = None
-    own_process: int = 0
+    thread: threading.Thread | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -80,13 +81,13 @@ def _at_once(decide: Callable[[], Awaitable[_Outcome]]) -> _Outcome | Unavailabl
 def _own_portal(loop: Loop) -> BlockingPortal:
     """The portal of this process, started by the first thread that needs it."""
     with loop.lock:
-        if loop.own is None or loop.own_process != os.getpid():
-            loop.own, loop.own_process = _started(), os.getpid()
+        if loop.own is None or loop.thread is None or not loop.thread.is_alive():
+            loop.own, loop.thread = _started()
         return loop.own
 
 
-def _started() -> BlockingPortal:
-    """A portal in a thread that ends with the process."""
+def _started() -> tuple[BlockingPortal, threading.Thread]:
+    """A portal, and its thread, which ends with the process."""
     started: Future[BlockingPortal] = Future()
 
     async def serve() -> None:
@@ -98,7 +99,9 @@ def _started() -> BlockingPortal:
         try:
             anyio.run(serve)
         except BaseException as error:
-            started.set_exception(error)
+            if not started.done():  # what ends it later was raised to its caller
+                started.set_exception(error)
 
-    threading.Thread(target=run, name="asapfn", daemon=True).start()
-    return started.result()
+    thread = threading.Thread(target=run, name="asapfn", daemon=True)
+    thread.start()
+    return started.result(), thread

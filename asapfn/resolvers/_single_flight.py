@@ -154,9 +154,9 @@ def _end(
     """Take a call that is done from the table and wake its callers; the second time, nothing."""
     of_loop = flights.get(loop, {})
     if of_loop.get(key) is flight:  # a call that was given up may have a successor
-        del of_loop[key]
-        if not of_loop:
-            del flights[loop]
+        of_loop.pop(key, None)  # `clear` may take it away at any time, in any thread
+    if not of_loop:
+        flights.pop(loop, None)
     flight.done.set()
 
 

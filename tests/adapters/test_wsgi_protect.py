@@ -323,6 +323,24 @@ def test_an_event_loop_that_cannot_be_started_is_an_error_and_no_hang(
         protected(environ, pytest.fail)
 
 
+def test_an_event_loop_that_was_ended_by_an_exit_is_started_again() -> None:
+    ended: list[threading.Thread] = []
+
+    async def authenticate(request: Request) -> Token:
+        await anyio.sleep(0)
+        if not ended:
+            ended.append(threading.current_thread())
+            raise SystemExit("of a function of the caller's")
+        return await AUTHENTICATE(request)
+
+    protected = protect(app, authenticate)
+    environ = {"REQUEST_METHOD": "GET", "HTTP_AUTHORIZATION": good()["Authorization"]}
+    with pytest.raises(SystemExit):
+        protected(environ, pytest.fail)
+    ended[0].join(10)
+    assert protected(environ, lambda status, headers: None) == [b"issuer"]
+
+
 async def authenticate_after_waiting(request: Request) -> Token:
     await anyio.sleep(0)
     return await AUTHENTICATE(request)

@@ -15,6 +15,7 @@ from tests.support.keysources import (
     Clock,
     Repository,
     asking,
+    cache_of,
     down,
     good,
     missing,
@@ -121,3 +122,15 @@ async def test_no_such_key_is_forgotten_too_so_that_a_new_one_is_found():
     assert await resolve(asking()) is None
     clear(resolve, KID)
     assert await resolve(asking())
+
+
+async def test_nothing_is_kept_of_an_event_loop_whose_calls_were_cleared():
+    repository = Repository()
+    resolve = pem_repository(URL, repository, clock=Clock())
+    open_gate = repository.close_gate()
+    async with anyio.create_task_group() as group:
+        group.start_soon(resolve, asking())
+        await settle()
+        clear(resolve)
+        open_gate()
+    assert cache_of(resolve).flights == {}

@@ -4,7 +4,8 @@ import asyncio
 import contextvars
 import functools
 import gc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -12,7 +13,7 @@ import pytest
 
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.resolvers import _single_flight
-from asapfn.resolvers._single_flight import Flights, begin, count, in_progress, join
+from asapfn.resolvers._single_flight import Flight, Flights, _end, begin, count, in_progress, join
 from tests.support.keysources import Source, settle
 
 
@@ -396,3 +397,17 @@ def test_a_loop_that_is_closed_without_cancelling_its_tasks_is_let_go_of() -> No
     assert flights == {"of another loop": {}}
     del task, loop
     gc.collect()
+
+
+async def test_a_call_that_another_thread_clears_while_it_ends_wakes_its_callers() -> None:
+    class Cleared(dict[Hashable, Flight[str]]):
+        def get(self, *args: Any) -> Any:
+            found = super().get(*args)
+            self.clear()
+            return found
+
+    flight: Flight[str] = Flight()
+    flights: Flights[str] = {"loop": Cleared(key=flight)}
+    _end(flights, "loop", "key", flight)
+    assert flight.done.is_set()
+    assert flights == {}
