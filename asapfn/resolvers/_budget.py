@@ -149,5 +149,5 @@ def bucket_of(budget: Budget, issuer: str) -> Bucket:
 
 
 def _fill(bucket: Bucket, rate: float, burst: int, now: float) -> None:
-    bucket.left = min(burst, bucket.left + (now - bucket.since) * rate)
+    bucket.left = min(burst, bucket.left + max(0.0, now - bucket.since) * rate)
     bucket.since = now

@@ -228,3 +228,12 @@ def test_those_whose_event_loop_was_closed_keep_nobody_from_a_turn(issuer: str) 
     assert not budget.waiting
     del tasks, loop
     gc.collect()
+
+
+def test_a_clock_that_goes_back_spends_no_budget() -> None:
+    clock = Clock()
+    spend_one = misses(Caching(issuer_misses=(1.0, 5), total_misses=(1.0, 5)), clock)
+    clock.turn(-1_000_000.0)
+    assert [spend_one("a") for _ in range(6)] == [True] * 5 + [False]
+    clock.turn(1.0)
+    assert spend_one("a")
