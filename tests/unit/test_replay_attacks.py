@@ -41,7 +41,7 @@ async def use(check: Check, one: Token) -> str:
         assert outcome is not None
         await outcome
     except (TokenRejected, Unavailable) as error:
-        return str(error)
+        return error.reason if isinstance(error, TokenRejected) else str(error)
     return "accepted"
 
 
