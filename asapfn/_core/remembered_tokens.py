@@ -44,14 +44,14 @@ class Memory:
 
     Attributes:
         size: The most tokens that it keeps.
-        headers: Headers as they were read, by their segment (see `compact.parse`).
-        tokens: The tokens by their text, the oldest first, which is not printed: a verifier prints
-            all that it is made of. They are looked up without the lock.
+        headers: Headers as they were read, by their segment (see `compact.parse`). Like the tokens
+            they are not printed: a verifier prints all that it is made of.
+        tokens: The tokens by their text, the oldest first. They are looked up without the lock.
         swept: When expired tokens were last dropped, in seconds since the epoch.
     """
 
     size: int
-    headers: dict[bytes, dict[str, Any]] = field(default_factory=dict)
+    headers: dict[bytes, dict[str, Any]] = field(default_factory=dict, repr=False)
     tokens: OrderedDict[str, Remembered] = field(default_factory=OrderedDict, repr=False)
     swept: float = -math.inf
     lock: threading.Lock = field(default_factory=threading.Lock)

@@ -408,3 +408,12 @@ def test_threads_and_event_loops_share_it(anyio_backend: str) -> None:
     for thread in threads:
         thread.join(60)
     assert wrong == []
+
+
+async def test_a_verifier_prints_nothing_of_a_token() -> None:
+    verify = make()
+    token = forge(CLAIMS | {"jti": "printed"}, KEY)
+    for _ in range(3):
+        await verify(token)
+    for segment in token.split("."):
+        assert segment not in repr(verify)
