@@ -19,7 +19,9 @@ from asapfn.adapters._threads import Loop, decided
 from asapfn.types import Authenticate, Check, ObserveRequest, Token
 
 try:
-    from flask import Response, current_app, request
+    # Not the proxies `request` and `current_app`: of a module that has them, help() raises.
+    import flask
+    from flask import Response
 except ModuleNotFoundError as _missing:
     raise ImportError(
         'asapfn.adapters.flask needs Flask: pip install "asapfn[flask]"'
@@ -85,7 +87,7 @@ def requires(
 
     def refused() -> Response | None:
         """Verify the request's token; the refusal where there is no good one."""
-        environ = request.environ
+        environ = flask.request.environ
         began = time.monotonic()
         outcome = decided(
             loop, partial(admit_to, authenticate, checks, environ, wsgi.request(environ))
@@ -106,7 +108,7 @@ def requires(
             answer = refused()
             if answer is not None:
                 return answer
-            return current_app.ensure_sync(view)(*args, **named)
+            return flask.current_app.ensure_sync(view)(*args, **named)
 
         return protected
 
@@ -123,4 +125,4 @@ def token() -> Token:
         RuntimeError: If there is none: nothing on the way to this view requires one; or outside of
             a request.
     """
-    return wsgi.token(request.environ)
+    return wsgi.token(flask.request.environ)
