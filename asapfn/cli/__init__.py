@@ -18,6 +18,7 @@ import anyio
 from asapfn.cli import activate, explain, inspect, keygen, publish, qsh, request, token, verify
 from asapfn.cli.parsing import Parser, complete, parse
 from asapfn.cli.sources import why
+from asapfn.cli.style import fitted
 from asapfn.cli.text import safe, without_tokens
 from asapfn.errors import Unavailable
 
@@ -94,5 +95,5 @@ async def _run(options: argparse.Namespace) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    sys.stderr.write(f"asapfn: {safe(without_tokens(message))}\n")
+    sys.stderr.write(fitted(sys.stderr, "", "asapfn: ", safe(without_tokens(message))))
     return code

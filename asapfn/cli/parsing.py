@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, Final, NoReturn
 
+from asapfn.cli.style import fitted
 from asapfn.cli.text import safe, without_tokens
 
 # What `add_subparsers` gives, to which a command adds itself.
@@ -69,7 +70,8 @@ def parse(parser: Parser, arguments: Sequence[str] | None) -> argparse.Namespace
     for quotes, without in ((_CHOICE, r"\1\3"), (_VALUE, r"\1")):
         message = quotes.sub(without, message)
     culprit.print_usage(sys.stderr)
-    culprit.exit(2, f"{culprit.prog}: error: {safe(without_tokens(message))}{suggestion}\n")
+    text = f"{safe(without_tokens(message))}{suggestion}"
+    culprit.exit(2, fitted(sys.stderr, "", f"{culprit.prog}: error: ", text))
 
 
 def _unrecognized(unknown: Sequence[str]) -> str:

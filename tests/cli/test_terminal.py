@@ -190,3 +190,13 @@ def test_explain_shows_the_verdict_first_and_folds_what_was_skipped(keys, tmp_pa
     pairs = itertools.pairwise(lines)
     assert not any(a.startswith("  skip") and b.startswith("  skip") for a, b in pairs)
     assert screen.raw.startswith("\x1b[31mrejected\x1b[0m")
+
+
+def test_a_complaint_fits_the_terminal(keys):
+    for arguments in (("verfy",), verify(keys, "-", "--repository", "https://keys.example/")):
+        with terminal(*arguments, columns=40) as screen:
+            if "-" in arguments:
+                screen.wait_for("token (not shown): ")
+                screen.type("x\n")
+            assert screen.ends() == 2
+        assert max(map(len, screen.shown.splitlines())) <= 40
