@@ -9,7 +9,6 @@ import os
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -63,27 +62,20 @@ def decided(loop: Loop, decide: Callable[[], Awaitable[_Outcome]]) -> _Outcome:
             "the portal is of the process that this one was forked from: start it, and give it to"
             " the adapter, in each worker, or give none"
         )
-    if not in_event_loop():
-        with suppress(RuntimeError):  # it waits, or needs an event loop otherwise
-            outcome = run_one_step(decide)
-            if not _comes_of_no_event_loop(outcome):
-                return outcome
-    return (loop.given or _own_portal(loop)).call(decide)
+    outcome = _at_once(decide)
+    if isinstance(outcome, Unavailable):
+        return (loop.given or _own_portal(loop)).call(decide)
+    return outcome
 
 
-def _comes_of_no_event_loop(outcome: object) -> bool:
-    """Whether it is an outage that was made of the error that there is no event loop.
-
-    Any other outage is final, since what has had an effect must not run again.
-    """
-    link: BaseException | None = outcome if isinstance(outcome, Unavailable) else None
-    seen = list[BaseException]()
-    while link is not None and link not in seen:
-        if isinstance(link, RuntimeError):
-            return True
-        seen.append(link)
-        link = link.__cause__ or link.__context__
-    return False
+def _at_once(decide: Callable[[], Awaitable[_Outcome]]) -> _Outcome | Unavailable:
+    """The outcome, if nothing waits; `Unavailable` where an event loop is needed to find out."""
+    if in_event_loop():
+        return Unavailable("event loop")
+    try:
+        return run_one_step(decide)
+    except RuntimeError:
+        return Unavailable("event loop")
 
 
 def _own_portal(loop: Loop) -> BlockingPortal:
