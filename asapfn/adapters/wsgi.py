@@ -50,7 +50,8 @@ def protect(
     Args:
         app: The application.
         authenticate: Says who sent a request, such as `bearer(verify)`. It is run as far as it goes
-            without waiting, and again, from its beginning, in an event loop if it waits: so
+            without waiting, and again, from its beginning, in an event loop if it waits, or raises
+            `Unavailable` or RuntimeError before, which it may for want of an event loop: so
             functions of your own in it that have an effect must wait for something first.
         portal: A running portal, of this process, for what waits; clients of yours that
             `authenticate` uses must have been opened there. It stays yours to stop. None has an

@@ -1,14 +1,17 @@
 """WSGI: who called is in the environ, or the application is not called."""
 
+import asyncio
 import io
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.util import setup_testing_defaults
 
 import anyio
 import httpx
@@ -16,7 +19,17 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from asapfn import Request, Token, TokenRejected, Unavailable, Unverified, asap, bearer, connect
+from asapfn import (
+    Request,
+    Token,
+    TokenRejected,
+    Unavailable,
+    Unverified,
+    asap,
+    bearer,
+    connect,
+    verifier,
+)
 from asapfn.adapters.asgi import key_repository
 from asapfn.adapters.httpx import fetcher
 from asapfn.adapters.wsgi import protect
@@ -363,3 +376,38 @@ def test_in_a_thread_with_an_event_loop_another_one_verifies(backend: str) -> No
         return list(protected(environ, lambda status, headers: None))
 
     assert anyio.run(main, backend=backend) == [b"issuer"]
+
+
+def status_of(*checks: Any) -> str:
+    """What a request with a good token is answered, without a server, by a new verifier."""
+    asked = asap.policy(keys_by_id(KEYS), "service", issuers="issuer")
+    verify = verifier(asked._replace(checks=checks))
+    started: list[str] = []
+    environ: dict[str, Any] = {"HTTP_AUTHORIZATION": good()["Authorization"]}
+    setup_testing_defaults(environ)
+
+    def start(status: str, *rest: Any) -> Any:
+        started.append(status)
+
+    protect(app, bearer(verify))(environ, start)
+    return started[0]
+
+
+def test_what_is_unavailable_for_want_of_an_event_loop_is_asked_again_in_one() -> None:
+    calls: list[Token] = []
+
+    async def store(token: Token) -> None:
+        calls.append(token)
+        try:
+            asyncio.get_running_loop()
+        except Exception as error:
+            raise Unavailable("store", "it cannot be asked") from error
+
+    async def hidden(token: Token) -> None:
+        with suppress(Unavailable):
+            return await store(token)
+        raise Unavailable("store", "no word of what it was caused by")
+
+    assert status_of(store).startswith("200")
+    assert status_of(hidden).startswith("200")
+    assert len(calls) == 4
