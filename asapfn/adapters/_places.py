@@ -69,15 +69,12 @@ class Places:
         total: How many fetches of all origins do.
         timeout: How long a fetch may hang, in seconds. The places beyond `each` are given no faster
             than their fetches end, so that there is one for an origin that is well again.
-        elastic: Whether an origin of which nothing runs may begin one beyond the total, so that it
-            is found to be well however many others hang.
         loops: One entry for each event loop in which a fetch runs or waits.
     """
 
     each: int
     total: int
     timeout: float = 0.0
-    elastic: bool = False
     loops: dict[object, _Loop] = field(default_factory=dict)
 
 
@@ -174,9 +171,7 @@ def _quiet(places: Places) -> float:
 
 
 def _may_begin(places: Places, loop: _Loop, its: _Origin) -> bool:
-    if loop.running >= places.total:
-        return places.elastic and not its.running
-    return its.running < _MOST * places.each
+    return loop.running < places.total and its.running < _MOST * places.each
 
 
 def _begin(loop: _Loop, place: Place) -> None:

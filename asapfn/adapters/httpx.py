@@ -117,7 +117,7 @@ def fetcher(
         max_concurrent: How many fetches of one origin run at once in an event loop, beside up to
             twice as many that hang; of all origins four times as many, and never more than a
             client's pool has places. The others wait within their `timeout`, and the newest goes
-            first. Without a client each origin has one of them in any case.
+            first.
 
     Returns:
         A `Fetch`: given a URL and what to `Accept`, it brings the answer, whatever its status. It
@@ -140,12 +140,7 @@ def fetcher(
     places = pool_size(client)
     made = _Fetcher(
         _own_client() if client is None else _callers_client(client),
-        Places(
-            min(max_concurrent, places),
-            min(_ORIGINS * max_concurrent, places),
-            timeout,
-            elastic=client is None,
-        ),
+        Places(min(max_concurrent, places), min(_ORIGINS * max_concurrent, places), timeout),
         timeout,
         max_bytes,
         dict(headers or {}),

@@ -74,18 +74,6 @@ async def test_all_origins_share_a_total_and_none_is_passed_over() -> None:
     assert fetches.places.loops == {}
 
 
-async def test_origins_that_hold_all_places_leave_one_to_each_other_origin() -> None:
-    fetches = Fetches(each=2, total=2)
-    fetches.places.elastic = True
-    async with anyio.create_task_group() as group:
-        await fetches.begin(group, "a1", "b1", "a2", "c1", "c2", "d1")
-        assert fetches.running == ["a1", "b1", "c1", "d1"]
-        await fetches.end("c1")
-        assert fetches.running == ["a1", "b1", "d1", "c2"]
-        await fetches.end("c2", "d1", "a1", "b1", "a2")
-    assert fetches.places.loops == {}
-
-
 async def test_a_waiter_that_is_cancelled_is_forgotten() -> None:
     fetches = Fetches(each=1, total=1)
     async with anyio.create_task_group() as group:
