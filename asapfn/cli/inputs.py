@@ -7,6 +7,7 @@ give the secret itself instead.
 
 import argparse
 import os
+import select
 import sys
 from getpass import getpass
 from importlib import import_module
@@ -65,6 +66,9 @@ def _standard_input(what: str) -> bytes:
     try:
         sys.stderr.write(prompt)
         sys.stderr.flush()
+        # A read that begins just after Ctrl-C would not see it: so none begins before there is input.
+        while not select.select([sys.stdin], [], [], 0.2)[0]:
+            pass
         text = line = sys.stdin.readline()
         while "-----BEGIN" in text and "-----END" not in text and line:
             line = sys.stdin.readline()

@@ -26,7 +26,10 @@ from tests.support.keyring import key_for
 
 KEY = key_for("ES256")
 AUTHENTICATE = bearer(asap.verifier(keys_by_id([KEY]), "service", issuers="issuer"))
-GOOD = {"Authorization": f"Bearer {asap.signer('issuer', KEY)('service')}"}
+
+
+def good() -> dict[str, str]:
+    return {"Authorization": f"Bearer {asap.signer('issuer', KEY)('service')}"}
 
 
 def health(method: str, path: str) -> bool:
@@ -99,7 +102,7 @@ def test_nothing_is_exempt_unless_it_is_named(ask: Callable[..., tuple[int, str]
     assert ask(AUTHENTICATE, "/health")[0] == 401
     assert ask(AUTHENTICATE, "/health", unless=health) == (200, "nobody")
     assert ask(AUTHENTICATE, "/admin", unless=health)[0] == 401
-    assert ask(AUTHENTICATE, "/admin", GOOD, unless=health) == (200, "issuer")
+    assert ask(AUTHENTICATE, "/admin", good(), unless=health) == (200, "issuer")
     bad = {"Authorization": "Bearer bad"}
     assert ask(AUTHENTICATE, "/admin", bad, unless=health, optional=True)[0] == 401
 
@@ -121,7 +124,7 @@ def test_an_exempt_request_asks_nobody_and_is_not_reported(
 def test_an_exempt_request_has_no_token_though_another_protect_verified_one(
     ask: Callable[..., tuple[int, str]],
 ) -> None:
-    assert ask(AUTHENTICATE, "/health", GOOD, unless=health) == (200, "nobody")
+    assert ask(AUTHENTICATE, "/health", good(), unless=health) == (200, "nobody")
 
 
 REQUEST = Request("GET", "/health", ())
@@ -340,5 +343,5 @@ async def test_a_preflight_needs_no_token_and_the_request_after_it_does(way: str
         refused = await client.get("/who", headers=PREFLIGHT)
         # Only from outside does CORS let a page read why it was refused.
         assert (refused.status_code, allowed in refused.headers) == (401, way == "outside")
-        good = await client.get("/who", headers=PREFLIGHT | GOOD)
+        good = await client.get("/who", headers=PREFLIGHT | good())
         assert (good.text, good.headers[allowed]) == ("issuer", "https://shop.example")

@@ -141,6 +141,7 @@ async def test_a_session_token_without_a_qsh_is_never_accepted_for_a_request() -
         assert await outcome(authenticate, request("/connect/page", token)) == "missing_claim"
 
 
+INSTALLED = "POST&/installed&"
 BODY = {
     "clientKey": CLIENT_KEY,
     "baseUrl": "https://bitbucket.org",
@@ -179,27 +180,28 @@ async def test_bitbuckets_later_callbacks_are_verified_by_the_present_secret() -
 
 
 @pytest.mark.parametrize(
-    ("token", "body", "reason"),
+    ("canonical", "claims", "body", "reason"),
     [
-        (None, BODY, "missing_token"),
-        (signed(hashed("POST&/other&")), BODY, "request_mismatch"),
-        (signed("context-qsh"), BODY, "request_mismatch"),
-        (signed(hashed("POST&/installed&"), iss="unknown"), BODY, "unknown_key"),
-        (signed(hashed("POST&/installed&")), BODY | {"clientKey": "acme"}, "invalid_claim"),
-        (signed(hashed("POST&/installed&")), BODY | {"sharedSecret": "short"}, "unsuitable_key"),
-        (signed(hashed("POST&/installed&")), b"[]", "malformed"),
-        (signed(hashed("POST&/installed&")), b" " * 65_537, "malformed"),
-        (
-            sign({"iss": CLIENT_KEY}, import_secret("x" * 32)),
-            BODY,
-            "missing_claim",
-        ),
+        ("POST&/other&", {}, BODY, "request_mismatch"),
+        (INSTALLED, {"qsh": "context-qsh"}, BODY, "request_mismatch"),
+        (INSTALLED, {"iss": "unknown"}, BODY, "unknown_key"),
+        (INSTALLED, {}, BODY | {"clientKey": "acme"}, "invalid_claim"),
+        (INSTALLED, {}, BODY | {"sharedSecret": "short"}, "unsuitable_key"),
+        (INSTALLED, {}, b"[]", "malformed"),
+        (INSTALLED, {}, b" " * 65_537, "malformed"),
     ],
 )
 async def test_nobody_else_replaces_a_tenants_secret(
-    token: str | None, body: Any, reason: str
+    canonical: str, claims: dict[str, Any], body: Any, reason: str
 ) -> None:
+    token = signed(**{"qsh": hashed(canonical)} | claims)
     assert await reinstalled(token, body) == reason
+
+
+async def test_a_reinstall_needs_a_token_with_a_qsh() -> None:
+    assert await reinstalled(None) == "missing_token"
+    bare = sign({"iss": CLIENT_KEY}, import_secret("x" * 32))
+    assert await reinstalled(bare) == "missing_claim"
 
 
 async def test_a_reinstall_by_a_forged_secret_is_a_bad_signature() -> None:
@@ -223,11 +225,10 @@ async def test_a_token_in_the_query_and_a_body_that_is_text_are_refused() -> Non
         )
 
 
-@pytest.mark.parametrize(
-    ("token", "reason"),
-    [(None, "missing_token"), (signed(hashed("POST&/installed&")), "unsupported_algorithm")],
-)
-async def test_verify_install_names_what_bitbucket_needs(token: str | None, reason: str) -> None:
+@pytest.mark.parametrize("reason", ["missing_token", "unsupported_algorithm"])
+async def test_verify_install_names_what_bitbucket_needs(reason: str) -> None:
+    token = None if reason == "missing_token" else signed(hashed(INSTALLED))
+
     async def nowhere(url: str, accept: str) -> Any:
         pytest.fail("nothing is fetched")
 
