@@ -66,7 +66,7 @@ def _standard_input(what: str) -> bytes:
     try:
         sys.stderr.write(prompt)
         sys.stderr.flush()
-        # A read that begins just after Ctrl-C would not see it: so none begins before there is input.
+        # A read that begins just after Ctrl-C would not see it: none begins before there is input.
         while not select.select([sys.stdin], [], [], 0.2)[0]:
             pass
         text = line = sys.stdin.readline()

@@ -343,5 +343,5 @@ async def test_a_preflight_needs_no_token_and_the_request_after_it_does(way: str
         refused = await client.get("/who", headers=PREFLIGHT)
         # Only from outside does CORS let a page read why it was refused.
         assert (refused.status_code, allowed in refused.headers) == (401, way == "outside")
-        good = await client.get("/who", headers=PREFLIGHT | good())
-        assert (good.text, good.headers[allowed]) == ("issuer", "https://shop.example")
+        answered = await client.get("/who", headers=PREFLIGHT | good())
+        assert (answered.text, answered.headers[allowed]) == ("issuer", "https://shop.example")
