@@ -149,7 +149,7 @@ def _reasons(status: int) -> list[str]:
 
 
 REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
-    401: _response(401, "No good token", _reasons(401), "WWW-Authenticate"),
+    401: _response(401, "The token is missing or not accepted", _reasons(401), "WWW-Authenticate"),
     403: _response(403, "Not allowed to the caller", _reasons(403), "WWW-Authenticate"),
     503: _response(503, "Try again later", ["unavailable"], "Retry-After"),
 }

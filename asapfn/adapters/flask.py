@@ -86,7 +86,7 @@ def requires(
     loop = Loop(portal)
 
     def refused() -> Response | None:
-        """Verify the request's token; the refusal where there is no good one."""
+        """Verify the request's token; the refusal where it is not accepted."""
         environ = flask.request.environ
         began = time.monotonic()
         outcome = decided(

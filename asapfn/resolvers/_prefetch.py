@@ -21,7 +21,7 @@ _AT_ONCE: Final = 10
 async def prefetch(
     resolver: Resolver, key_ids: Iterable[str], *, algorithm: str = "RS256"
 ) -> dict[str, bool]:
-    """Resolve some key ids, ten at once, so that a resolver that remembers has their keys at hand.
+    """Resolve some key ids, ten at once, so that a cached resolver has their keys.
 
     Args:
         resolver: The resolver to warm, such as `asap.repository(...)`.

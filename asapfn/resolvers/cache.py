@@ -511,7 +511,7 @@ def _failed(
             pause = asked_off
             if tries >= _TRIES:
                 pause = max(pause, _pause(cache, tries - _TRIES, _LONGEST_OUTAGE_PAUSE))
-            # Another question may have been told already to ask again later than that.
+            # Another question may already have been answered with a later time to ask again.
             retry_at = max(now + pause, now if cache.outage is None else cache.outage.retry_at)
             cache.outage = Failure(outage.source, detail, tries, retry_at, retry_at)
     _report(cache, "unavailable", unverified, now - began, detail)
