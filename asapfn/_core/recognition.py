@@ -80,8 +80,12 @@ def _decoded(data: bytes) -> Iterator[bytes]:
             yield escapes.sub(lambda escape: bytes((int(escape[1], 16),)), data)
     if uri := _DATA_URI.match(data):
         yield data[uri.end() :]
-    if data[:1].isspace() or data[-1:].isspace():
-        yield data.strip()
+    # Each end for itself: a key in binary may end with a byte that is white space.
+    if data[:1].isspace():
+        yield data.lstrip()
+    if data[-1:].isspace():
+        yield data.rstrip()
+        yield data[:-1]
     text = data.replace(b"\\r", b"").replace(b"\\n", b"").translate(_TO_STANDARD, _AROUND)
     if match := _HEX.fullmatch(text.replace(b":", b"")):
         yield bytes.fromhex(match[1].decode())

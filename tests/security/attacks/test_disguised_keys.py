@@ -10,6 +10,7 @@ from urllib.parse import quote, quote_from_bytes
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc.jwk import OctKey
@@ -152,6 +153,28 @@ def test_a_random_secret_passes_in_each_encoding(encoding: str, size: int) -> No
 )
 def test_what_only_begins_as_a_key_passes(secret: bytes) -> None:
     assert import_secret(secret).raw_value == secret
+
+
+@pytest.mark.parametrize(
+    "around", [(b"\n", b""), (b"", b"\n"), (b" \t", b"\r\n"), (b"", b"\n\n\n")]
+)
+@pytest.mark.parametrize("form", ["DER", "point"])
+def test_a_public_key_that_ends_like_white_space_is_no_secret_within_white_space(
+    form: str, around: tuple[bytes, bytes]
+) -> None:
+    for _ in range(5_000):
+        public = ec.generate_private_key(ec.SECP256R1()).public_key()
+        x962, spki = serialization.Encoding.X962, serialization.PublicFormat.SubjectPublicKeyInfo
+        uncompressed = serialization.PublicFormat.UncompressedPoint
+        data = (
+            public.public_bytes(serialization.Encoding.DER, spki)
+            if form == "DER"
+            else public.public_bytes(x962, uncompressed)
+        )
+        if data[-1:].isspace():
+            break
+    assert data[-1:].isspace()
+    assert is_key(around[0] + data + around[1])
 
 
 def test_random_text_passes() -> None:
