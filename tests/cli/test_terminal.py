@@ -120,6 +120,7 @@ def test_a_token_is_asked_for_and_not_shown(keys):
 def test_a_secret_is_asked_for_and_not_shown():
     with terminal("token", "connect", "GET", "/x", "--issuer", "a", "--secret-from", "-") as screen:
         screen.wait_for("secret (not shown): ")
+        time.sleep(0.5)  # a person types later than the prompt is shown
         screen.type(f"{SECRET}\n")
         assert screen.ends() == 0
     assert SECRET not in screen.shown
