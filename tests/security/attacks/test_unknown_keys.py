@@ -50,8 +50,9 @@ async def test_a_flood_of_unknown_key_ids_leaves_memory_flat_and_good_keys_alone
     assert FLOOD // 2 < asked["unknow"] <= burst + rate * (FLOOD // 10 + 1)
     # Once at first, and after each 300 seconds.
     assert 40 < asked["honest"] <= 40 * (1 + FLOOD // 3000)
-    # The tables are full by then.
-    assert max(sizes) - min(sizes[2:]) < 50_000
+    # The tables are full by then. A dict that grows once more is 80 KB; if something were kept of
+    # each key, that would be more than 1 MB.
+    assert max(sizes) - min(sizes[2:]) < 200_000
 
 
 @pytest.fixture
