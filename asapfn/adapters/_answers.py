@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import anyio
+from anyio.lowlevel import cancel_shielded_checkpoint
 
 from asapfn.adapters._cache_control import freshness, retry_after
 from asapfn.adapters._exchange import IncomingResponse
@@ -15,6 +16,7 @@ from asapfn.types import Document
 
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _MOST_MEMBERS: Final = 16
+_PIECES_AT_ONCE: Final = 64
 _UTF8_BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -89,9 +91,14 @@ async def _body(response: IncomingResponse, source: str, largest: int, max_bytes
     body = bytearray()
     # Leaving the loop early would leave httpx's generators unfinished, which trio warns of: what is
     # too large is cut off by cancelling the next read instead.
+    pieces = 0
     with anyio.CancelScope() as reading:
         async for piece in response.aiter_raw():
             body += piece
+            pieces += 1
+            if pieces % _PIECES_AT_ONCE == 0:
+                # What has been received is read without waiting, however small its pieces are.
+                await cancel_shielded_checkpoint()
             if len(body) > largest:
                 body.clear()
                 reading.cancel()
