@@ -101,16 +101,16 @@ class Progress:
         sending: The scope of the client's `send`, shielded where a cancellation would do harm.
         stream: A connection whose TLS handshake has not ended.
         has_head: Whether the head of the answer is there.
-        connections: The connections that were opened to this origin, for this request and others.
-        multiplexed: Whether the request shares its connection with others, as in HTTP/2.
+        shared: The origin of an HTTP/2 request, which shares its connection with others.
+        sockets: The TLS streams that were opened to this origin, for this request and others.
     """
 
     phase: str = "waiting for a place among the fetches under way"
     sending: anyio.CancelScope = field(init=False)
     stream: Any = None
     has_head: bool = False
-    connections: WeakSet[Any] = field(default_factory=WeakSet)
-    multiplexed: bool = False
+    shared: Any = None
+    sockets: WeakSet[Any] = field(default_factory=WeakSet)
 
 
 async def send(
@@ -129,7 +129,8 @@ async def send(
 
     async def trace(event: str, info: Mapping[str, Any]) -> None:
         protocol, _, step = event.partition(".")
-        progress.multiplexed |= protocol == "http2"
+        if protocol == "http2" and "request" in info:
+            progress.shared = info["request"].url.origin
         _follow(progress, step, info)
 
     progress.phase = "waiting in the client's pool"
@@ -151,21 +152,28 @@ async def send(
 
 
 @asynccontextmanager
-async def to_its_end(progress: Progress) -> AsyncIterator[None]:
-    """Close the connections of an HTTP/2 request that does not come to its end.
+async def to_its_end(client: object, progress: Progress) -> AsyncIterator[None]:
+    """Close the connection of an HTTP/2 request that does not come to its end.
 
     httpcore counts a stream that was cancelled as open for ever: with 100 of them a connection
-    accepts no request any more, and stays in the pool.
+    accepts no request any more. It is refused before anything is sent, so that a closed socket
+    is not noticed: the pool keeps such a connection until the connection itself is closed.
 
     Args:
+        client: The client that sends the request.
         progress: What is reported of the request.
     """
     try:
         yield
     except BaseException:
-        if progress.multiplexed:
+        if progress.shared is not None:
             with anyio.CancelScope(shield=True):
-                for stream in list(progress.connections):
+                for connection in _connections(client):
+                    shared = connection.can_handle_request(progress.shared)
+                    if shared and "HTTP/2" in connection.info():
+                        await connection.aclose()
+                # Those of connections that the pool has lost are only here.
+                for stream in list(progress.sockets):
                     await stream.aclose()
         raise
 
@@ -223,10 +231,19 @@ def pool_size(client: object) -> int:
     Args:
         client: An `AsyncClient`, or what is used like one.
     """
-    transports = [getattr(client, "_transport", None), *getattr(client, "_mounts", {}).values()]
-    pools = [getattr(transport, "_pool", None) for transport in transports]
-    sizes = [getattr(pool, "_max_connections", sys.maxsize) for pool in pools]
+    sizes = [getattr(pool, "_max_connections", sys.maxsize) for pool in _pools(client)]
     return max(1, min(sizes))
+
+
+def _pools(client: object) -> list[object]:
+    """The pools of a client, for direct requests and for those through each proxy."""
+    transports = [getattr(client, "_transport", None), *getattr(client, "_mounts", {}).values()]
+    return [getattr(transport, "_pool", None) for transport in transports]
+
+
+def _connections(client: object) -> list[Any]:
+    """All connections of a client."""
+    return [each for pool in _pools(client) for each in getattr(pool, "connections", ())]
 
 
 def _follow(progress: Progress, event: str, info: Mapping[str, Any]) -> None:
@@ -238,7 +255,7 @@ def _follow(progress: Progress, event: str, info: Mapping[str, Any]) -> None:
         progress.stream = info["return_value"]
     elif event == "start_tls.complete":
         progress.stream = None
-        progress.connections.add(info["return_value"])
+        progress.sockets.add(info["return_value"])
     elif event == "receive_response_headers.complete":
         # The client would put cookies into its jar, and parse every one of them.
         fields = info["return_value"][-1]

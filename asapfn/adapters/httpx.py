@@ -78,7 +78,7 @@ class _Fetcher:
     timeout: float
     max_bytes: int
     headers: Mapping[str, str]
-    connections: dict[str, WeakSet[Any]]
+    sockets: dict[str, WeakSet[Any]]
 
 
 def fetcher(
@@ -156,10 +156,10 @@ def fetcher(
 async def _fetch(made: _Fetcher, url: str, accept: str) -> Document:
     """Fetch once, within the deadline."""
     source, origin, secrets = _source(url)
-    progress = Progress(connections=made.connections.setdefault(origin, WeakSet()))
+    progress = Progress(sockets=made.sockets.setdefault(origin, WeakSet()))
 
     async def ask() -> Document:
-        async with made.open() as client, to_its_end(progress):
+        async with made.open() as client, to_its_end(client, progress):
             response = await send(client, _request(client, made, url, accept), progress)
             return await read(response, source, made.max_bytes)
 

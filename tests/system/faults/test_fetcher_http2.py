@@ -29,7 +29,7 @@ from tests.support.servers import authority, trusting
 
 async def slow(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "http":
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(30 if scope["path"].startswith("/hang") else 0.02)
         headers = [(b"content-type", PEM.encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"key"})
@@ -91,4 +91,24 @@ async def test_cancelled_requests_of_http2_do_not_use_up_the_connection(
                 continue
             in_a_row = 0
         assert in_a_row == 3
+        assert pool_of(client)._requests == []
+
+
+@pytest.mark.parametrize("package", [httpx, httpx2], ids=["httpx", "httpx2"])
+async def test_as_many_requests_cancelled_at_once_as_a_connection_has_streams(
+    package: Any, origin: str
+) -> None:
+    """The next request is refused by its connection before it writes: no socket error is seen."""
+    async with package.AsyncClient(verify=trusting(), http2=True) as client:
+        fetch = fetcher(client, timeout=20, max_concurrent=100)
+        assert (await fetch(f"{origin}/first", PEM)).body == b"key"
+        (connection,) = pool_of(client).connections
+        async with anyio.create_task_group() as group:
+            for number in range(100):
+                group.start_soon(fetch, f"{origin}/hang/{number}", PEM)
+            with anyio.fail_after(10):
+                while len(connection._connection._events) < 100:
+                    await anyio.sleep(0.01)
+            group.cancel_scope.cancel()
+        assert (await fetch(f"{origin}/next", PEM)).body == b"key"
         assert pool_of(client)._requests == []
