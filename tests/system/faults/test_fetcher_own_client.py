@@ -237,7 +237,7 @@ async def test_fetches_that_wait_are_answered_soon_after_the_source_is_well_agai
 async def test_a_fetch_that_gets_no_place_says_what_it_waited_for(
     url: str, server: HangingServer
 ) -> None:
-    fetch = fetcher(timeout=0.2, max_concurrent=1)
+    fetch = fetcher(timeout=2, max_concurrent=1)
     server.phase = "head"
     details = []
 
@@ -247,13 +247,13 @@ async def test_a_fetch_that_gets_no_place_says_what_it_waited_for(
         details.append(raised.value.args[1])
 
     async with anyio.create_task_group() as group:
-        for number in range(2):
+        for number in range(10):
             group.start_soon(ask, number)
-    said = "no whole answer within 0.2 seconds: "
-    assert sorted(details) == [
-        f"{said}waiting for a place among the fetches under way",
-        f"{said}waiting for the answer",
-    ]
+    said = "no whole answer within 2 seconds: "
+    # The place of the first is free at its deadline, which may let the next few begin.
+    assert f"{said}waiting for the answer" in details
+    assert f"{said}waiting for a place among the fetches under way" in details
+    assert all(detail.startswith(said) for detail in details)
 
 
 @pytest.mark.parametrize("package", [httpx, httpx2], ids=["httpx", "httpx2"])
