@@ -1,9 +1,13 @@
-"""What is checked, and how: plain `nox` runs what CI runs.
+"""What is checked, and how: plain `nox` runs what CI runs, `nox -s quick` what a change needs.
 
 Each session's environment has the versions of .ci/constraints.txt, but for "lowest", which has the
-four run-time dependencies at their lower bounds. After a change of a dependency: `nox -s lock`. A
-Python that is not on the machine is skipped, and said to be; in CI (when CI is set) nox takes that
-for an error.
+four run-time dependencies at their lower bounds. After a change of a dependency: `nox -s lock`.
+
+Every Python of PYTHONS that is on the machine is tested, and the others are named at the end of the
+session "tests". The first one that is there runs everything: the tests within the package's own
+processes under coverage, and then those of real servers and of faults (tests/system). The others,
+and the lower bounds, run the first half, as what the second is about does not depend on them;
+`nox -s system` runs the second on all of them.
 """
 
 import json
@@ -11,15 +15,31 @@ import os
 import pathlib
 import re
 import shutil
+import subprocess
+import sys
 
 import nox
 
-PYTHONS = ["3.11", "3.12", "3.13"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 LOCKED = ".ci/constraints.txt"
+SYSTEM = "tests/system"
 # Several at a time, by files, so that the tests of one share its servers. With two processes two
 # cores are idle for a third of the time; under coverage, which makes Python slow, for less.
 PARALLEL = ["-n=3", "--dist=loadfile"]
 TRACED = ["-n=2", "--dist=loadfile"]
+
+
+def is_there(python: str) -> bool:
+    """Whether a Python of this version starts, which one that pyenv only knows of does not."""
+    if python == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return True
+    path = shutil.which(f"python{python}")
+    return path is not None and not subprocess.run([path, "-c", ""], capture_output=True).returncode
+
+
+FOUND = [python for python in PYTHONS if is_there(python)]
+if not FOUND:
+    raise SystemExit(f"nothing can be tested: no Python of {', '.join(PYTHONS)} is there")
 DOCUMENTED = [
     "asapfn",
     *[f"asapfn.{name}" for name in ("types", "errors", "keys", "checks", "guards", "replay")],
@@ -70,29 +90,56 @@ def types(session: nox.Session) -> None:
     session.run("pyright", "--verifytypes", "asapfn", "--ignoreexternal")
 
 
-@nox.session(python=PYTHONS)
+@nox.session(python=FOUND)
 def tests(session: nox.Session) -> None:
     install(session, "test")
     keep_npm(session)
-    if session.python != PYTHONS[0] or session.posargs:
-        session.run("pytest", *(session.posargs or PARALLEL))
-        return
-    session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *TRACED)
-    session.run("coverage", "combine", "--quiet")
-    session.run("coverage", "report")
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+    elif session.python == FOUND[0]:
+        session.run("coverage", "erase")
+        session.run("coverage", "run", "-m", "pytest", *TRACED, f"--ignore={SYSTEM}")
+        session.run("coverage", "combine", "--quiet")
+        session.run("coverage", "report")
+        session.run("pytest", *PARALLEL, SYSTEM)
+    else:
+        session.run("pytest", *PARALLEL, f"--ignore={SYSTEM}")
+    if missing := [python for python in PYTHONS if python not in FOUND]:
+        session.warn(f"NOT TESTED, as they are not there: Python {', '.join(missing)}")
 
 
-@nox.session(python=PYTHONS[0])
+@nox.session(python=FOUND)
+def system(session: nox.Session) -> None:
+    """Real servers and faults, on every Python that is there; `tests` runs them on the first."""
+    install(session, "test")
+    keep_npm(session)
+    session.run("pytest", *PARALLEL, SYSTEM, *session.posargs)
+
+
+@nox.session(python=FOUND[0])
+def quick(session: nox.Session) -> None:
+    """What a change needs before it is committed, in less than two minutes."""
+    install(session, "lint", "types")
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+    session.run("mypy", "asapfn")
+    session.run("pytest", *PARALLEL, "tests/unit", *session.posargs)
+
+
+@nox.session(python=FOUND[0])
 def lowest(session: nox.Session) -> None:
+    """The lower bounds, and the faults that the least anyio and httpx have to withstand."""
     lower_bounds = f"{session.create_tmp()}/lower-bounds.txt"
     # Only the project's own dependencies are direct here: the tools stay at their newest.
-    compile_(session, "--resolution=lowest-direct", f"--output-file={lower_bounds}")
+    here = f"--python-version={FOUND[0]}"
+    compile_(session, here, "--resolution=lowest-direct", f"--output-file={lower_bounds}")
     install(session, "test", bounds=lower_bounds)
     keep_npm(session)
     # anyio's plugin of that time uses a name that pytest 9.2 deprecates.
     older = "ignore:_pytest.python.CallSpec2:pytest.PytestRemovedIn10Warning"
-    session.run("pytest", "-W", older, *(session.posargs or PARALLEL))
+    folders = ["unit", "adapters", "cli", "security", "system/faults"]
+    chosen = session.posargs or [*PARALLEL, *(f"tests/{folder}" for folder in folders)]
+    session.run("pytest", "-W", older, *chosen)
 
 
 @nox.session
@@ -153,14 +200,14 @@ def audit(session: nox.Session) -> None:
         session.error(f"raise the lower bounds above {json.dumps(vulnerable, indent=1)}")
 
 
-@nox.session(python=PYTHONS[0])
+@nox.session(python=FOUND[0])
 def fuzz(session: nox.Session) -> None:
     """Every target for 300 seconds; `-- 60 verify` one for 60; `-- --again FILE` what was kept."""
     install(session, "fuzz")
     session.run("python", "-m", "tests.security.fuzz.run", *session.posargs)
 
 
-@nox.session(python=PYTHONS[0])
+@nox.session(python=FOUND[0])
 def soak(session: nox.Session) -> None:
     """A service under failing parts; `-- --minutes 10 --backend trio`, `-- --help` for the rest."""
     install(session, "test")
@@ -198,7 +245,7 @@ def build(session: nox.Session) -> None:
 @nox.session
 def lock(session: nox.Session) -> None:
     """Write the newest versions of all that development needs."""
-    groups = ["--group=dev", "--group=fuzz"]
+    groups = [f"--python-version={PYTHONS[0]}", "--group=dev", "--group=fuzz"]
     compile_(session, "--upgrade", "--universal", *groups, f"--output-file={LOCKED}")
 
 
@@ -211,7 +258,6 @@ def compile_(session: nox.Session, *options: str) -> None:
         "--quiet",
         "--no-header",
         "--no-annotate",
-        f"--python-version={PYTHONS[0]}",
         *options,
         "pyproject.toml",
     )

@@ -57,11 +57,14 @@ def keys() -> Iterator[str]:
         yield origin
 
 
-@pytest.fixture
-def service(request: pytest.FixtureRequest, keys: str, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def service(
+    request: pytest.FixtureRequest, keys: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     environment = {"ASAP_PUBLIC_KEY_REPOSITORY_URL": f"{keys}/", "ASAP_SERVER_AUDIENCE": "billing"}
     command = SERVICES[request.param]
-    with running(command, within=EXAMPLES, folder=tmp_path, environment=environment) as origin:
+    folder = tmp_path_factory.mktemp("service")
+    with running(command, within=EXAMPLES, folder=folder, environment=environment) as origin:
         yield origin
 
 
