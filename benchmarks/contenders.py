@@ -133,7 +133,7 @@ def verifiers(algorithm: str) -> dict[str, Verify]:
     each["PyJWT"] = lambda text: jwt.decode(text, raw, algorithms=[algorithm], audience=AUDIENCE)
     each["authlib"] = verify_with_authlib
     if algorithm in ASAP:
-        theirs = JWTAuthVerifier(_InHand(public_pem(algorithm)))
+        theirs = JWTAuthVerifier(InHand(public_pem(algorithm)))
         each["atlassian-jwt-auth"] = lambda text: theirs.verify_jwt(text, AUDIENCE)
     return each
 
@@ -252,8 +252,8 @@ def bare_signer(algorithm: str) -> Callable[[], object]:
     return lambda: key.sign(data, over)
 
 
-class _InHand(BasePublicKeyRetriever):
-    """atlassian-jwt-auth's way to a key: at hand, as text, which it parses once and remembers."""
+class InHand(BasePublicKeyRetriever):
+    """atlassian-jwt-auth's way to a key: ready, as text, which it parses once and remembers."""
 
     def __init__(self, pem: str) -> None:
         self._pem = pem

@@ -141,6 +141,9 @@ async def rows(effort: Effort, folder: pathlib.Path) -> AsyncIterator[Row]:
     with applications.protected_and_not() as port:
         async with applications.requests_to(port, text) as laps:
             yield await ask("a request to uvicorn, RS256", applications.OPEN, laps)
+    with applications.by_gunicorn() as port:
+        async with applications.requests_to(port, text, applications.GUNICORN) as laps:
+            yield await ask("a request to gunicorn, RS256", applications.OPEN, laps, 0.3)
     imports = {name: costs.importing(name) for name in costs.IMPORTS}
     yield await ask("import", "joserfc.jws", imports, 0.15)
     each = verifiers("RS256")
