@@ -474,9 +474,21 @@ def _failure(cache: Cache[T], key: Hashable, now: float) -> Failure | None:
     """The failure that counts now: the key's own or the source's, until a while after its pause."""
     failures = [each for each in (cache.failures.get(key), cache.outage) if each is not None]
     failure = max(failures, key=lambda each: each.retry_at, default=None)
-    if failure is None or now >= failure.retry_at + cache.caching.min_age:
+    if failure is None or _is_past(cache, failure, now):
         return None
     return failure._replace(needed_at=max(each.needed_at for each in failures))
+
+
+def _is_past(cache: Cache[T], failure: Failure, now: float) -> bool:
+    """Whether a failure is too long ago to say anything about now."""
+    return now >= failure.retry_at + cache.caching.min_age
+
+
+def _outage(cache: Cache[T], now: float) -> Failure | None:
+    """The failures of the whole source, unless they are past. The lock is held."""
+    if cache.outage is not None and _is_past(cache, cache.outage, now):
+        cache.outage = None
+    return cache.outage
 
 
 def _failed(
@@ -507,12 +519,15 @@ def _failed(
         if answers:
             cache.outage, cache.answered = None, max(cache.answered, began)
         elif cache.one_source and began >= cache.answered:
-            tries = 1 if cache.outage is None else cache.outage.tries + 1
+            down = _outage(cache, now)
+            tries = 1 if down is None else down.tries + 1
             pause = asked_off
-            if tries >= _TRIES:
+            # From then on each look-up that is let through puts off the next one: questions that
+            # fail later began before the source was known to be down, and say nothing about now.
+            if tries == _TRIES:
                 pause = max(pause, _pause(cache, tries - _TRIES, _LONGEST_OUTAGE_PAUSE))
             # Another question may already have been answered with a later time to ask again.
-            retry_at = max(now + pause, now if cache.outage is None else cache.outage.retry_at)
+            retry_at = max(now + pause, now if down is None else down.retry_at)
             cache.outage = Failure(outage.source, detail, tries, retry_at, retry_at)
     _report(cache, "unavailable", unverified, now - began, detail)
     return outage
@@ -534,7 +549,7 @@ def _answered(cache: Cache[T], key: Hashable, began: float) -> None:
 def _probe(cache: Cache[T], now: float) -> Failure | None:
     """Let one look-up a pause ask a source that is down: for each other one, return the outage."""
     with cache.lock:
-        outage = cache.outage
+        outage = _outage(cache, now)
         if outage is not None and outage.tries >= _TRIES:
             if now < outage.retry_at:
                 return outage

@@ -1,5 +1,7 @@
 """A cache and a source that fails: pauses that grow, one try for many keys, recovery at once."""
 
+from collections.abc import Callable
+
 import anyio
 import pytest
 
@@ -184,6 +186,38 @@ async def test_an_outage_long_ago_is_not_taken_for_one_now() -> None:
     assert await house.sees() == "unknown"
 
 
+@pytest.mark.parametrize("keys", [4, 20])
+async def test_look_ups_at_once_long_after_an_outage_are_all_answered(keys: int) -> None:
+    house = House(down)
+    for n in range(keys):
+        assert await house.sees(f"issuer{n}/key") == "unavailable"
+    house.clock.turn(1000.0)
+    house.repository.answer = good
+    open_gate = house.repository.close_gate()
+    seen: list[str] = []
+
+    async def look(kid: str) -> None:
+        seen.append(await house.sees(kid))
+
+    async with anyio.create_task_group() as group:
+        for n in range(20):
+            group.start_soon(look, f"cold{n}/key")
+        await settle()
+        open_gate()
+    assert seen == ["key"] * 20
+
+
+async def test_failures_long_ago_do_not_count_with_those_of_now() -> None:
+    house = House(down)
+    for n in range(20):
+        assert await house.sees(f"issuer{n}/key") == "unavailable"
+        house.clock.turn(10.0)
+    assert house.requests == 20
+    house.repository.answer = lambda url: down(url) if "bad" in url else good(url)
+    assert await house.sees("issuer/bad") == "unavailable"
+    assert await house.sees("cold/key") == "key"
+
+
 async def test_a_refresh_that_breaks_beside_its_callers_is_reported_and_paused() -> None:
     clock, events, calls = Clock(), Events(), 0
 
@@ -285,6 +319,28 @@ async def test_questions_that_still_hang_when_a_source_is_well_again_do_not_make
         open_gate()
     assert len(house.cache.failures) == 20
     assert [await house.sees(f"colder{n}/key") for n in range(20)] == ["key"] * 20
+
+
+async def test_old_questions_that_fail_one_by_one_do_not_put_off_the_next_try() -> None:
+    house = House(down)
+    open_gates: list[Callable[[], None]] = []
+    async with anyio.create_task_group() as group:
+        for n in range(40):
+            open_gates.append(house.repository.close_gate())
+            group.start_soon(house.sees, f"hangs{n}/key")
+            await settle()
+        house.repository.closed = None
+        for n in range(10):
+            assert await house.sees(f"issuer{n}/key") == "unavailable"
+        asked, seen = house.requests, list[str]()
+        for n, open_gate in enumerate(open_gates):
+            # As fast as those fail that wait for their deadlines in a source that hangs.
+            house.clock.turn(0.1)
+            open_gate()
+            await settle()
+            seen.append(await house.sees(f"cold{n}/key"))
+        assert seen == ["unavailable"] * 40
+        assert house.requests - asked >= 4.0 / 0.5 - 1
 
 
 async def test_an_outage_spends_no_budget() -> None:
