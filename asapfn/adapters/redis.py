@@ -16,16 +16,21 @@ import re
 import secrets
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Protocol
 
 import anyio
 
 from asapfn.errors import Unavailable
+from asapfn.resolvers._single_flight import Flights, join
 from asapfn.types import ReplayStore
 
 __all__ = ["replay_store"]
 
 _SOURCE: Final = "replay store"
+# The connections that coredis's pool has by default.
+_PLACES: Final = 64
 
 
 class Client(Protocol):
@@ -80,25 +85,19 @@ def replay_store(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.
     if not timeout > 0:
         raise ValueError("timeout must be positive")
     _refuse_a_faulty_version(client)
-    write = _writer(client)
+    write, calls = _writer(client), _calls(client)
 
     async def use(token_id: str, ttl_seconds: float) -> bool:
-        mine = secrets.token_hex(16)
         try:
             with anyio.move_on_after(timeout):
                 early = anyio.current_time() + timeout / 4
                 # Redis knows no life shorter than a millisecond.
                 life = max(1, math.ceil(ttl_seconds * 1000))
-                try:
-                    return await write(prefix + token_id, mine, life)
-                except Unavailable:
-                    raise
-                except Exception:
-                    # Such as a connection that the server closed while it was idle. What failed
-                    # late, as when nobody answers, would be cut off by the deadline.
-                    if anyio.current_time() > early:
-                        raise
-                    return await write(prefix + token_id, mine, life)
+                mine = secrets.token_hex(16)
+                call = partial(
+                    _write_or_retry, partial(write, prefix + token_id, mine, life), early
+                )
+                return await (call() if calls is None else _to_its_end(calls, call))
         except Unavailable:
             raise
         except Exception as error:
@@ -106,6 +105,60 @@ def replay_store(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.
         raise Unavailable(_SOURCE, f"no answer within {timeout} seconds")
 
     return use
+
+
+async def _write_or_retry(write: Callable[[], Awaitable[bool]], early: float) -> bool:
+    """Write, and try once more what failed early.
+
+    Such as a connection that the server closed while it was idle. What fails late, as when nobody
+    answers, would be cut off by the deadline.
+    """
+    try:
+        return await write()
+    except Unavailable:
+        raise
+    except Exception:
+        if anyio.current_time() > early:
+            raise
+        return await write()
+
+
+@dataclass(slots=True, eq=False)
+class _Calls:
+    """Calls of a client that loses a connection of its pool when it is cancelled as it connects.
+
+    Each goes on when its caller has gone, and ends by the client's own time-outs. There are no more
+    at once than the pool has connections, so that none waits in the pool.
+    """
+
+    places: anyio.CapacityLimiter
+    flights: Flights[bool] = field(default_factory=dict)
+
+
+def _calls(client: Client) -> _Calls | None:
+    """What is needed for coredis; None for the others, which may be cancelled."""
+    if not _is_coredis(client):
+        return None
+    pool: Any = getattr(client, "connection_pool", None)
+    return _Calls(anyio.CapacityLimiter(getattr(pool, "max_connections", _PLACES)))
+
+
+async def _to_its_end(calls: _Calls, call: Callable[[], Awaitable[bool]]) -> bool:
+    """The outcome of a call, which goes on when its caller goes."""
+    place = object()
+    await calls.places.acquire_on_behalf_of(place)
+
+    async def run() -> bool:
+        try:
+            return await call()
+        finally:
+            calls.places.release_on_behalf_of(place)
+
+    return await join(calls.flights, place, run, _SOURCE)
+
+
+def _is_coredis(client: Client) -> bool:
+    return "condition" in inspect.signature(client.set).parameters
 
 
 def _refuse_a_faulty_version(client: Client) -> None:
@@ -127,7 +180,7 @@ def _writer(client: Client) -> Callable[[str, str, int], Awaitable[bool]]:
     used: bool | None
     # coredis has NX as a condition and answers True or False; the others as a flag, and answer
     # True or None.
-    if "condition" in inspect.signature(client.set).parameters:
+    if _is_coredis(client):
         only_new, used = {"condition": b"NX"}, False
     else:
         only_new, used = {"nx": True}, None

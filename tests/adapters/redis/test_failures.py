@@ -135,6 +135,30 @@ async def test_time_outs_take_no_connection_from_the_pool(package, server):
         assert said == {(f"id-{n}", True): 1 for n in range(10)}
 
 
+async def test_callers_who_leave_while_it_connects_take_no_connection_from_the_pool(
+    package, server
+):
+    own: dict[str, Any] = (
+        {"connect_timeout": 1, "stream_timeout": 1, "retry_policy": NoRetryPolicy()}
+        if package == "coredis"
+        else {}
+    )
+    async with opened(package, server.url, connections=3, **own) as client:
+        patient = replay_store(client, timeout=AMPLE)
+        for n, seconds in enumerate((0.001, 0.002, 0.005, 0.02, 0.1, 0.1)):
+            store = patient if n % 2 else replay_store(client, timeout=seconds)
+            server.kill()
+            server.start()
+            await anyio.sleep(0.02)  # it sees that its connections are closed
+            with server.paused(), anyio.move_on_after(seconds if n % 2 else AMPLE):
+                # More than there are places, so that some wait for one.
+                await all_at_once(store, [f"left-{n}-{caller}" for caller in range(9)])
+            # coredis also loses what the server closes just after it was opened.
+            assert await patient(f"between-{n}", 60) is True
+        said = await all_at_once(patient, [f"id-{n}" for n in range(9)])
+        assert said == {(f"id-{n}", True): 1 for n in range(9)}
+
+
 async def test_the_callers_own_cancellation_passes_through(package, server):
     async with opened(package, server.url) as client:
         store = replay_store(client, timeout=AMPLE)
