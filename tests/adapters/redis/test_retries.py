@@ -127,7 +127,7 @@ async def test_a_server_that_pauses_makes_no_fresh_token_replayed(package, serve
                     group.start_soon(use, worker, store)
                 for _ in range(3):
                     await anyio.sleep(0.1)
-                    admin.execute_command("CLIENT PAUSE", 300, "ALL")
+                    admin.execute_command("CLIENT PAUSE", 300)
                     await anyio.sleep(0.35)
     assert said == {True: 600}
 
