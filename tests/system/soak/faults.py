@@ -161,9 +161,13 @@ async def recovered(faults: Faults, spell: Spell) -> None:
                 await asyncio.sleep(0.1)
     took = min(found, default=GIVEN_UP)
     faults.recoveries.setdefault(spell.kind, []).append(took)
-    if took > spell.grace:
-        what = f"{took:.2f} s" if found else f"none in {GIVEN_UP:.0f} s"
+    what = f"{took:.2f} s" if found else f"none in {GIVEN_UP:.0f} s"
+    late = soak.ledger.lag(spell.ended, time.monotonic())
+    if took > spell.grace + late:
         wrong(soak, f"cold key after {spell.kind}", what, took)
+    elif took > spell.grace:
+        busy = f"{what}, while the service was kept waiting for {late:.2f} s"
+        soak.lenient[f"cold key after {spell.kind}", busy] += 1
 
 
 async def pauses(faults: Faults) -> None:

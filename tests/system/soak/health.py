@@ -44,7 +44,8 @@ class Health:
     """What was seen.
 
     Attributes:
-        rests: At each rest, after how many whole cycles, and what the process said.
+        rests: At each rest, after how many whole cycles, and what the process said: of one process.
+        ended: The same of processes that have ended.
         most: The most that was seen of each.
         slowest: The longest that `/alive`, which does nothing, was waited for.
         computed: The most that the service computed while one such answer was waited for.
@@ -52,6 +53,7 @@ class Health:
     """
 
     rests: list[tuple[int, dict[str, int]]] = field(default_factory=list)
+    ended: list[list[tuple[int, dict[str, int]]]] = field(default_factory=list)
     most: dict[str, int] = field(default_factory=dict)
     slowest: float = 0.0
     computed: float = 0.0
@@ -59,21 +61,25 @@ class Health:
 
 
 async def get(connection: Connection, path: str) -> bytes:
-    """Get a body; once more where the server has just closed the connection as an idle one."""
+    """Get a body; again where the server closed the connection as an idle one, or is not there."""
     async with asyncio.timeout(60):
-        for last in (False, True):
+        failed = 0
+        while True:
             try:
                 reader, writer = await connection.open()
                 writer.write(request(path, None))
                 _, body = await read_answer(reader)
+            except ConnectionRefusedError:
+                connection.close()
+                await asyncio.sleep(0.1)
             except (OSError, asyncio.IncompleteReadError):
                 connection.close()
-                if last:
+                failed += 1
+                if failed > 2:
                     raise
             else:
                 connection.used = time.monotonic()
                 return body
-    raise AssertionError("unreachable")
 
 
 async def look(connection: Connection, path: str = "/health") -> dict[str, int]:
@@ -183,9 +189,11 @@ async def quiet(connection: Connection) -> dict[str, int]:
 def compared(health: Health, max_keys: int) -> list[tuple[str, int, int, int, bool]]:
     """For each thing: what it was at first, in the end, at most allowed, and whether it is flat.
 
-    What is remembered fills its tables in the first cycle: memory is compared from its end on.
+    What is remembered fills its tables in the first cycle: memory is compared from its end on. If
+    the process has ended and another one began, it is the one of them that was looked at most.
     """
-    first, last = health.rests[0][1], health.rests[-1][1]
+    rests = max([*health.ended, health.rests], key=len)
+    first, last = rests[0][1], rests[-1][1]
     rows = []
     for name, more in MORE.items():
         most = more if name in ABSOLUTE else first[name] + more
@@ -195,7 +203,7 @@ def compared(health: Health, max_keys: int) -> list[tuple[str, int, int, int, bo
     # Each good key, and what is made of it, is held a few times at most.
     most = 4 * max_keys
     rows.append(("keys", first["keys"], last["keys"], most, last["keys"] <= most))
-    whole = [said for cycles, said in health.rests if cycles]
+    whole = [said for cycles, said in rests if cycles]
     if len(whole) > 1:
         before, after = whole[0]["rss_kib"], whole[-1]["rss_kib"]
         most = int(before * MEMORY_MORE) + MEMORY_KIB

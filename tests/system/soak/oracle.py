@@ -2,7 +2,7 @@
 
 A good token is accepted, a bad one is refused for its own reason, whatever happens. Only where the
 answer depends on a part that was failing while the request was under way, or shortly before, may it
-be 503.
+be 503. What a busy machine makes late is right for that alone, and counted: `lenient`.
 """
 
 import math
@@ -69,19 +69,34 @@ class Ledger:
     def end(self, spell: Spell) -> None:
         spell.ended = time.monotonic()
 
-    def failing(self, part: str, since: float, until: float) -> bool:
-        """Whether a part may have been failing at some time of these."""
+    def failing(self, part: str, since: float, until: float, *, lenient: bool = False) -> bool:
+        """Whether a part may have been failing at some time of these.
+
+        `lenient` adds to the time after a fault the longest that the service was kept from its work
+        since the fault began: what it did late, such as to read an answer of that time.
+        """
         return any(
             spell.part == part
             and spell.kind not in HARMLESS
             and spell.began <= until
-            and since <= spell.ended + spell.grace
+            and since <= spell.ended + spell.grace + lenient * self.lag(spell.began, until)
             for spell in self.spells
         )
 
     def busy(self, since: float, until: float) -> bool:
         """Whether the service had too much to do at some time of these, for its own deadlines."""
         return self.failing("service", since, until)
+
+    def lag(self, since: float, until: float) -> float:
+        """The longest that the service was waited for in one piece at some time of these."""
+        return max(
+            (
+                min(spell.ended, until) - spell.began
+                for spell in self.spells
+                if spell.part == "service" and spell.began <= until and since <= spell.ended
+            ),
+            default=0.0,
+        )
 
     def now(self) -> list[str]:
         return [spell.kind for spell in self.spells if spell.ended == math.inf]
@@ -107,15 +122,27 @@ class Case(NamedTuple):
     key: Key | None = None
 
 
-def right_answers(case: Case, sent: float, answered: float, ledger: Ledger) -> frozenset[Answer]:
-    """All answers that are right for a request that was under way in this time."""
+def right_answers(
+    case: Case, sent: float, answered: float, ledger: Ledger, *, lenient: bool = False
+) -> frozenset[Answer]:
+    """All answers that are right for a request that was under way in this time.
+
+    Args:
+        case: The request.
+        sent: When it was sent.
+        answered: When its answer was there.
+        ledger: What failed.
+        lenient: Whether to add what is right only because the machine was busy.
+    """
     right = case.right
     removed = None if case.key is None else case.key.removed
     if removed is not None:
-        right = frozenset({ACCEPTED, UNKNOWN})
-        if sent > removed + FORGOTTEN_AFTER and not ledger.failing("repository", removed, answered):
+        right |= {UNKNOWN}
+        late = ledger.lag(removed, answered) if lenient else 0.0
+        forgotten = sent > removed + FORGOTTEN_AFTER + late
+        if forgotten and not ledger.failing("repository", removed, answered):
             right = frozenset({UNKNOWN})
-    failing = any(ledger.failing(part, sent, answered) for part in case.needs)
-    if failing or (case.needs and ledger.busy(sent, answered)):
+    failing = any(ledger.failing(part, sent, answered, lenient=lenient) for part in case.needs)
+    if failing or (lenient and case.needs and ledger.busy(sent, answered)):
         right |= {UNAVAILABLE}
     return right

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.system.soak.clients import Soak
+from tests.system.soak.clients import Soak, wrong
 from tests.system.soak.faults import Faults
 from tests.system.soak.health import STALL, Health, compared
 
@@ -14,6 +14,9 @@ from tests.system.soak.health import STALL, Health, compared
 SHOWN = 5
 # What hypercorn does itself where a request is cut in its body: it and the application both answer.
 SERVERS_OWN = ("trio.BusyResourceError", "trio.BrokenResourceError", "trio.ClosedResourceError")
+# Who logs errors that it has handled: the soak's server, and the client of Redis.
+HANDLED = ("soak", "coredis")
+RECORD = re.compile(r"^(?=\d+\.\d{3} [\w.]+: )", re.MULTILINE)
 
 
 def line(soak: Soak, health: Health) -> str:
@@ -30,18 +33,33 @@ def line(soak: Soak, health: Health) -> str:
     return f"{at:5.0f} s  {said}  wrong: {len(soak.wrong)}  | {state} | {failing}"
 
 
-def exceptions(log: Path) -> list[str]:
-    """The errors that were not handled, by the service's log."""
+def exceptions(log: Path) -> tuple[list[str], list[str]]:
+    """The errors that were not handled, and those that others than asapfn logged as handled."""
     text = log.read_text(errors="replace") if log.exists() else ""
-    errors = r"^[\s|]*([\w.]+(?:Error|Exception|Rejected|Unavailable)(?:: .*)?)$"
-    found = re.findall(errors, text, re.MULTILINE)
-    return [error for error in found if not error.startswith(SERVERS_OWN)]
+    errors = re.compile(
+        r"^[\s|]*([\w.]+(?:Error|Exception|Rejected|Unavailable)(?:: .*)?)$", re.MULTILINE
+    )
+    unhandled: list[str] = []
+    handled: list[str] = []
+    for record in RECORD.split(text):
+        found = errors.findall(record)
+        logger = record.partition(" ")[2].partition(":")[0]
+        if logger in HANDLED:
+            handled += [f"{logger}: {error}" for error in found[-1:]]
+        else:
+            own = [error for error in found if error.startswith(SERVERS_OWN)]
+            handled += [f"server: {error}" for error in own]
+            unhandled += [error for error in found if error not in own]
+    return unhandled, handled
 
 
 def summary(
-    soak: Soak, faults: Faults, health: Health, cycles: int, errors: list[str], max_keys: int
+    soak: Soak, faults: Faults, health: Health, cycles: int, log: Path, max_keys: int
 ) -> int:
     """Print the tables; gives the exit status."""
+    unhandled, handled = exceptions(log)
+    if unhandled:
+        wrong(soak, "service", f"{len(unhandled)} unhandled exceptions", 0.0)
     print(f"\n{sum(soak.counts.values())} requests, {cycles} whole cycles of faults\n")
     answers(soak)
     print("\ncold key found after (seconds from the repository's recovery)")
@@ -60,8 +78,16 @@ def summary(
     waited, computed = health.slowest, health.computed
     print(f"\nan endpoint that does nothing was waited for at most {waited:.2f} s, in which the")
     print(f"service computed {computed:.2f} s (of {STALL:.0f} allowed)")
-    for error, count in Counter(errors).most_common(SHOWN):
+    for error, count in Counter(unhandled).most_common(SHOWN):
         print(f"unhandled in the service, {count} times: {error[:150]}")
+    for error, count in Counter(handled).most_common(SHOWN):
+        print(f"logged by others than asapfn, {count} times: {error[:150]}")
+    print(f"\ndeaths of the server by a fault of its own: {len(soak.deaths)}")
+    for death in soak.deaths:
+        print(f"  at {death.at:.1f} s:\n{death.log}")
+    print(f"\nright only because the machine was busy: {sum(soak.lenient.values())}")
+    for (kind, answer), count in sorted(soak.lenient.items()):
+        print(f"  {kind}: {answer}, {count} times")
     wrongs(soak)
     return 1 if soak.wrong or not all(flat for *_, flat in rows) else 0
 

@@ -25,13 +25,15 @@ sys.path[:0] = [str(Path(__file__).parents[3])]
 
 from tests.system.soak import faults as failing  # noqa: E402
 from tests.system.soak import report, tokens  # noqa: E402
-from tests.system.soak.clients import Soak, client, wrong  # noqa: E402
+from tests.system.soak.clients import Death, Soak, client  # noqa: E402
 from tests.system.soak.faults import Faults  # noqa: E402
 from tests.system.soak.health import Health, pings, rest, stalls, watch  # noqa: E402
 from tests.system.soak.oracle import Ledger, Spell  # noqa: E402
 from tests.system.soak.parts import Missing, Parts, started  # noqa: E402
 
 WARM_UP = 10.0
+# Seconds between two looks at whether the service's process is there.
+ALIVE = 0.2
 # What it may take beyond its minutes: the fault that is under way, and the last rest.
 BEYOND = 120.0
 
@@ -77,15 +79,13 @@ async def soaked(given: argparse.Namespace, folder: Path) -> int:
             for _ in range(given.clients):
                 group.create_task(client(soak))
             watching = (watch(soak, health), stalls(soak, health), pings(soak, parts.redis_port))
-            for each in (*watching, progress(soak, health, parts)):
+            for each in (*watching, progress(soak, health), revive(soak, health, parts)):
                 group.create_task(each)
             cycles = await phases(faults, health, given.minutes * 60)
             soak.over = True
             soak.going.set()
-        errors = report.exceptions(folder / "service.log")
-        if errors:
-            wrong(soak, "service", f"{len(errors)} unhandled exceptions", 0.0)
-        return report.summary(soak, faults, health, cycles, errors, given.max_keys)
+        log = folder / "service.log"
+        return report.summary(soak, faults, health, cycles, log, given.max_keys)
 
 
 async def phases(faults: Faults, health: Health, seconds: float) -> int:
@@ -109,14 +109,39 @@ async def phases(faults: Faults, health: Health, seconds: float) -> int:
     return cycles
 
 
-async def progress(soak: Soak, health: Health, parts: Parts) -> None:
-    """Say every ten seconds how it goes; end the soak if the service has ended."""
+async def progress(soak: Soak, health: Health) -> None:
+    """Say every ten seconds how it goes."""
     while not soak.over:
         print(report.line(soak, health), flush=True)
         for _ in range(10):
-            if not parts.service.alive():
-                raise RuntimeError("the service has ended: see service.log")
             await asyncio.sleep(0.0 if soak.over else 1.0)
+
+
+async def revive(soak: Soak, health: Health, parts: Parts) -> None:
+    """Start the service again when its server has died of a fault of its own, and count that.
+
+    A process that ended of something else is the soak's end.
+    """
+    alive = time.monotonic()
+    while not soak.over:
+        await asyncio.sleep(ALIVE)
+        if parts.service.alive():
+            alive = time.monotonic()
+            continue
+        text = parts.service.log.read_text(errors="replace")
+        last = text[text.rfind("Exception Group Traceback") :][-3_000:]
+        if "/asapfn/" in last or not any(error in last for error in report.SERVERS_OWN):
+            raise RuntimeError("the service has ended: see service.log")
+        spell = soak.ledger.begin("service", "service dead")
+        spell.began = alive - ALIVE
+        soak.deaths.append(Death(spell.began - soak.began, last))
+        health.ended.append(health.rests)
+        health.rests = []
+        for key in (*soak.keys.hot.values(), *soak.keys.retired):
+            key.known = False
+        parts.service.kill()
+        await parts.start_service()
+        soak.ledger.end(spell)
 
 
 async def bounded(given: argparse.Namespace, folder: Path) -> int:

@@ -9,6 +9,7 @@ REPOSITORY, REDIS and the other settings are in its environment.
 import contextlib
 import gc
 import json
+import logging
 import os
 import sys
 import threading
@@ -27,10 +28,9 @@ from asapfn import bearer  # noqa: E402
 from asapfn.adapters.asgi import protect  # noqa: E402
 from asapfn.types import Caching  # noqa: E402
 from tests.system.soak.seams import asap, fetching, replay_store, storing  # noqa: E402
+from tests.system.soak.servers import SERVE  # noqa: E402
 
 AUDIENCE = "soaked"
-# Seconds that the servers keep idle connections. The clients close what was idle for less.
-KEPT = 5
 
 
 @contextlib.asynccontextmanager
@@ -115,20 +115,24 @@ def tasks(backend: str) -> int:
     return len(asyncio.all_tasks())
 
 
+def lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines()[1:]
+
+
 def sockets(repository: int, redis: int) -> dict[str, int]:
     """How many sockets of the process lead to the repository, to Redis, and no longer anywhere."""
     inodes = set()
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
             inodes.add(os.readlink(f"/proc/self/fd/{name}"))
-    to: Counter[int] = Counter()
-    there = set()
-    for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]:
+    # While others come and go, one reading may have a socket twice, or not at all.
+    leads = {}
+    for line in [line for _ in range(2) for line in lines("/proc/self/net/tcp")]:
         fields = line.split()
-        if f"socket:[{fields[9]}]" in inodes:
-            to[int(fields[2].rpartition(":")[2], 16)] += 1
-        there.add(f"socket:[{fields[9]}]")
-    for line in Path("/proc/self/net/unix").read_text().splitlines()[1:]:
+        leads[f"socket:[{fields[9]}]"] = int(fields[2].rpartition(":")[2], 16)
+    to = Counter(leads[inode] for inode in inodes & leads.keys())
+    there = set(leads)
+    for line in lines("/proc/self/net/unix"):
         there.add(f"socket:[{line.split()[6]}]")
     dead = sum(name.startswith("socket:") and name not in there for name in inodes)
     return {"to_repository": to[repository], "to_redis": to[redis], "dead": dead}
@@ -166,26 +170,8 @@ def application(backend: str) -> Any:
 
 def main(backend: str, port: int) -> None:
     threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
-    if backend == "trio":
-        import trio
-        from hypercorn.config import Config
-        from hypercorn.trio import serve
-
-        config = Config()
-        config.bind, config.backlog = [f"127.0.0.1:{port}"], 2048
-        config.keep_alive_timeout = KEPT
-        trio.run(partial(serve, application(backend), config))
-        return
-    import uvicorn
-
-    uvicorn.run(
-        application(backend),
-        port=port,
-        access_log=False,
-        log_level="warning",
-        loop="asyncio",
-        timeout_keep_alive=KEPT,
-    )
+    logging.basicConfig(format="%(created).3f %(name)s: %(message)s", level=logging.WARNING)
+    SERVE[backend](application(backend), port)
 
 
 if __name__ == "__main__":
