@@ -1,6 +1,7 @@
 """The soak's oracle: what it lets pass and what it calls wrong, without running a soak."""
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.system.soak.oracle import (
     Spell,
     right_answers,
 )
+from tests.system.soak.report import exceptions
 from tests.system.soak.tokens import Key
 
 FRESH = Case("fresh", "/once", "token", frozenset({ACCEPTED}), frozenset({"redis"}))
@@ -89,3 +91,69 @@ def test_a_fault_goes_on_until_it_is_ended() -> None:
     assert ledger.now() == ["hang"]
     ledger.end(spell)
     assert ledger.now() == []
+
+
+BUSY = Spell("service", "service busy", 109.0, 112.0)
+LATE = {
+    "as long after a fault as the service was kept waiting": (COLD, [HANG, BUSY], 113.9, 114.0),
+    "a wait that the repository asked for and that was read late": (
+        COLD,
+        [RETRY, BUSY],
+        114.5,
+        115.0,
+    ),
+    "while the service is busy": (FRESH, [BUSY], 110.0, 110.1),
+}
+
+
+@pytest.mark.parametrize(("case", "spells", "sent", "answered"), LATE.values(), ids=LATE)
+def test_what_a_busy_machine_makes_late_is_right_for_that_alone(
+    case: Case, spells: list[Spell], sent: float, answered: float
+) -> None:
+    ledger = Ledger(spells)
+    assert right_answers(case, sent, answered, ledger) == case.right
+    assert right_answers(case, sent, answered, ledger, lenient=True) == case.right | {UNAVAILABLE}
+
+
+NOT_LATE = {
+    "longer after a fault": (COLD, [HANG, BUSY], 114.1, 114.2),
+    "where nothing failed": (COLD, [BUSY], 112.1, 112.2),
+    "where nothing is needed that can fail": (KNOWN, [HANG, BUSY], 110.0, 110.1),
+    "while the service was not busy": (COLD, [HANG], 111.1, 111.2),
+}
+
+
+@pytest.mark.parametrize(("case", "spells", "sent", "answered"), NOT_LATE.values(), ids=NOT_LATE)
+def test_a_busy_machine_is_no_cause_of_anything_else(
+    case: Case, spells: list[Spell], sent: float, answered: float
+) -> None:
+    assert right_answers(case, sent, answered, Ledger(spells), lenient=True) == case.right
+
+
+def test_a_used_token_of_a_key_that_was_removed_is_replayed_or_of_an_unknown_key() -> None:
+    key = Key("issuer", "issuer/key.pem", None, "ES256", removed=100.0)
+    case = AGAIN._replace(key=key)
+    assert right_answers(case, 101.0, 101.1, Ledger()) == {REPLAYED, UNKNOWN}
+    assert right_answers(case, 111.0, 111.1, Ledger()) == {UNKNOWN}
+
+
+def test_what_others_log_as_handled_is_told_from_what_nobody_handled(tmp_path: Path) -> None:
+    log = tmp_path / "service.log"
+    log.write_text(
+        "1795779657.123 asapfn: asapfn: unavailable: replay store: TimeoutError (0.2 s)\n"
+        "1795779658.000 coredis: Connection attempt failed unexpectedly!\n"
+        "  + Exception Group Traceback (most recent call last):\n"
+        "    | TimeoutError: HELLO timed out after 0.2 seconds\n"
+        "1795779658.500 soak: the server itself lost a connection\n"
+        "    | trio.BusyResourceError: another task is currently sending data\n"
+        "1795779659.000 uvicorn.error: Exception in ASGI application\n"
+        "Traceback (most recent call last):\n"
+        "KeyError: 'x'\n"
+    )
+    unhandled, handled = exceptions(log)
+    assert unhandled == ["KeyError: 'x'"]
+    assert handled == [
+        "coredis: TimeoutError: HELLO timed out after 0.2 seconds",
+        "soak: trio.BusyResourceError: another task is currently sending data",
+    ]
+    assert exceptions(tmp_path / "none") == ([], [])
