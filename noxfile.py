@@ -40,21 +40,6 @@ def is_there(python: str) -> bool:
 FOUND = [python for python in PYTHONS if is_there(python)]
 if not FOUND:
     raise SystemExit(f"nothing can be tested: no Python of {', '.join(PYTHONS)} is there")
-DOCUMENTED = [
-    "asapfn",
-    *[f"asapfn.{name}" for name in ("types", "errors", "keys", "checks", "guards", "replay")],
-    *[
-        f"asapfn.{name}"
-        for name in ("resolvers", "explaining", "asap", "connect", "forge", "jitsi")
-    ],
-    *[
-        f"asapfn.adapters.{name}"
-        for name in (
-            *("aiohttp", "asgi", "django", "fastapi", "flask", "httpx", "logging", "redis"),
-            "wsgi",
-        )
-    ],
-]
 
 # Where it is set, each of the many processes that the tests start compiles all that it imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -216,10 +201,9 @@ def soak(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The API reference, from the docstrings, into a folder that is not kept; no warning passes."""
+    """The reference as one site, into build/docs: no warning and no broken link passes."""
     install(session, "docs")
-    pdoc = ["python", "-W", "error", "-m", "pdoc", "--docformat=google"]
-    session.run(*pdoc, "--output-directory=build/docs", *DOCUMENTED)
+    session.run("python", "-W", "error", "docs/build.py", "build/docs")
 
 
 @nox.session

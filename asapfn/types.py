@@ -14,8 +14,13 @@ from typing import Any, Literal, NamedTuple, Protocol
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 Key = RSAKey | ECKey | OKPKey | OctKey
+"""A key as joserfc has it, with its `kid` and `alg`."""
+
 Names = str | Collection[str]
+"""One name, or several: a str is one name."""
+
 Kind = Literal["fetched", "refreshed", "stale", "unknown", "rate_limited", "unavailable"]
+"""What a key source did."""
 
 
 class Unverified(NamedTuple):
