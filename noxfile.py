@@ -208,11 +208,15 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Make sdist and wheel, check them, and test the wheel in an environment of its own."""
-    made = pathlib.Path(session.create_tmp()) / "dist"
-    shutil.rmtree(made, ignore_errors=True)
+    """Make sdist and wheel in dist/, check them, and test the wheel in an environment of its own.
+
+    Where ASAPFN_DIST names a folder that has them already, these are tested.
+    """
+    made = pathlib.Path(os.environ.get("ASAPFN_DIST", "dist")).resolve()
     session.install("--group=test", "--group=build", f"--constraint={LOCKED}")
-    session.run("python", "-m", "build", "--installer=uv", f"--outdir={made}")
+    if "ASAPFN_DIST" not in os.environ:
+        shutil.rmtree(made, ignore_errors=True)
+        session.run("python", "-m", "build", "--installer=uv", f"--outdir={made}")
     files = sorted(str(path) for path in made.iterdir())
     session.run("twine", "check", "--strict", *files)
     (wheel,) = [file for file in files if file.endswith(".whl")]
@@ -220,7 +224,9 @@ def build(session: nox.Session) -> None:
     # From a copy without the package, so that the wheel is what is imported.
     copy = pathlib.Path(session.create_tmp()) / "copy"
     shutil.rmtree(copy, ignore_errors=True)
-    leave_out = shutil.ignore_patterns("asapfn", ".git", ".nox", "build", "__pycache__", ".*_cache")
+    leave_out = shutil.ignore_patterns(
+        "asapfn", ".git", ".nox", "build", "dist", "__pycache__", ".*_cache"
+    )
     shutil.copytree(".", copy, ignore=leave_out)
     session.chdir(copy)
     session.run("pytest", *(session.posargs or PARALLEL))

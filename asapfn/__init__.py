@@ -41,6 +41,8 @@ from asapfn.types import (
     Verify,
 )
 
+__version__ = "0.1.0rc1"
+
 __all__ = [
     "Authenticate",
     "Authorize",
@@ -69,6 +71,7 @@ __all__ = [
     "Unverified",
     "Verdict",
     "Verify",
+    "__version__",
     "also",
     "any_of",
     "at_once",

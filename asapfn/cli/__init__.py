@@ -4,7 +4,6 @@ Exit codes say what a script needs to know: 0 accepted, 1 rejected, 2 wrong use,
 """
 
 import argparse
-import importlib.metadata
 import io
 import os
 import signal
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 
 import anyio
 
+from asapfn import __version__
 from asapfn.cli import activate, explain, inspect, keygen, publish, qsh, request, token, verify
 from asapfn.cli.parsing import Parser, complete, parse
 from asapfn.cli.sources import why
@@ -42,8 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Tokens by which services prove to each other who they are.",
         epilog="exit codes: 0 accepted, 1 rejected, 2 wrong use, 3 unavailable",
     )
-    version = importlib.metadata.version("asapfn")
-    parser.add_argument("--version", action="version", version=f"asapfn {version}")
+    parser.add_argument("--version", action="version", version=f"asapfn {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in _COMMANDS:
         command.add_to(commands)

@@ -1,0 +1,32 @@
+"""What the package says of itself: its version, its addresses, its changelog."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import asapfn
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_the_changelog_begins_with_this_version():
+    headings = re.findall(r"^## \[([^\]]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == asapfn.__version__
+
+
+def test_the_version_is_written_once():
+    assert "version" in PROJECT["dynamic"]
+    assert "version" not in PROJECT
+
+
+def test_every_address_begins_with_that_of_the_repository():
+    urls = PROJECT["urls"]
+    assert all(
+        url == urls["Source"] or url.startswith(f"{urls['Source']}/") for url in urls.values()
+    )
+
+
+def test_each_extra_is_of_an_adapter_or_of_the_command_line():
+    adapters = {path.stem for path in (ROOT / "asapfn" / "adapters").glob("[a-z]*.py")}
+    assert set(PROJECT["optional-dependencies"]) <= {*adapters, "completion"}
