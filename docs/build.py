@@ -83,7 +83,7 @@ def main(site: Path) -> None:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a page. The titles of Args, Returns and Raises have no anchors: they are on it often."""
+    """Write a page; the titles of Args, Returns and Raises are there often, and get no anchor."""
     text = re.sub(r'<h6 id="[^"]*">', "<h6>", text)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
