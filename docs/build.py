@@ -30,11 +30,13 @@ from pdoc.render_helpers import to_html
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NOT_SHOWN = {"asapfn.hints", "asapfn.__main__"}  # what a caller has no use for
+# The module, and the README that explains it.
 GUIDES = {
     "asapfn": "README.md",
+    "asapfn.types": "asapfn/README.md",
     **{
-        f"asapfn.{name}": f"asapfn/{name}/README.md"
-        for name in ("adapters", "asap", "cli", "connect", "resolvers")
+        f"asapfn.{path.parent.name}": f"asapfn/{path.parent.name}/README.md"
+        for path in sorted(ROOT.glob("asapfn/*/README.md"))
     },
 }
 # Pages of their own, which belong to no module.
