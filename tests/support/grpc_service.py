@@ -122,19 +122,29 @@ def channel(where: str, *more: Any) -> Any:
     return aio.secure_channel(where, channel_credentials(*more))
 
 
-async def call(
-    channel: Any, name: str, messages: str, metadata: Sequence[tuple[str, Any]] = (), **more: Any
-) -> list[str]:
-    """Call a method of any kind, and have its answers."""
+def begin(
+    channel: Any,
+    name: str,
+    messages: str,
+    metadata: Sequence[tuple[str, Any]] = (),
+    silent: bool = False,
+    **more: Any,
+) -> Any:
+    """Begin a call of a method of any kind; a silent stream sends no message and does not end."""
     kind = "_".join(name.split("_")[-2:])
-    asked: Any = iter(messages.split()) if kind.startswith("stream") else messages
+    streams = kind.startswith("stream")
+    asked: Any = iter(messages.split()) if streams else messages
     method = getattr(channel, kind)(
         f"/{SERVICE}/{name}", request_serializer=str.encode, response_deserializer=bytes.decode
     )
-    answer = method(asked, metadata=tuple(metadata), timeout=20, **more)
-    if kind.endswith("stream"):
-        return [each async for each in answer]
-    return [await answer]
+    asked = () if streams and silent else (asked,)
+    return method(*asked, metadata=tuple(metadata), timeout=20, **more)
+
+
+async def call(channel: Any, name: str, *arguments: Any, **more: Any) -> list[str]:
+    """Call a method of any kind, and have its answers."""
+    answer = begin(channel, name, *arguments, **more)
+    return [each async for each in answer] if name.endswith("stream") else [await answer]
 
 
 def by_http2(
