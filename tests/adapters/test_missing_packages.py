@@ -26,6 +26,7 @@ def without(package: str, code: str) -> subprocess.CompletedProcess[str]:
         ("django", "django", "django", "Django"),
         ("fastapi", "fastapi", "fastapi", "FastAPI"),
         ("flask", "flask", "flask", "Flask"),
+        ("grpc", "grpcio", "grpc", "gRPC"),
     ],
 )
 def test_the_error_names_the_extra_that_installs_it(
@@ -52,7 +53,9 @@ def test_django_rest_framework_is_needed_for_its_authentication_alone() -> None:
     )
 
 
-@pytest.mark.parametrize("package", ["aiohttp", "django", "fastapi", "flask", "starlette", "redis"])
+@pytest.mark.parametrize(
+    "package", ["aiohttp", "django", "fastapi", "flask", "grpc", "starlette", "redis"]
+)
 def test_nothing_else_needs_a_framework(package: str) -> None:
     modules = "asapfn.adapters.asgi, asapfn.adapters.wsgi, asapfn.adapters.redis"
     done = without(package, f"import asapfn, {modules}, asapfn.cli")
@@ -60,4 +63,4 @@ def test_nothing_else_needs_a_framework(package: str) -> None:
 
 
 def test_there_is_an_extra_for_each_framework_and_for_redis() -> None:
-    assert {"aiohttp", "django", "fastapi", "flask", "redis"} <= set(EXTRAS)
+    assert {"aiohttp", "django", "fastapi", "flask", "grpc", "redis"} <= set(EXTRAS)

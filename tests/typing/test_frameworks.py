@@ -3,16 +3,19 @@
 from typing import Annotated, Any
 
 import aiohttp
+import grpc
 from aiohttp import web
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import Depends, FastAPI
 from flask import Blueprint, Flask
+from grpc import aio
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from asapfn import Request, Token, TokenRejected, also, any_of
 from asapfn.adapters import asgi, wsgi
 from asapfn.adapters import flask as flask_adapter
+from asapfn.adapters import grpc as grpc_adapter
 from asapfn.adapters.aiohttp import client_middleware, server_middleware
 from asapfn.adapters.fastapi import REFUSALS, requires
 from asapfn.checks import claim_includes, has_scopes
@@ -99,7 +102,23 @@ async def session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(middlewares=[middleware])
 
 
+async def grpc_caller(request: bytes, context: "aio.ServicerContext[bytes, bytes]") -> bytes:
+    caller: Token = grpc_adapter.token()
+    return str(caller.claims["iss"]).encode()
+
+
+def grpc_server() -> aio.Server:
+    guarded = grpc_adapter.interceptor(authenticate, unless=health, observe=print)
+    return aio.server(interceptors=[guarded])
+
+
+def grpc_credentials() -> grpc.ChannelCredentials:
+    mine = grpc_adapter.call_credentials(authorize)
+    return grpc.composite_channel_credentials(grpc.ssl_channel_credentials(), mine)
+
+
 def test_each_framework_takes_what_is_made_for_it() -> None:
+    assert grpc_credentials() is not None
     made: list[Any] = [starlette(), fastapi(), endpoints(), views(), server()]
     with start_blocking_portal() as portal:
         made.append(flask(portal))
@@ -108,4 +127,5 @@ def test_each_framework_takes_what_is_made_for_it() -> None:
 
 
 async def _closed() -> None:
+    await grpc_server().stop(0)
     await (await session()).close()
