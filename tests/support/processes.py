@@ -78,6 +78,48 @@ def running(
                     os.killpg(process.pid, signal.SIGKILL)
 
 
+@contextlib.contextmanager
+def announcing(
+    command: Sequence[str], *, within: Path, folder: Path, environment: Mapping[str, str]
+) -> Iterator[str]:
+    """Run a server that binds a port of its own, and prints it after the word `port`.
+
+    Args:
+        command: What comes after `python`, `{certificate}` in it to be filled in.
+        within: Where it runs.
+        folder: Where its certificate and its errors, `log.txt`, are kept.
+        environment: Added to that of the tests.
+
+    Yields:
+        Its host and port.
+    """
+    certificate = folder / "certificate.pem"
+    issued = authority().issue_cert("localhost")
+    issued.private_key_and_cert_chain_pem.write_to_path(str(certificate))
+    with (
+        open(folder / "log.txt", "w") as log,
+        subprocess.Popen(
+            [sys.executable, *(part.format(certificate=certificate) for part in command)],
+            cwd=within,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **trusted(folder), **environment},
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            word, _, port = process.stdout.readline().partition(" ")
+            assert word == "port", (folder / "log.txt").read_text()
+            yield f"localhost:{int(port)}"
+            assert process.poll() is None, (folder / "log.txt").read_text()
+        finally:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()
+
+
 def _answers(port: int) -> bool:
     # Who comes before the server waits in the socket's backlog.
     with (

@@ -1,8 +1,9 @@
 """One service behind tokens, in three dresses, for real servers to run in processes of their own.
 
 `asgi`, `wsgi()` and `aiohttp()` answer alike: with who called, on every path; `/once` takes a token
-once, `/shared` once by Redis, `/mounted` is a mounted application that speaks Connect, `/go`
-redirects elsewhere. Where the keys are, Redis, and elsewhere, is in the environment.
+once, `/shared` once by Redis, `/scoped` one with a scope, `/mounted` is a mounted application that
+speaks Connect, `/go` redirects elsewhere. Where the keys are, Redis, and elsewhere, is in the
+environment.
 """
 
 import asyncio
@@ -19,9 +20,10 @@ import httpx
 import trio
 from anyio.from_thread import start_blocking_portal
 
-from asapfn import Authenticate, Fetch, ReplayStore, asap, bearer, connect
+from asapfn import Authenticate, Fetch, ReplayStore, also, asap, bearer, connect
 from asapfn.adapters.httpx import fetcher
 from asapfn.adapters.redis import replay_store
+from asapfn.checks import has_scopes
 from asapfn.replay import in_memory
 from asapfn.resolvers import by_issuer, shared_secrets
 
@@ -62,13 +64,15 @@ def authenticators(fetch: Fetch, shared: ReplayStore) -> Mapping[str, Authentica
     )
     once = asap.verifier(resolver, "service", issuers=None, replay=in_memory())
     once_by_redis = asap.verifier(resolver, "service", issuers=None, replay=shared)
+    verify = asap.verifier(resolver, "service", issuers=None)
     return {
         "/once": bearer(once),
         "/shared": bearer(once_by_redis),
         "/mounted": connect.authenticator(
             shared_secrets(_secret_of), base_url="https://service.example"
         ),
-        "": bearer(asap.verifier(resolver, "service", issuers=None)),
+        "/scoped": also(bearer(verify), has_scopes("refunds")),
+        "": bearer(verify),
     }
 
 

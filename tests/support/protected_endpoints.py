@@ -13,8 +13,8 @@ from asapfn.adapters import asgi
 from asapfn.adapters.httpx import fetcher
 from tests.support.protected import _elsewhere, _schemes, authenticators, shared_store
 
-PREFIXES = ("/once", "/shared", "/mounted", "")
-METHODS = ["GET", "HEAD", "POST"]
+PREFIXES = ("/once", "/shared", "/scoped", "/mounted", "")
+METHODS = ["GET", "HEAD", "POST", "OPTIONS"]
 REACHED = {"X-Reached": "yes"}
 # What is open only while a process serves.
 PARTS: dict[str, Authenticate] = {}
@@ -116,9 +116,21 @@ def by_prefix(get_response: Callable[[Any], Any]) -> Any:
 by_prefix.sync_capable = by_prefix.async_capable = True  # type: ignore[attr-defined]
 
 
-def _configure_django(asynchronous: bool) -> None:
+def _configure_django(urls: Callable[[], list[Any]], **settings: Any) -> None:
     import django
-    from django.conf import settings
+    from django.conf import settings as configured
+
+    class Urls:
+        @property
+        def urlpatterns(self) -> list[Any]:
+            return urls()
+
+    base = {"ALLOWED_HOSTS": ["*"], "USE_TZ": True, "LOGGING_CONFIG": None}
+    configured.configure(ROOT_URLCONF=Urls(), **base, **settings)
+    django.setup(set_prefix=False)
+
+
+def _views(asynchronous: bool) -> None:
     from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
     from django.urls import re_path
 
@@ -132,23 +144,14 @@ def _configure_django(asynchronous: bool) -> None:
     async def service_async(request: HttpRequest) -> HttpResponse:
         return service(request)
 
-    class Urls:
-        urlpatterns = (re_path("(?s)^.*$", service_async if asynchronous else service),)
-
-    settings.configure(
-        ROOT_URLCONF=Urls,
-        ALLOWED_HOSTS=["*"],
-        USE_TZ=True,
-        LOGGING_CONFIG=None,
-        MIDDLEWARE=[f"{__name__}.by_prefix"],
-    )
-    django.setup(set_prefix=False)
+    route = re_path("(?s)^.*$", service_async if asynchronous else service)
+    _configure_django(lambda: [route], MIDDLEWARE=[f"{__name__}.by_prefix"])
 
 
 def django_wsgi() -> Any:
     from django.core.wsgi import get_wsgi_application
 
-    _configure_django(asynchronous=False)
+    _views(asynchronous=False)
     return get_wsgi_application()
 
 
@@ -157,6 +160,44 @@ def django_asgi() -> Any:
     from starlette.applications import Starlette
     from starlette.routing import Mount
 
-    _configure_django(asynchronous=True)
+    _views(asynchronous=True)
     # Django takes no part in the lifespan.
     return Starlette(routes=[Mount("/", get_asgi_application())], lifespan=open_parts)
+
+
+def rest_framework() -> Any:
+    from django.core.wsgi import get_wsgi_application
+    from django.http import HttpResponse, HttpResponseRedirect
+    from django.urls import re_path
+
+    portal = in_a_portal()
+
+    def urls() -> list[Any]:
+        from rest_framework.permissions import IsAuthenticated
+        from rest_framework.views import APIView
+
+        from asapfn.adapters.django import authentication
+
+        class Service(APIView):  # type: ignore[misc]
+            permission_classes = (IsAuthenticated,)
+
+            def get(self, request: Any) -> Any:
+                if to := _elsewhere(request.path):
+                    return HttpResponseRedirect(to)
+                return HttpResponse(str(request.user), headers=REACHED)
+
+            post = options = get
+
+        def view(prefix: str) -> Any:
+            made = authentication(part(prefix), portal=portal, scheme=_schemes(prefix))
+            return Service.as_view(authentication_classes=(made,))
+
+        return [
+            re_path(f"(?s)^{prefix[1:]}(?:/.*)?$" if prefix else "", view(prefix))
+            for prefix in PREFIXES
+        ]
+
+    apps = ["django.contrib.contenttypes", "django.contrib.auth", "rest_framework"]
+    by_issuer = {"UNAUTHENTICATED_USER": None}
+    _configure_django(urls, INSTALLED_APPS=apps, REST_FRAMEWORK=by_issuer, MIDDLEWARE=[])
+    return get_wsgi_application()

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import anyio
 import httpx
@@ -18,7 +18,7 @@ from websockets.sync.client import connect as open_websocket
 
 from asapfn import TokenRejected, asap, connect
 from asapfn.adapters.asgi import key_repository
-from asapfn.errors import challenge
+from asapfn.errors import DESCRIPTIONS, Reason, challenge
 from asapfn.keys import import_secret
 from tests.support.matrix_cases import CASES, ENCODED, KEY, Case, bearer_of, token
 from tests.support.matrix_clients import CLIENTS, by_aiohttp
@@ -65,12 +65,20 @@ SERVERS = {
     "requires of Flask": [*_GUNICORN, "protected_endpoints:flask()"],
     "middleware of Django, WSGI": [*_GUNICORN, "protected_endpoints:django_wsgi()"],
     "middleware of Django, ASGI": [*_UVICORN, "protected_endpoints:django_asgi"],
+    "Django REST framework": [*_GUNICORN, "protected_endpoints:rest_framework()"],
 }
 # Flask's router and Django's handler refuse to be asked, before anything of ours.
 _WITHOUT_WEBSOCKETS = {
     "requires of Flask": 400,
     "middleware of Django, WSGI": 401,
+    "Django REST framework": 401,
     "middleware of Django, ASGI": 500,
+}
+# What Django REST framework has in place of the reason.
+IN_ITS_WORDS: dict[str, str] = {
+    **DESCRIPTIONS,
+    "missing_token": "Authentication credentials were not provided.",
+    "unavailable": "Try again later",
 }
 
 
@@ -138,7 +146,6 @@ def test_each_case_has_the_same_outcome_under_each_server(service: Service, case
         assert answer.text == ("" if case.method == "HEAD" else case.outcome)
         return
     assert "X-Reached" not in answer.headers
-    assert answer.headers["Content-Type"] == "application/problem+json"
     if case.outcome == "unavailable":
         status, title = 503, "Service Unavailable"
         assert answer.headers["Retry-After"] == "5"
@@ -148,10 +155,27 @@ def test_each_case_has_the_same_outcome_under_each_server(service: Service, case
         scheme = "JWT" if case.target.startswith("/mounted") else "Bearer"
         assert answer.headers["WWW-Authenticate"] == challenge(error, scheme)
     assert answer.status_code == status
+    by_itself = service.name == "Django REST framework"
+    media_type = "application/json" if by_itself else "application/problem+json"
+    assert answer.headers["Content-Type"] == media_type
+    problem = {"title": title, "status": status, "reason": case.outcome}
     if case.method == "HEAD":
         assert answer.content == b""
     else:
-        assert answer.json() == {"title": title, "status": status, "reason": case.outcome}
+        assert answer.json() == ({"detail": IN_ITS_WORDS[case.outcome]} if by_itself else problem)
+
+
+def test_each_reason_is_among_the_cases() -> None:
+    assert {case.outcome for case in CASES.values()} >= {*get_args(Reason), "unavailable"}
+
+
+def reason_of(answer: httpx.Response) -> str:
+    """Why a request was refused, as the body has it."""
+    body = answer.json()
+    if "reason" in body:
+        return str(body["reason"])
+    (reason,) = [name for name, words in IN_ITS_WORDS.items() if words == body["detail"]]
+    return reason
 
 
 def by_redis(service: Service, authorization: str | None = None) -> httpx.Response:
@@ -171,7 +195,7 @@ def by_redis_at_last(service: Service, authorization: str | None = None) -> http
 
 def assert_replayed(service: Service, used: str) -> None:
     answer = by_redis_at_last(service, used)
-    assert (answer.status_code, answer.json()["reason"]) == (401, "replayed")
+    assert (answer.status_code, reason_of(answer)) == (401, "replayed")
     assert "X-Reached" not in answer.headers
 
 
@@ -188,7 +212,7 @@ def test_redis_down_accepts_nobody_and_redis_back_takes_each_token_once(
             answer = by_redis(service, authorization)
             assert "X-Reached" not in answer.headers
             assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-            assert answer.json()["reason"] == "unavailable"
+            assert reason_of(answer) == "unavailable"
     finally:
         redis.start()
     for _ in range(4):
