@@ -5,7 +5,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import grpc
 import httpx
 import pytest
 import requests
@@ -17,8 +19,10 @@ from websockets.sync.client import connect as open_websocket
 from asapfn import asap
 from asapfn.adapters.asgi import key_repository
 from asapfn.keys import export_data_uri, export_private_pem
+from asapfn.types import Key
+from tests.support.grpc_service import channel_credentials
 from tests.support.keyring import key_for
-from tests.support.processes import running, trusted
+from tests.support.processes import announcing, running, trusted
 from tests.support.servers import asgi_server, trusting
 
 EXAMPLES = Path(__file__).parent / "examples"
@@ -48,6 +52,7 @@ SERVICES = {
         *("-m", "gunicorn", "flask_app:app", "--workers=3", "--threads=8", "--bind=fd://{fd}"),
         *("--preload", *(option.format("") for option in TLS)),
     ],
+    "aiohttp": ["aiohttp_server.py", "127.0.0.1:0", "{certificate}"],
 }
 
 
@@ -64,6 +69,12 @@ def service(
     environment = {"ASAP_PUBLIC_KEY_REPOSITORY_URL": f"{keys}/", "ASAP_SERVER_AUDIENCE": "billing"}
     command = SERVICES[request.param]
     folder = tmp_path_factory.mktemp("service")
+    if "127.0.0.1:0" in command:
+        with announcing(
+            command, within=EXAMPLES, folder=folder, environment=environment
+        ) as where:
+            yield f"https://{where}"
+        return
     with running(command, within=EXAMPLES, folder=folder, environment=environment) as origin:
         yield origin
 
@@ -98,7 +109,7 @@ def headers_of(issuer: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "service", ["fastapi", "django on WSGI", "django on ASGI", "flask"], indirect=True
+    "service", ["fastapi", "django on WSGI", "django on ASGI", "flask", "aiohttp"], indirect=True
 )
 def test_an_endpoint_says_who_may_call_it(service: str) -> None:
     with httpx.Client(base_url=service, verify=trusting(), timeout=20) as client:
@@ -116,8 +127,8 @@ def test_an_endpoint_says_who_may_call_it(service: str) -> None:
         assert client.post("/refunds").status_code == 401
 
 
-@pytest.mark.parametrize("service", ["fastapi"], indirect=True)
-def test_a_websocket_of_fastapi_opens_for_a_good_token_alone(service: str) -> None:
+@pytest.mark.parametrize("service", ["fastapi", "aiohttp"], indirect=True)
+def test_a_websocket_opens_for_a_good_token_alone(service: str) -> None:
     url = f"{service.replace('https', 'wss')}/events"
     with open_websocket(
         url, ssl=trusting(), additional_headers=headers_of("orders"), proxy=None
@@ -139,7 +150,7 @@ def test_rest_framework_answers_in_its_own_form(service: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "service", ["fastapi", "django on WSGI", "django on ASGI", "flask"], indirect=True
+    "service", ["fastapi", "django on WSGI", "django on ASGI", "flask", "aiohttp"], indirect=True
 )
 def test_a_peers_client_is_accepted_by_each_framework(service: str, tmp_path: Path) -> None:
     authority = trusted(tmp_path)["REQUESTS_CA_BUNDLE"]
@@ -153,3 +164,58 @@ def test_a_peers_client_is_accepted_by_each_framework(service: str, tmp_path: Pa
         f"{service}/invoices", auth=JWTAuth(signer, "another"), verify=authority, timeout=20
     )
     assert (other.status_code, other.json()["reason"]) == (401, "wrong_audience")
+
+
+@pytest.fixture
+def grpc_service(keys: str, tmp_path: Path) -> Iterator[str]:
+    environment = {"ASAP_PUBLIC_KEY_REPOSITORY_URL": f"{keys}/", "ASAP_SERVER_AUDIENCE": "billing"}
+    command = ["grpc_service.py", "127.0.0.1:0", "{certificate}"]
+    with announcing(command, within=EXAMPLES, folder=tmp_path, environment=environment) as where:
+        yield where
+
+
+def test_grpc_has_its_own_client_and_a_peers_tokens(grpc_service: str, tmp_path: Path) -> None:
+    trust = trusted(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "grpc_service.py", "client", grpc_service, trust["SSL_CERT_FILE"]],
+        cwd=EXAMPLES,
+        env={
+            **os.environ,
+            "ASAP_PRIVATE_KEY": export_data_uri(ORDERS),
+            "ASAP_ISSUER": "orders",
+            "ASAP_AUDIENCE": "billing",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.returncode) == ("invoice 1 of orders\ninvoice 2 of orders\n", 0)
+
+    def by_peer(audience: str, key: Key = ORDERS, issuer: str = "orders") -> Any:
+        signer = create_signer(issuer, key.kid, export_private_pem(key), algorithm="ES256")
+        token = signer.generate_jwt(audience)
+        text = token if isinstance(token, str) else token.decode()
+        return (("authorization", f"Bearer {text}"),)
+
+    with grpc.secure_channel(grpc_service, channel_credentials()) as channel:
+
+        def call(method: str, metadata: Any = ()) -> Any:
+            name = f"/billing.Invoices/{method}"
+            try:
+                return channel.unary_unary(name)(b"", metadata=metadata, timeout=20)
+            except grpc.RpcError as error:
+                return error.code(), error.details()
+
+        assert call("Health") == b"well"
+        assert call("Refund", by_peer("billing")) == b"Refunded, orders."
+        status = grpc.StatusCode.UNAUTHENTICATED
+        assert call("Refund") == (status, "missing_token: There is no token")
+        other = call("Refund", by_peer("another"))
+        assert other == (status, "wrong_audience: The token is for another audience")
+        for method in ("Refund", "Unknown"):
+            code, details = call(method, by_peer("billing", SHIPPING, "shipping"))
+            assert code == grpc.StatusCode.PERMISSION_DENIED
+            assert details == "issuer_not_allowed: The token's issuer is not allowed"
+        listing = channel.unary_stream("/billing.Invoices/List")
+        answers = listing(b"", metadata=by_peer("billing", SHIPPING, "shipping"), timeout=20)
+        assert list(answers) == [b"invoice 1 of shipping", b"invoice 2 of shipping"]
