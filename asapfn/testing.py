@@ -1,0 +1,449 @@
+"""What tests of a protected service need: no network, no file, no sleeping, no test framework.
+
+    alice = testing.issuer("alice")
+    app = make_app(testing.resolver(alice))
+    client.get("/invoices", headers=alice.headers("billing"))
+
+A service that is given its resolver, or its `Fetch`, is tested as it runs: with real tokens, of
+issuers that are made here. `broken` makes a request that is rejected, for each reason that there
+is. An outage is an entry in the table of `fetch`, and time is a `clock` that the test moves.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Any, Final, NamedTuple, get_args
+
+from anyio.lowlevel import checkpoint
+from joserfc.jwk import RSAKey
+
+from asapfn import asap
+from asapfn._core.algorithms import default_algorithm, make_signature
+from asapfn._core.compact import encode_base64url, encode_segment
+from asapfn._core.credentials import also, bearer
+from asapfn._core.jwk import export_jwks
+from asapfn._core.signing import sign
+from asapfn.checks import has_scopes, request_matches
+from asapfn.errors import DESCRIPTIONS, Reason, TokenRejected, Unavailable
+from asapfn.keys import export_public_pem, generate, is_key_id
+from asapfn.resolvers import keys_by_id
+from asapfn.types import (
+    Authenticate,
+    Check,
+    Clock,
+    Document,
+    Fetch,
+    Key,
+    Names,
+    ReplayStore,
+    Request,
+    Resolver,
+    Token,
+    as_names,
+)
+
+__all__ = [
+    "ASAP_REASONS",
+    "REPOSITORY",
+    "Broken",
+    "Issuer",
+    "MovableClock",
+    "authenticate",
+    "broken",
+    "clock",
+    "fetch",
+    "issuer",
+    "json_document",
+    "key_set",
+    "repository",
+    "request",
+    "resolver",
+]
+
+REPOSITORY: Final = "https://keys.example/"
+"""Where `repository` has its keys, if nothing else is said."""
+
+_NOT_FOUND: Final = Document(404, "", b"")
+_BY_CHECKS: Final[tuple[Reason, ...]] = ("replayed", "request_mismatch", "insufficient_scope")
+
+ASAP_REASONS: Final[tuple[Reason, ...]] = tuple(
+    reason for reason in get_args(Reason) if reason not in _BY_CHECKS
+)
+"""The reasons for which each `asap.verifier` rejects that names its issuers; see `broken`."""
+
+
+class Issuer(NamedTuple):
+    """A service that signs tokens, in a test.
+
+    Attributes:
+        name: Its name, the tokens' `iss`.
+        key: Its private key, which carries a key id; for `asap.signer(alice.name, alice.key)`.
+        now: The clock by which its tokens are issued.
+    """
+
+    name: str
+    key: Key
+    now: Clock
+
+    def __repr__(self) -> str:
+        return f"Issuer(name={self.name!r}, kid={self.key.kid!r})"
+
+    def token(
+        self, audience: Names, *, lifetime: float = 60, claims: Mapping[str, Any] | None = None
+    ) -> str:
+        """Sign a token, such as ASAP has it: `iss`, `aud`, `iat`, `exp` and a fresh `jti`.
+
+        Args:
+            audience: The service, or services, that the token is for.
+            lifetime: Seconds from `iat` to `exp`; below zero it has expired.
+            claims: More claims, or others in place of those; None as a value leaves one out.
+
+        Returns:
+            The token.
+
+        Raises:
+            TypeError: If a value is not JSON's.
+        """
+        return sign(_claims(self, audience, lifetime, claims), self.key)
+
+    def headers(
+        self, audience: Names, *, lifetime: float = 60, claims: Mapping[str, Any] | None = None
+    ) -> dict[str, str]:
+        """The headers of a request with such a token: `Authorization: Bearer <token>`.
+
+        Args:
+            audience: As for `token`.
+            lifetime: As for `token`.
+            claims: As for `token`.
+
+        Returns:
+            The headers, for any test client.
+        """
+        token = self.token(audience, lifetime=lifetime, claims=claims)
+        return {"Authorization": f"Bearer {token}"}
+
+    def verified(
+        self, audience: Names, *, lifetime: float = 60, claims: Mapping[str, Any] | None = None
+    ) -> Token:
+        """Such a token as a verifier returns it, for code that is given a `Token`.
+
+        Args:
+            audience: As for `token`.
+            lifetime: As for `token`.
+            claims: As for `token`.
+
+        Returns:
+            The token. Nothing was signed or verified.
+        """
+        made = _claims(self, audience, lifetime, claims)
+        header = {"alg": default_algorithm(self.key), "kid": self.key.kid, "typ": "JWT"}
+        return Token(header, made, self.now(), made.get("exp", float("inf")))
+
+
+class Broken(NamedTuple):
+    """A request that is rejected, and what rejects it.
+
+    Attributes:
+        reason: Why it is rejected.
+        headers: The request's headers; none for `missing_token`.
+        authenticate: Rejects it for that reason.
+    """
+
+    reason: Reason
+    headers: Mapping[str, str]
+    authenticate: Authenticate
+
+    def __repr__(self) -> str:
+        return f"Broken(reason={self.reason!r})"
+
+
+@dataclass(slots=True)
+class MovableClock:
+    """A clock that stands still until a test moves it: `clock.time += 61`.
+
+    Attributes:
+        time: What it shows, in seconds since the epoch.
+    """
+
+    time: float
+
+    def __call__(self) -> float:
+        """Return what it shows."""
+        return self.time
+
+
+def clock(at: float = 1_800_000_000.0) -> MovableClock:
+    """Make a clock that a test moves, for every `now=` and `clock=` of this library.
+
+    Args:
+        at: What it shows at first, in seconds since the epoch.
+
+    Returns:
+        The clock.
+    """
+    return MovableClock(at)
+
+
+def issuer(
+    name: str, *, kid: str | None = None, algorithm: str = "ES256", now: Clock = time.time
+) -> Issuer:
+    """Make an issuer with a key of its own.
+
+    Args:
+        name: Its name, the tokens' `iss`.
+        kid: The key's id; by default `<name>/test.pem`, or `test` where that makes no key id of
+            ASAP, as for a URL.
+        algorithm: What it signs by. A key for ES256 takes 0.1 ms to make, one for RS256 a thousand
+            times as long.
+        now: The clock by which its tokens are issued, seconds since the epoch.
+
+    Returns:
+        The issuer.
+
+    Raises:
+        ValueError: If the algorithm is not known.
+    """
+    if kid is None:
+        own = f"{name}/test.pem"
+        kid = own if is_key_id(own) else "test"
+    return Issuer(name, generate(algorithm, kid=kid), now)
+
+
+def resolver(*issuers: Issuer) -> Resolver:
+    """Make a resolver of issuers' keys, in place of one that fetches them.
+
+    Args:
+        *issuers: The issuers. With none of them each key is unknown.
+
+    Returns:
+        The resolver.
+
+    Raises:
+        ValueError: If two have the same key id.
+    """
+    return keys_by_id([each.key for each in issuers])
+
+
+def repository(*issuers: Issuer, url: str = REPOSITORY) -> dict[str, Document | Unavailable]:
+    """Lay out issuers' public keys as ASAP's key repository has them, for `fetch`.
+
+    Args:
+        *issuers: The issuers.
+        url: The repository's URL, which `asap.repository` is given too; it ends in a slash.
+
+    Returns:
+        A table that the test may change: `table[url] = Unavailable(url, "connection refused")`.
+    """
+    media_type = "application/x-pem-file"
+    return {
+        f"{url}{each.key.kid}": Document(200, media_type, export_public_pem(each.key).encode())
+        for each in issuers
+    }
+
+
+def key_set(*issuers: Issuer) -> Document:
+    """The public keys of issuers as a JSON Web Key Set, for `fetch`.
+
+    Args:
+        *issuers: The issuers.
+
+    Returns:
+        The document.
+
+    Raises:
+        ValueError: If two have the same key id.
+    """
+    return json_document(export_jwks(each.key for each in issuers))
+
+
+def json_document(value: Any) -> Document:
+    """A document of JSON, such as OpenID Connect's configuration, for `fetch`.
+
+    Args:
+        value: What JSON is made of.
+
+    Returns:
+        The document, with status 200.
+
+    Raises:
+        TypeError: If a value is not JSON's.
+    """
+    return Document(200, "application/json", json.dumps(value).encode())
+
+
+def fetch(
+    table: Mapping[str, Document | Unavailable],
+    *,
+    otherwise: Document | Unavailable = _NOT_FOUND,
+    observe: Callable[[str], object] | None = None,
+) -> Fetch:
+    """Make a `Fetch` that answers from a table, in place of `adapters.httpx.fetcher()`.
+
+    Args:
+        table: The answer for each URL: a document, or an outage. It is read at each request, so
+            that a test may change it.
+        otherwise: The answer for all other URLs. By default there is no such document, as a key
+            repository says of a key that it does not have.
+        observe: Called with each URL that is asked for, such as `asked.append`.
+
+    Returns:
+        The function. It raises TypeError for an answer that is neither.
+    """
+
+    async def fetch_from_table(url: str, accept: str) -> Document:
+        await checkpoint()  # as a network does, it lets others run
+        if observe is not None:
+            observe(url)
+        answer: object = table.get(url, otherwise)
+        if isinstance(answer, Unavailable):
+            raise _copy(answer)
+        if not isinstance(answer, Document):
+            kind = type(answer).__name__
+            raise TypeError(f"expected a Document or an Unavailable for {url}, got {kind}")
+        return answer
+
+    return fetch_from_table
+
+
+def request(
+    headers: Mapping[str, str] | None = None, *, method: str = "GET", target: str = "/"
+) -> Request:
+    """Make an incoming request, for an `Authenticate` that is called by the test itself.
+
+    Args:
+        headers: Its headers, such as `alice.headers("billing")`.
+        method: Its HTTP method.
+        target: Its path and query.
+
+    Returns:
+        The request.
+    """
+    return Request(method, target, tuple((headers or {}).items()))
+
+
+def authenticate(outcome: Token | TokenRejected | Unavailable) -> Authenticate:
+    """Make an `Authenticate` that decides about all requests alike, whatever they hold.
+
+    Args:
+        outcome: The token that it returns, such as `alice.verified("billing")`, or what it raises,
+            such as `TokenRejected("expired")` or `Unavailable("keys.example")`.
+
+    Returns:
+        The function.
+    """
+
+    async def decided(request: Request) -> Token:
+        if isinstance(outcome, Token):
+            return outcome
+        raise _copy(outcome)
+
+    return decided
+
+
+def broken(reason: Reason, by: Issuer, audience: str) -> Broken:
+    """Make a request that is rejected for a reason.
+
+        @pytest.mark.parametrize("reason", testing.ASAP_REASONS)
+        def test_a_broken_token_is_refused(reason):
+            answer = client.get("/", headers=testing.broken(reason, alice, "billing").headers)
+            assert answer.json()["reason"] == reason
+
+    Args:
+        reason: The reason. A service that accepts ASAP's tokens gives those of `ASAP_REASONS`,
+            provided that it names its issuers and does not set `subject_is_issuer=False`. The other
+            three need more: `replayed` is for a good token, sent again to a verifier with a replay
+            store; `request_mismatch` is for an endpoint that demands a `qsh`, as Connect does;
+            `insufficient_scope` is for one that demands a scope.
+        by: The issuer, that the service knows and accepts.
+        audience: The service.
+
+    Returns:
+        The request's headers, and an `Authenticate` that gives the reason for them.
+
+    Raises:
+        ValueError: If there is no such reason, or the issuer signs by no algorithm of ASAP.
+    """
+    if reason not in DESCRIPTIONS:
+        raise ValueError(f"unknown reason {reason!r}: use one of {', '.join(DESCRIPTIONS)}")
+    if default_algorithm(by.key) not in asap.ALGORITHMS:
+        raise ValueError(f"the issuer signs by none of {', '.join(sorted(asap.ALGORITHMS))}")
+    demanded: dict[Reason, Check] = {
+        "request_mismatch": request_matches("GET", "/"),
+        "insufficient_scope": has_scopes("a-scope-of-nobody"),
+    }
+    replay: ReplayStore | None = _used if reason == "replayed" else None
+    verify = asap.verifier(resolver(by), audience, issuers=by.name, now=by.now, replay=replay)
+    checks = [demanded[reason]] if reason in demanded else []
+    return Broken(reason, _headers(reason, by, audience), also(bearer(verify), *checks))
+
+
+async def _used(token_id: str, ttl_seconds: float) -> bool:
+    """A replay store in which every token was used before."""
+    return False
+
+
+def _headers(reason: Reason, by: Issuer, audience: str) -> dict[str, str]:
+    """The headers of a request that is rejected for a reason."""
+    token = _broken_token(reason, by, audience)
+    if reason == "missing_token":
+        return {}
+    if reason == "ambiguous_token":
+        token = f"{token} {token}"
+    if reason == "malformed":
+        token = token.rpartition(".")[0]
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _broken_token(reason: Reason, by: Issuer, audience: str) -> str:
+    """A token that is signed truly, but for `bad_signature`, and good but for what is asked for."""
+    now, name, algorithm = int(by.now()), by.name, default_algorithm(by.key)
+    headers: dict[Reason, dict[str, Any]] = {
+        "unsupported_algorithm": {"alg": "none"},
+        "unknown_key": {"kid": f"{name}/unknown.pem"},
+        "key_not_owned": {"kid": f"not-{name}/test.pem"},
+        "issuer_not_allowed": {"kid": f"not-{name}/test.pem"},
+        "unsuitable_key": {"alg": "ES256" if isinstance(by.key, RSAKey) else "RS256"},
+    }
+    claims: dict[Reason, dict[str, Any]] = {
+        "missing_claim": {"exp": None},
+        "invalid_claim": {"exp": str(now + 60)},
+        "expired": {"iat": now - 7200, "exp": now - 3600},
+        "not_yet_valid": {"iat": now + 3600, "exp": now + 3660},
+        "lifetime_too_long": {"exp": now + 7200},
+        "wrong_audience": {"aud": f"not-{audience}"},
+        "subject_mismatch": {"sub": f"not-{name}"},
+        "issuer_not_allowed": {"iss": f"not-{name}"},
+        "request_mismatch": {"qsh": "0" * 64},
+    }
+    header = {"alg": algorithm, "kid": by.key.kid, "typ": "JWT"} | headers.get(reason, {})
+    payload = _claims(by, audience, 60, claims.get(reason))
+    signing_input = encode_segment(header) + b"." + encode_segment(payload)
+    signature = bytearray(make_signature(algorithm, by.key, signing_input))
+    signature[-1] ^= reason == "bad_signature"
+    return (signing_input + b"." + encode_base64url(bytes(signature))).decode("ascii")
+
+
+def _claims(
+    by: Issuer, audience: Names, lifetime: float, changed: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The claims of a token, some of them changed; what is changed to None is left out."""
+    issued = int(by.now())
+    made = {
+        "iss": by.name,
+        "aud": audience if isinstance(audience, str) else sorted(as_names(audience, "audience")),
+        "iat": issued,
+        "exp": issued + lifetime,
+        "jti": token_hex(16),
+    } | dict(changed or {})
+    return {name: value for name, value in made.items() if value is not None}
+
+
+def _copy(error: TokenRejected | Unavailable) -> TokenRejected | Unavailable:
+    """An error to raise, so that the given one collects no traceback of each time."""
+    if isinstance(error, TokenRejected):
+        return TokenRejected(error.reason, error.detail, claim=error.claim)
+    return Unavailable(
+        error.source, error.detail, retry_after=error.retry_after, answered=error.answered
+    )

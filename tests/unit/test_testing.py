@@ -1,0 +1,258 @@
+"""`asapfn.testing`: each thing that it makes is used as a test of a protected service uses it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any, get_args
+
+import pytest
+
+from asapfn import TokenRejected, Unavailable, asap, bearer, testing, verify
+from asapfn.checks import has_scopes, not_replayed, request_matches
+from asapfn.errors import DESCRIPTIONS, Reason
+from asapfn.keys import generate
+from asapfn.replay import in_memory
+from asapfn.resolvers import jwks
+from asapfn.types import Authenticate, Check, Document, Request
+from tests.support.keyring import key_for
+
+NOW = 1_700_000_000
+REASONS = get_args(Reason)
+ALICE = testing.issuer("alice")
+# The hash of `GET&/&`, as sha256sum has it.
+QSH = "c88caad15a1c1a900b8ac08aa9686f4e8184539bea1deda36e2f649430df3239"
+
+
+def rsa_issuer() -> testing.Issuer:
+    return ALICE._replace(key=key_for("RS256", "alice"))
+
+
+BY = pytest.mark.parametrize("by", [lambda: ALICE, rsa_issuer], ids=["ES256", "RS256"])
+
+
+async def reason_of(authenticate: Authenticate, request: Request) -> str:
+    try:
+        await authenticate(request)
+    except TokenRejected as error:
+        return error.reason
+    return "accepted"
+
+
+@BY
+@pytest.mark.parametrize("reason", REASONS)
+async def test_a_broken_request_is_rejected_for_each_reason(
+    reason: Reason, by: Callable[[], testing.Issuer]
+) -> None:
+    broken = testing.broken(reason, by(), "service")
+    assert broken.reason == reason
+    for _ in range(2):
+        assert await reason_of(broken.authenticate, testing.request(broken.headers)) == reason
+
+
+@BY
+@pytest.mark.parametrize("reason", REASONS)
+async def test_what_rejects_a_broken_request_rejects_it_alone(
+    reason: Reason, by: Callable[[], testing.Issuer]
+) -> None:
+    broken = testing.broken(reason, by(), "service")
+    claims = {"scope": "a-scope-of-nobody", "qsh": QSH}
+    good = by().headers("service", claims=claims)
+    answer = await reason_of(broken.authenticate, testing.request(good))
+    # A store in which each token was used has no good token.
+    assert answer == ("replayed" if reason == "replayed" else "accepted")
+
+
+@pytest.mark.parametrize("reason", testing.ASAP_REASONS)
+async def test_a_service_of_ones_own_gives_the_reasons_of_asap(reason: Reason) -> None:
+    verify = asap.verifier(testing.resolver(ALICE), "service", issuers=["alice", "bob"])
+    broken = testing.broken(reason, ALICE, "service")
+    assert await reason_of(bearer(verify), testing.request(broken.headers)) == reason
+
+
+async def test_the_reasons_beyond_asap_need_what_the_table_says() -> None:
+    assert set(REASONS) - set(testing.ASAP_REASONS) == {
+        "replayed",
+        "request_mismatch",
+        "insufficient_scope",
+    }
+    resolver = testing.resolver(ALICE)
+    checks: dict[Reason, Check] = {
+        "replayed": not_replayed(in_memory()),
+        "request_mismatch": request_matches("POST", "/orders?a=1"),
+        "insufficient_scope": has_scopes("refunds"),
+    }
+    for reason, check in checks.items():
+        headers = testing.broken(reason, ALICE, "service").headers
+        token = headers["Authorization"].removeprefix("Bearer ")
+        if reason == "replayed":
+            await verify(token, resolver, check, audience="service")
+        with pytest.raises(TokenRejected) as rejected:
+            await verify(token, resolver, check, audience="service")
+        assert rejected.value.reason == reason
+
+
+def test_there_is_no_broken_request_without_a_reason_or_by_another_profile() -> None:
+    with pytest.raises(ValueError, match="unknown reason 'tired': use one of malformed, "):
+        testing.broken("tired", ALICE, "service")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="signs by none of ES256, "):
+        testing.broken("expired", testing.issuer("alice", algorithm="EdDSA"), "service")
+    assert set(REASONS) == set(DESCRIPTIONS)
+
+
+async def test_an_issuer_is_accepted_and_another_with_its_name_is_not() -> None:
+    bob = testing.issuer("bob")
+    verify = asap.verifier(testing.resolver(ALICE, bob), "service", issuers=["alice", "bob"])
+    for by in (ALICE, bob):
+        token = await verify(by.token(audience="service"))
+        assert token.claims["iss"] == by.name
+        assert token.header == by.verified("service").header
+    for impostor in (testing.issuer("alice"), testing.issuer("mallory")):
+        with pytest.raises(TokenRejected):
+            await verify(impostor.token("service"))
+
+
+async def test_claims_are_changed_added_and_left_out() -> None:
+    for audience, expected in (("service", "service"), ({"b", "a"}, ["a", "b"])):
+        token = ALICE.verified(audience, claims={"team": "x", "jti": None, "sub": "me"})
+        assert token.claims["aud"] == expected
+        assert (token.claims["team"], token.claims["sub"]) == ("x", "me")
+        assert "jti" not in token.claims
+    assert ALICE.token("service") != ALICE.token("service")
+    endless = ALICE.verified("service", claims={"exp": None})
+    assert endless.usable_until == float("inf")
+
+
+async def test_time_moves_where_the_test_moves_it() -> None:
+    clock = testing.clock(NOW)
+    alice = testing.issuer("alice", now=clock)
+    verify = asap.verifier(testing.resolver(alice), "service", issuers="alice", now=clock)
+    token = alice.token("service", lifetime=100)
+    verified = await verify(token)
+    assert (verified.claims["iat"], verified.claims["exp"]) == (NOW, NOW + 100)
+    assert verified.verified_at == NOW
+    clock.time += 109
+    await verify(token)
+    clock.time += 1
+    assert await reason_of(
+        bearer(verify), testing.request({"Authorization": f"Bearer {token}"})
+    ) == ("expired")
+    assert alice.verified("service").verified_at == clock() == NOW + 110
+    early = await reason_of(
+        testing.broken("expired", alice, "service").authenticate,
+        testing.request(alice.headers("service", lifetime=-20)),
+    )
+    assert early == "expired"
+
+
+async def test_a_key_repository_is_a_table_that_a_test_changes() -> None:
+    bob = testing.issuer("bob")
+    table, asked = testing.repository(ALICE), list[str]()
+    fetch = testing.fetch(table, observe=asked.append)
+    repository = asap.repository(testing.REPOSITORY, fetch)
+    verify = asap.verifier(repository, "service", issuers=None)
+    for _ in range(2):
+        assert (await verify(ALICE.token("service"))).claims["iss"] == "alice"
+    assert asked == ["https://keys.example/alice/test.pem"]
+    assert await reason_of(bearer(verify), testing.request(bob.headers("service"))) == "unknown_key"
+    assert asked[1:] == ["https://keys.example/bob/test.pem"]
+    carol = testing.issuer("carol", kid="carol/2.pem")
+    url = f"{testing.REPOSITORY}carol/2.pem"
+    table[url] = Unavailable("keys.example", "connection refused", retry_after=7)
+    with pytest.raises(Unavailable, match="connection refused"):
+        await verify(carol.token("service"))
+    # One that has verified a token does so on, as in production.
+    await verify(ALICE.token("service"))
+
+
+async def test_an_outage_of_everything_is_raised_anew_each_time() -> None:
+    outage = Unavailable("keys.example", "connection refused", retry_after=7, answered=True)
+    fetch = testing.fetch({}, otherwise=outage)
+    for _ in range(2):
+        with pytest.raises(Unavailable) as raised:
+            await fetch("https://keys.example/a/b.pem", "*/*")
+        assert raised.value is not outage
+        assert vars(raised.value) == vars(outage)
+    assert outage.__traceback__ is None
+    verify = asap.verifier(asap.repository(testing.REPOSITORY, fetch), "service", issuers="alice")
+    with pytest.raises(Unavailable):
+        await verify(ALICE.token("service"))
+
+
+async def test_a_key_set_is_fetched_as_json() -> None:
+    url = "https://idp.example/keys"
+    workload = testing.issuer("https://idp.example", algorithm="EdDSA")
+    assert workload.key.kid == "test"
+    fetch = testing.fetch({url: testing.key_set(workload)})
+    token = await verify(workload.token("service"), jwks(url, fetch), audience="service")
+    assert token.claims["iss"] == "https://idp.example"
+    other = testing.json_document({"issuer": "x"})
+    assert other == Document(200, "application/json", b'{"issuer": "x"}')
+
+
+async def test_an_answer_that_is_neither_a_document_nor_an_outage_is_named() -> None:
+    fetch = testing.fetch({"https://a.example/": b"pem"})  # type: ignore[dict-item]
+    with pytest.raises(TypeError, match=r"Unavailable for https://a.example/, got bytes"):
+        await fetch("https://a.example/", "*/*")
+    assert (await fetch("https://b.example/", "*/*")).status == 404
+
+
+async def test_an_authenticate_decides_as_it_is_told() -> None:
+    token = ALICE.verified("service")
+    assert await testing.authenticate(token)(testing.request()) is token
+    rejected = TokenRejected("missing_claim", "no team", claim="team")
+    outcomes: list[Any] = [rejected, Unavailable("keys.example", "down")]
+    for outcome in outcomes:
+        with pytest.raises(type(outcome)) as raised:
+            await testing.authenticate(outcome)(testing.request())
+        assert raised.value is not outcome
+        assert vars(raised.value) == vars(outcome)
+
+
+def test_a_request_has_what_it_is_given() -> None:
+    request = testing.request({"Host": "a"}, method="POST", target="/b?c=d")
+    assert tuple(request[:3]) == ("POST", "/b?c=d", (("Host", "a"),))
+    assert testing.request() == Request("GET", "/", ())
+
+
+def test_nothing_prints_a_key_or_a_token() -> None:
+    key = generate("HS256", kid="alice/test.pem")
+    assert repr(ALICE._replace(key=key)) == "Issuer(name='alice', kid='alice/test.pem')"
+    assert repr(testing.broken("expired", ALICE, "a")) == "Broken(reason='expired')"
+
+
+OFFLINE = """
+import sys
+for name in ("pytest", "unittest", "_pytest", "hypothesis", "doctest", "nose"):
+    sys.modules[name] = None
+import anyio
+from asapfn import asap, testing
+
+watching = False
+
+def refuse(event, arguments):
+    outside = event == "open" or event.startswith(("socket.", "os.", "subprocess.", "time.sleep"))
+    if watching and outside:
+        raise RuntimeError(f"{event}{arguments}")
+
+async def main():
+    global watching
+    sys.addaudithook(refuse)
+    watching = True
+    alice = testing.issuer("alice")
+    fetch = testing.fetch(testing.repository(alice))
+    repository = asap.repository(testing.REPOSITORY, fetch)
+    verify = asap.verifier(repository, "service", issuers="alice")
+    for reason in testing.ASAP_REASONS:
+        testing.broken(reason, alice, "service")
+    print((await verify(alice.token("service"))).claims["iss"])
+    watching = False  # the event loop closes its own sockets
+
+anyio.run(main)
+"""
+
+
+def test_it_needs_no_test_framework_no_network_no_file_and_no_sleep() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", OFFLINE], capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("alice\n", "")
