@@ -46,13 +46,17 @@ def report(
     outcome: Token | TokenRejected | Unavailable | None,
     began: float,
     observe: ObserveRequest | None,
+    enforced: bool = True,
 ) -> None:
-    """Report an outcome; None, a request without a token that is let through, is not reported."""
+    """Report an outcome; None, a request without a token that is let through, is not reported.
+
+    Where it is not enforced, the log says so: the request was let through.
+    """
     if outcome is None or (observe is None and isinstance(outcome, Token)):
         return
     verdict = _verdict(outcome, time.monotonic() - began)
     if verdict.outcome != "accepted":
-        _log(verdict)
+        _log(verdict, enforced)
     if observe is not None:
         observe(verdict)
 
@@ -66,7 +70,7 @@ def _verdict(outcome: Token | TokenRejected | Unavailable, seconds: float) -> Ve
     return Verdict("unavailable", "unavailable", detail, "", seconds)
 
 
-def _log(verdict: Verdict) -> None:
+def _log(verdict: Verdict, enforced: bool) -> None:
     level = logging.WARNING if verdict.outcome == "unavailable" else logging.INFO
     if not LOGGER.isEnabledFor(level):
         return
@@ -75,9 +79,9 @@ def _log(verdict: Verdict) -> None:
         "asapfn_reason": verdict.reason,
         "asapfn_detail": verdict.detail,
         "asapfn_seconds": verdict.seconds,
+        "asapfn_enforced": enforced,
     }
+    outcome = verdict.outcome if enforced else f"NOT ENFORCED: {verdict.outcome}"
     reason = "" if verdict.outcome == "unavailable" else f" {verdict.reason}"
     message = "asapfn: %s%s: %s (%.3f s)"
-    LOGGER.log(
-        level, message, verdict.outcome, reason, verdict.detail, verdict.seconds, extra=extra
-    )
+    LOGGER.log(level, message, outcome, reason, verdict.detail, verdict.seconds, extra=extra)

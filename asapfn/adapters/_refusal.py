@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
+from asapfn._core.reporting import LOGGER
 from asapfn.errors import TokenRejected, Unavailable, challenge
 from asapfn.types import Authenticate, Request, Token
 
@@ -45,6 +46,28 @@ def require_scheme(scheme: str) -> None:
     """
     if not _SCHEME.fullmatch(scheme):
         raise ValueError("scheme is one word, such as Bearer or JWT")
+
+
+def require_enforcement(enforce: bool) -> None:
+    """Refuse what is not plainly True or False, and warn where nothing will be enforced.
+
+    Args:
+        enforce: Whether refusals are enforced.
+
+    Raises:
+        TypeError: If it is no bool: None, as of a setting that is missing, must not open a service.
+    """
+    if not isinstance(enforce, bool):
+        raise TypeError(f"enforce must be True or False, not {type(enforce).__name__}")
+    if not enforce:
+        LOGGER.warning("asapfn: NOT PROTECTING: enforce=False lets every request through")
+
+
+def acted_on(
+    outcome: Token | TokenRejected | Unavailable | None, enforce: bool
+) -> Token | TokenRejected | Unavailable | None:
+    """The outcome that a request is answered by: a refusal that is not enforced is no token."""
+    return outcome if enforce or isinstance(outcome, Token) else None
 
 
 async def admit(
@@ -93,7 +116,8 @@ def carried_token(carrier: Mapping[str, object], where: str) -> Token:
         return token
     raise RuntimeError(
         f"there is no verified token in this {where}: expected this route to be behind protect, and"
-        " neither exempt by its unless= nor reached without a token by its optional=True"
+        " neither exempt by its unless= nor reached without a token by its optional=True or"
+        " enforce=False"
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import MutableMapping
 from typing import Any, Final
 
 from asapfn._core.credentials import also
+from asapfn.adapters._refusal import admit
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Authenticate, Check, Request, Token
 
@@ -15,7 +16,8 @@ async def admit_to(
     checks: tuple[Check, ...],
     carrier: MutableMapping[str, Any],
     request: Request,
-) -> Token | TokenRejected | Unavailable:
+    optional: bool = False,
+) -> Token | TokenRejected | Unavailable | None:
     """Decide about a request to an endpoint.
 
     A request is authenticated once by the same function, also where a router and an endpoint both
@@ -26,9 +28,10 @@ async def admit_to(
         checks: What the verified token must also satisfy here.
         carrier: The request's scope or environ, where verified tokens are kept for it.
         request: The request.
+        optional: Whether a token may be missing. One that is there must satisfy the checks.
 
     Returns:
-        The verified token, or why the request is refused.
+        The verified token; None where there is none and none is needed; else why it is refused.
 
     Raises:
         TypeError: If `authenticate` gives anything but a `Token`, or a check returns a value.
@@ -45,7 +48,12 @@ async def admit_to(
         verified.append((authenticate, request, token))
         return token
 
-    try:
-        return await also(authenticate_once, *checks)(request)
-    except (TokenRejected, Unavailable) as error:
-        return error
+    admitted = await admit(authenticate_once, request, optional)
+    if not checks or not isinstance(admitted, Token):
+        return admitted
+
+    async def verified_before(request: Request) -> Token:
+        return admitted
+
+    # Whatever a check rejects for, the token is not missing.
+    return await admit(also(verified_before, *checks), request, False)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from asapfn._core.reporting import report
 from asapfn.adapters._exempt import is_exempt
 from asapfn.adapters._origins import origin_of, parse_origins
-from asapfn.adapters._refusal import admit, refusal, require_scheme
+from asapfn.adapters._refusal import acted_on, admit, refusal, require_enforcement, require_scheme
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Authenticate, Authorize, Names, ObserveRequest, Request, Unless
 
@@ -91,6 +91,7 @@ def server_middleware(
     scheme: str = "Bearer",
     optional: bool = False,
     unless: Unless | None = None,
+    enforce: bool = True,
     observe: ObserveRequest | None = None,
 ) -> Middleware:
     """Let only requests with a good token reach an application's handlers.
@@ -108,6 +109,9 @@ def server_middleware(
             one: a function of the method and the decoded path that the application routes by, such
             as `lambda method, path: path == "/health"`. It is not asked about a request that may be
             read in two ways (see `types.Unless`), nor about a websocket. They are not reported.
+        enforce: False lets EVERY request through, so it is NOT PROTECTING anything: a handler
+            finds a token where it is good, and each refusal that would have been is reported. It
+            is for the phase-in of a service that has been called without tokens.
         observe: Called with a `Verdict` for each request but those without a token that are let
             through. Refusals and outages are logged in any case, to the logger `asapfn`.
 
@@ -115,9 +119,11 @@ def server_middleware(
         A middleware for `web.Application(middlewares=[...])`.
 
     Raises:
+        TypeError: If `enforce` is no bool.
         ValueError: If `scheme` is not one word.
     """
     require_scheme(scheme)
+    require_enforcement(enforce)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -125,7 +131,8 @@ def server_middleware(
         if not is_exempt(unless, asked, request.path):
             began = time.monotonic()
             outcome = await admit(authenticate, asked, optional)
-            report(outcome, began, observe)
+            report(outcome, began, observe, enforce)
+            outcome = acted_on(outcome, enforce)
         if isinstance(outcome, (TokenRejected, Unavailable)):
             status, headers, body = refusal(outcome, scheme)
             return web.Response(status=status, headers=headers, body=body)

@@ -13,7 +13,15 @@ from asapfn._core.reporting import report
 from asapfn.adapters._asgi_keys import key_repository
 from asapfn.adapters._asgi_types import ASGIApp, Message, Receive, Scope, Send
 from asapfn.adapters._exempt import is_exempt
-from asapfn.adapters._refusal import Refusal, admit, carried_token, refusal, require_scheme
+from asapfn.adapters._refusal import (
+    Refusal,
+    acted_on,
+    admit,
+    carried_token,
+    refusal,
+    require_enforcement,
+    require_scheme,
+)
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Authenticate, ObserveRequest, Request, Token, Unless
 
@@ -40,6 +48,7 @@ def protect(
     scheme: str = "Bearer",
     optional: bool = False,
     unless: Unless | None = None,
+    enforce: bool = True,
     observe: ObserveRequest | None = None,
 ) -> ASGIApp:
     """Let only requests with a good token reach an application.
@@ -60,6 +69,9 @@ def protect(
             one: a function of the method and the decoded path that the application routes by, such
             as `lambda method, path: path == "/health"`. It is not asked about a request that may be
             read in two ways (see `types.Unless`), nor about a websocket. They are not reported.
+        enforce: False lets EVERY request through, so it is NOT PROTECTING anything: the application
+            finds a token where it is good, and each refusal that would have been is reported. It
+            is for the phase-in of a service that has been called without tokens.
         observe: Called with a `Verdict` for each request but those without a token that are let
             through. Refusals and outages are logged in any case, to the logger `asapfn`.
 
@@ -68,9 +80,11 @@ def protect(
         lifespan: what has no headers cannot show a token.
 
     Raises:
+        TypeError: If `enforce` is no bool.
         ValueError: If `scheme` is not one word.
     """
     require_scheme(scheme)
+    require_enforcement(enforce)
 
     async def protected(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -84,7 +98,8 @@ def protect(
         if not is_exempt(unless, asked, path):
             began = time.monotonic()
             outcome = await admit(authenticate, asked, optional)
-            report(outcome, began, observe)
+            report(outcome, began, observe, enforce)
+            outcome = acted_on(outcome, enforce)
         if isinstance(outcome, (TokenRejected, Unavailable)):
             await refuse(refusal(outcome, scheme), scope, receive, send)
             return
@@ -109,7 +124,7 @@ def token(scope: Mapping[str, object]) -> Token:
 
     Raises:
         RuntimeError: If there is none: the route is not behind `protect`, or is reached without a
-            token by its `optional` or `unless`. To find out, `"asapfn.token" in scope`.
+            token by its `optional`, `unless` or `enforce`. To find out, `"asapfn.token" in scope`.
     """
     return carried_token(scope, "scope")
 

@@ -17,7 +17,14 @@ from asapfn._core.credentials import also
 from asapfn._core.reporting import report
 from asapfn.adapters import asgi, wsgi
 from asapfn.adapters._exempt import is_exempt
-from asapfn.adapters._refusal import admit, carried_token, refusal, require_scheme
+from asapfn.adapters._refusal import (
+    acted_on,
+    admit,
+    carried_token,
+    refusal,
+    require_enforcement,
+    require_scheme,
+)
 from asapfn.adapters._requires import admit_to
 from asapfn.adapters._threads import Loop, decided
 from asapfn.errors import DESCRIPTIONS, TokenRejected, Unavailable, challenge
@@ -62,6 +69,7 @@ def middleware(
     scheme: str = "Bearer",
     optional: bool = False,
     unless: Unless | None = None,
+    enforce: bool = True,
     observe: ObserveRequest | None = None,
 ) -> Callable[[Callable[[HttpRequest], Any]], Callable[[HttpRequest], Any]]:
     """Make a middleware that lets only requests with a good token reach what comes after it.
@@ -85,6 +93,10 @@ def middleware(
             same.
         unless: Names the requests that reach the views without a token, by their method and
             `path_info`, by which Django routes; see `types.Unless`. They are not reported.
+        enforce: False lets EVERY request through, so it is NOT PROTECTING anything: a view finds a
+            token where it is good, else None, and each refusal that would have been is reported. It
+            is for the phase-in of a service that has been called without tokens. A view that has
+            `requires()` refuses all the same, unless that has `enforce=False` too.
         observe: Called with a `Verdict` for each request but those without a token that are let
             through. Refusals and outages are logged in any case, to the logger `asapfn`.
 
@@ -92,13 +104,16 @@ def middleware(
         A middleware factory, for sync and async requests.
 
     Raises:
+        TypeError: If `enforce` is no bool.
         ValueError: If `scheme` is not one word.
     """
     require_scheme(scheme)
+    require_enforcement(enforce)
     loop = Loop(portal)
 
     def answered(request: Any, outcome: _Outcome, began: float) -> HttpResponse | None:
-        report(outcome, began, observe)
+        report(outcome, began, observe, enforce)
+        outcome = acted_on(outcome, enforce)
         if isinstance(outcome, (TokenRejected, Unavailable)):
             return _response(outcome, scheme)
         request.asapfn_token = outcome
@@ -132,6 +147,8 @@ def requires(
     *checks: Check,
     portal: BlockingPortal | None = None,
     scheme: str = "Bearer",
+    optional: bool = False,
+    enforce: bool = True,
     observe: ObserveRequest | None = None,
 ) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
     """Make a decorator of views that need a token which satisfies checks, over the middleware.
@@ -147,6 +164,11 @@ def requires(
         *checks: What the verified token must also satisfy here, in this order (`asapfn.checks`).
         portal: See `middleware`.
         scheme: The authentication scheme that refusals name.
+        optional: Whether requests without a token reach the view too. One that is there must
+            satisfy the checks.
+        enforce: False lets EVERY request through, so it is NOT PROTECTING anything: the view finds
+            None for a token that does not satisfy the checks, and each refusal that would have been
+            is reported. It is for the phase-in of a service.
         observe: Called with a `Verdict` for each request that is refused here. Refusals and outages
             are logged in any case, to the logger `asapfn`.
 
@@ -155,17 +177,22 @@ def requires(
         installed.
 
     Raises:
-        TypeError: If it is used without its parentheses, on the first request.
+        TypeError: If `enforce` is no bool; or, on the first request, if it is used without its
+            parentheses.
         ValueError: If `scheme` is not one word.
     """
     require_scheme(scheme)
+    require_enforcement(enforce)
     loop = Loop(portal)
 
-    def refused(outcome: _Outcome, began: float) -> HttpResponse | None:
+    def refused(request: Any, outcome: _Outcome, began: float) -> HttpResponse | None:
         if not isinstance(outcome, (TokenRejected, Unavailable)):
             return None
-        report(outcome, began, observe)
-        return _response(outcome, scheme)
+        report(outcome, began, observe, enforce)
+        if enforce:
+            return _response(outcome, scheme)
+        request.asapfn_token = None
+        return None
 
     def decorate(view: Callable[..., Any]) -> Any:
         if not callable(view):
@@ -174,13 +201,13 @@ def requires(
         @wraps(view)
         def protected(request: Any, *args: Any, **named: Any) -> Any:
             began = time.monotonic()
-            answer = refused(decided(loop, _allowed(request, checks)), began)
+            answer = refused(request, decided(loop, _allowed(request, checks, optional)), began)
             return view(request, *args, **named) if answer is None else answer
 
         @wraps(view)
         async def protected_async(request: Any, *args: Any, **named: Any) -> Any:
             began = time.monotonic()
-            answer = refused(await _allowed(request, checks)(), began)
+            answer = refused(request, await _allowed(request, checks, optional)(), began)
             return await view(request, *args, **named) if answer is None else answer
 
         return protected_async if iscoroutinefunction(view) else protected
@@ -253,8 +280,9 @@ def authentication(
         def authenticate(self, request: Any) -> tuple[Any, Token] | None:
             carrier, asked = _carrier(request._request), _asked(request._request)
             began = time.monotonic()
-            outcome = decided(loop, partial(admit_to, authenticate, checks, carrier, asked))
-            if isinstance(outcome, TokenRejected) and outcome.reason == "missing_token":
+            decide = partial(admit_to, authenticate, checks, carrier, asked, True)
+            outcome = decided(loop, decide)
+            if outcome is None:
                 return None
             report(outcome, began, observe)
             if isinstance(outcome, Token):
@@ -290,13 +318,18 @@ def _rest_framework_error(
     return refused
 
 
-def _allowed(request: Any, checks: tuple[Check, ...]) -> Callable[[], Awaitable[_Outcome]]:
+def _allowed(
+    request: Any, checks: tuple[Check, ...], optional: bool
+) -> Callable[[], Awaitable[_Outcome]]:
     """The decision whether the token that the middleware verified satisfies checks."""
     if not hasattr(request, "asapfn_token"):
         raise ImproperlyConfigured(
             "requires() needs asapfn's middleware before it: expected what"
             " asapfn.adapters.django.middleware(...) makes in MIDDLEWARE"
         )
+
+    if optional and request.asapfn_token is None:
+        return _exempt
 
     async def verified(asked: Request) -> Token:
         if request.asapfn_token is None:

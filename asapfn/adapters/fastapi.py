@@ -6,11 +6,17 @@ token; the decision, the refusals and the reports are those of `asgi.protect`.
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Any, Final, Literal, get_args, overload
 
 from asapfn._core.reporting import report
 from asapfn.adapters._asgi_types import ASGIApp, Receive, Scope, Send
-from asapfn.adapters._refusal import Refusal, refusal, require_scheme
+from asapfn.adapters._refusal import (
+    Refusal,
+    acted_on,
+    refusal,
+    require_enforcement,
+    require_scheme,
+)
 from asapfn.adapters._requires import admit_to
 from asapfn.adapters.asgi import refuse, request
 from asapfn.errors import Reason, TokenRejected
@@ -52,14 +58,42 @@ class _Shown(SecurityBase):
         """Nothing: who calls is decided by the dependency above it."""
 
 
+@overload
+def requires(
+    authenticate: Authenticate,
+    *checks: Check,
+    scheme: str = "Bearer",
+    name: str | None = None,
+    description: str = ...,
+    optional: Literal[False] = False,
+    enforce: Literal[True] = True,
+    observe: ObserveRequest | None = None,
+) -> Callable[..., Awaitable[Token]]: ...
+
+
+@overload
+def requires(
+    authenticate: Authenticate,
+    *checks: Check,
+    scheme: str = "Bearer",
+    name: str | None = None,
+    description: str = ...,
+    optional: bool = False,
+    enforce: bool = True,
+    observe: ObserveRequest | None = None,
+) -> Callable[..., Awaitable[Token | None]]: ...
+
+
 def requires(
     authenticate: Authenticate,
     *checks: Check,
     scheme: str = "Bearer",
     name: str | None = None,
     description: str = "A signed token of the calling service",
+    optional: bool = False,
+    enforce: bool = True,
     observe: ObserveRequest | None = None,
-) -> Callable[..., Awaitable[Token]]:
+) -> Callable[..., Awaitable[Token | None]]:
     """Make a dependency that lets only requests with a good token reach an endpoint.
 
     It is for endpoints, routers and applications, of http and of websockets:
@@ -82,16 +116,23 @@ def requires(
         scheme: The authentication scheme that refusals and the OpenAPI document name.
         name: The name of the security scheme in the OpenAPI document; None for `scheme`.
         description: Its description there.
-        observe: Called with a `Verdict` for each request. Refusals and outages are logged in any
-            case, to the logger `asapfn`.
+        optional: Whether requests without a token reach the endpoint too, which is then given None.
+            A bad token is refused all the same, and so is one that a check rejects.
+        enforce: False lets EVERY request through, so it is NOT PROTECTING anything: the endpoint is
+            given None where `requires` would have refused, and each such refusal is reported. It is
+            for the phase-in of a service that has been called without tokens.
+        observe: Called with a `Verdict` for each request but those without a token that are let
+            through. Refusals and outages are logged in any case, to the logger `asapfn`.
 
     Returns:
         A dependency, for `Depends`; in a test `app.dependency_overrides` replaces it.
 
     Raises:
+        TypeError: If `enforce` is no bool.
         ValueError: If `scheme` is not one word.
     """
     require_scheme(scheme)
+    require_enforcement(enforce)
     shown: Any = {"scheme_name": name or scheme, "description": description, "auto_error": False}
     security = (
         HTTPBearer(bearerFormat="JWT", **shown)
@@ -101,11 +142,15 @@ def requires(
 
     async def caller(
         connection: HTTPConnection, _shown: Annotated[Any, Depends(_Shown(security))] = None
-    ) -> Token:
+    ) -> Token | None:
         scope = connection.scope
         began = time.monotonic()
-        outcome = await admit_to(authenticate, checks, scope, request(scope))
-        report(outcome, began, observe)
+        outcome = await admit_to(authenticate, checks, scope, request(scope), optional)
+        report(outcome, began, observe, enforce)
+        outcome = acted_on(outcome, enforce)
+        if outcome is None:
+            scope.pop("asapfn.token", None)
+            return None
         if isinstance(outcome, Token):
             scope["asapfn.token"] = outcome
             return outcome

@@ -13,7 +13,7 @@ from anyio.from_thread import BlockingPortal
 
 from asapfn._core.reporting import report
 from asapfn.adapters import wsgi
-from asapfn.adapters._refusal import refusal, require_scheme
+from asapfn.adapters._refusal import acted_on, refusal, require_enforcement, require_scheme
 from asapfn.adapters._requires import admit_to
 from asapfn.adapters._threads import Loop, decided
 from asapfn.types import Authenticate, Check, ObserveRequest, Token
@@ -48,6 +48,8 @@ def requires(
     *checks: Check,
     portal: BlockingPortal | None = None,
     scheme: str = "Bearer",
+    optional: bool = False,
+    enforce: bool = True,
     observe: ObserveRequest | None = None,
 ) -> Required:
     """Let only requests with a good token reach a view, a blueprint or an application.
@@ -72,27 +74,38 @@ def requires(
         *checks: What the verified token must also satisfy here, in this order (`asapfn.checks`).
         portal: See `wsgi.protect`.
         scheme: The authentication scheme that refusals name.
-        observe: Called with a `Verdict` for each request. Refusals and outages are logged in any
-            case, to the logger `asapfn`.
+        optional: Whether requests without a token reach the view too; `"asapfn.token" in
+            request.environ` says whether there is one. A bad token is refused all the same, and so
+            is one that a check rejects.
+        enforce: False lets EVERY request through, so it is NOT PROTECTING anything: the view finds
+            a token where it is good, and each refusal that would have been is reported. It is for
+            the phase-in of a service that has been called without tokens.
+        observe: Called with a `Verdict` for each request but those without a token that are let
+            through. Refusals and outages are logged in any case, to the logger `asapfn`.
 
     Returns:
         A decorator of views, plain ones and async ones, that is also a function for
         `before_request`.
 
     Raises:
+        TypeError: If `enforce` is no bool.
         ValueError: If `scheme` is not one word.
     """
     require_scheme(scheme)
+    require_enforcement(enforce)
     loop = Loop(portal)
 
     def refused() -> Response | None:
         """Verify the request's token; the refusal where it is not accepted."""
         environ = flask.request.environ
         began = time.monotonic()
-        outcome = decided(
-            loop, partial(admit_to, authenticate, checks, environ, wsgi.request(environ))
-        )
-        report(outcome, began, observe)
+        decide = partial(admit_to, authenticate, checks, environ, wsgi.request(environ), optional)
+        outcome = decided(loop, decide)
+        report(outcome, began, observe, enforce)
+        outcome = acted_on(outcome, enforce)
+        environ.pop("asapfn.token", None)
+        if outcome is None:
+            return None
         if isinstance(outcome, Token):
             environ["asapfn.token"] = outcome
             return None

@@ -19,7 +19,14 @@ from anyio.from_thread import BlockingPortal
 
 from asapfn._core.reporting import report
 from asapfn.adapters._exempt import is_exempt
-from asapfn.adapters._refusal import admit, carried_token, refusal, require_scheme
+from asapfn.adapters._refusal import (
+    acted_on,
+    admit,
+    carried_token,
+    refusal,
+    require_enforcement,
+    require_scheme,
+)
 from asapfn.adapters._threads import Loop, decided
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Authenticate, ObserveRequest, Request, Token, Unless
@@ -40,6 +47,7 @@ def protect(
     scheme: str = "Bearer",
     optional: bool = False,
     unless: Unless | None = None,
+    enforce: bool = True,
     observe: ObserveRequest | None = None,
 ) -> WSGIApplication:
     """Let only requests with a good token reach an application.
@@ -63,6 +71,9 @@ def protect(
             one: a function of the method and the decoded path that the application routes by, such
             as `lambda method, path: path == "/health"`. It is not asked about a request that may be
             read in two ways (see `types.Unless`). They are not reported.
+        enforce: False lets EVERY request through, so it is NOT PROTECTING anything: the application
+            finds a token where it is good, and each refusal that would have been is reported. It
+            is for the phase-in of a service that has been called without tokens.
         observe: Called with a `Verdict` for each request but those without a token that are let
             through. Refusals and outages are logged in any case, to the logger `asapfn`.
 
@@ -72,9 +83,11 @@ def protect(
         running.
 
     Raises:
+        TypeError: If `enforce` is no bool.
         ValueError: If `scheme` is not one word.
     """
     require_scheme(scheme)
+    require_enforcement(enforce)
     loop = Loop(portal)
 
     def protected(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -82,7 +95,8 @@ def protect(
         if not is_exempt(unless, asked, _routed_path(environ)):
             began = time.monotonic()
             outcome = decided(loop, partial(admit, authenticate, asked, optional))
-            report(outcome, began, observe)
+            report(outcome, began, observe, enforce)
+            outcome = acted_on(outcome, enforce)
         if isinstance(outcome, (TokenRejected, Unavailable)):
             status, headers, body = refusal(outcome, scheme)
             start_response(f"{status} {HTTPStatus(status).phrase}", list(headers))
@@ -106,7 +120,8 @@ def token(environ: Mapping[str, object]) -> Token:
 
     Raises:
         RuntimeError: If there is none: the route is not behind `protect`, or is reached without a
-            token by its `optional` or `unless`. To find out, `"asapfn.token" in environ`.
+            token by its `optional`, `unless` or `enforce`. To find out, `"asapfn.token" in
+            environ`.
     """
     return carried_token(environ, "environ")
 
