@@ -2,14 +2,16 @@
 
 Begin with a profile: `asapfn.asap` (`signer`, `verifier`), `asapfn.connect` (`authorizer`,
 `authenticator`), `asapfn.forge`, `asapfn.jitsi`. `bearer` makes a verifier read a request, `also`
-and `any_of` compose what does, and `asapfn.adapters` carries it into a framework. Tokens of your
-own: `sign`, and `policy` with `verifier`, or `verify` for one token. `explain` says why a token is
-rejected. `asapfn.keys` reads and makes keys, `asapfn.resolvers` finds them.
+and `any_of` compose what does, `reading` makes a type of your own of the claims, and
+`asapfn.adapters` carries it into a framework. Tokens of your own: `sign`, and `policy` with
+`verifier`, or `verify` for one token. `explain` says why a token is rejected. `asapfn.keys` reads
+and makes keys, `asapfn.resolvers` finds them, `asapfn.testing` makes what tests need.
 """
 
 from asapfn._core.canonical import canonical_query, canonical_request, qsh
 from asapfn._core.credentials import also, any_of, bearer
 from asapfn._core.one_step import at_once
+from asapfn._core.reading import reading
 from asapfn._core.reporting import observed
 from asapfn._core.signing import sign
 from asapfn._core.verification import peek, policy, verifier, verify
@@ -83,6 +85,7 @@ __all__ = [
     "peek",
     "policy",
     "qsh",
+    "reading",
     "sign",
     "verifier",
     "verify",

@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 from anyio.lowlevel import current_token
 
 from asapfn._core.canonical import base_path, canonical_query, canonical_request, is_below, qsh
+from asapfn._core.reading import read_claims
 from asapfn.errors import TokenRejected, listed, shown
 from asapfn.types import ReplayStore, Token
 
@@ -155,6 +156,30 @@ def has_scopes(*scopes: str) -> Callable[[Token], None]:
             raise TokenRejected("insufficient_scope", detail, claim="scope")
 
     check.__doc__ = f"scope includes {listed(scopes, 'and')}"
+    return check
+
+
+def claims_fit(
+    read: Callable[[dict[str, Any]], Any], *, errors: tuple[type[Exception], ...] = ()
+) -> Callable[[Token], None]:
+    """Require that a function can read the claims, such as a model of pydantic's validates them.
+
+        authenticate = also(bearer(verify), claims_fit(Caller.model_validate))
+
+    Args:
+        read: A plain function from the claims to what is wanted of them, as for `asapfn.reading`;
+            what it returns is dropped, so that a view calls it again.
+        errors: What it raises besides ValueError where they do not fit.
+
+    Returns:
+        A check that rejects with `invalid_claim`. It raises TypeError if `read` is async.
+    """
+    of_claims: tuple[type[Exception], ...] = (ValueError, *errors)
+
+    def check(token: Token) -> None:
+        """The claims can be read."""
+        read_claims(token, read, of_claims)
+
     return check
 
 
