@@ -27,6 +27,9 @@ configure()
 
 from django.http import HttpRequest, HttpResponse  # noqa: E402
 from django.test import AsyncRequestFactory, RequestFactory  # noqa: E402
+from rest_framework.permissions import AllowAny  # noqa: E402
+from rest_framework.response import Response  # noqa: E402
+from rest_framework.views import APIView  # noqa: E402
 
 from asapfn.adapters import django  # noqa: E402
 
@@ -227,7 +230,7 @@ def test_without_enforcement_every_request_passes_and_every_refusal_is_reported(
 
 
 @EACH
-def test_without_enforcement_real_tokens_are_told_apart_from_broken_ones(way: Any) -> None:
+def test_without_enforcement_a_good_token_is_found_and_a_broken_one_is_not(way: Any) -> None:
     verdicts: list[Verdict] = []
     with way(scripted, enforce=False, observe=verdicts.append) as get:
         assert get(ALICE.headers("service")) == (200, "alice")
@@ -326,6 +329,22 @@ def test_a_check_that_rejects_as_missing_a_token_that_is_there_opens_no_optional
     with endpoint(name, pretends, optional=True) as get:
         assert get(ALICE.headers("service"))[0] == 401
         assert get({}) == (200, "nobody")
+
+
+def test_a_check_that_rejects_as_missing_a_token_that_is_there_is_a_refusal_to_rest_framework() -> (
+    None
+):
+    class Open(APIView):  # type: ignore[misc]
+        authentication_classes = (django.authentication(scripted, pretends),)
+        permission_classes = (AllowAny,)
+
+        def get(self, request: Any) -> Response:
+            return Response(str(request.user))
+
+    view = Open.as_view()
+    assert view(RequestFactory().get("/")).status_code == 200
+    refused = view(RequestFactory().get("/", headers=ALICE.headers("service")))
+    assert refused.status_code == 401
 
 
 @REQUIRES

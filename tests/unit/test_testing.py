@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from asapfn import TokenRejected, Unavailable, asap, bearer, testing, verify
+from asapfn import TokenRejected, Unavailable, asap, bearer, forge, jitsi, testing, verify
 from asapfn.checks import has_scopes, not_replayed, request_matches
 from asapfn.errors import DESCRIPTIONS, Reason
 from asapfn.keys import generate
@@ -189,6 +189,20 @@ async def test_a_key_set_is_fetched_as_json() -> None:
     assert other == Document(200, "application/json", b'{"issuer": "x"}')
 
 
+async def test_tokens_of_forge_and_jitsi_are_made_by_their_claims() -> None:
+    clock = testing.clock(NOW)
+    app = "ari:cloud:ecosystem::app/8db33309-0a5d-4c9e-a4ea-1d5ee2d0a2b7"
+    product = testing.Issuer("forge/invocation-token", key_for("RS256", "forge"), clock)
+    key_sets = testing.fetch({}, otherwise=testing.key_set(product))
+    by_forge = forge.verifier(forge.keys(key_sets), app, now=clock)
+    invoked = await by_forge(product.token(app, claims={"nbf": NOW, "context": {"a": 1}}))
+    assert invoked.claims["context"] == {"a": 1}
+    room = testing.Issuer("my-app", key_for("RS256", "my-app"), clock)
+    by_jitsi = jitsi.verifier(testing.resolver(room), issuers="my-app", audience="jitsi", now=clock)
+    joined = await by_jitsi(room.token("jitsi", claims={"room": "standup", "sub": "meet.example"}))
+    assert joined.claims["room"] == "standup"
+
+
 async def test_an_answer_that_is_neither_a_document_nor_an_outage_is_named() -> None:
     fetch = testing.fetch({"https://a.example/": b"pem"})  # type: ignore[dict-item]
     with pytest.raises(TypeError, match=r"Unavailable for https://a.example/, got bytes"):
@@ -196,7 +210,7 @@ async def test_an_answer_that_is_neither_a_document_nor_an_outage_is_named() -> 
     assert (await fetch("https://b.example/", "*/*")).status == 404
 
 
-async def test_an_authenticate_decides_as_it_is_told() -> None:
+async def test_an_authenticate_decides_about_all_requests_alike() -> None:
     token = ALICE.verified("service")
     assert await testing.authenticate(token)(testing.request()) is token
     rejected = TokenRejected("missing_claim", "no team", claim="team")
