@@ -14,6 +14,7 @@ from asapfn.resolvers.cache import (
     issuer_kid_algorithm,
 )
 from asapfn.resolvers.certificates import certificates
+from asapfn.resolvers.discovery import discovered
 from asapfn.resolvers.jwks import jwks
 from asapfn.resolvers.policy import (
     by_issuer,
@@ -33,6 +34,7 @@ __all__ = [
     "cached",
     "certificates",
     "clear",
+    "discovered",
     "first_of",
     "is_prefetch",
     "issuer_kid_algorithm",

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -20,7 +20,7 @@ _ACCEPT: Final = "application/jwk-set+json, application/json"
 # As many as fit into what is fetched at most, so that what is read is read at once.
 MOST_KEYS: Final = 1000
 _LONGEST_CAUSE: Final = 200
-_SIGNATURES: Final = frozenset(("sig",))
+_SIGNATURES: Final = "sig"
 _PRIVATE: Final = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"))
 
 
@@ -35,7 +35,9 @@ class Members(NamedTuple):
 Read = Callable[[bytes, str], Members]
 
 
-class _KeySet(NamedTuple):
+class KeySet(NamedTuple):
+    """A set that was read, its keys by their ids, and when that was."""
+
     members: Members
     by_id: Mapping[str | None, Sequence[DatedKey]]
     completed: float
@@ -83,7 +85,7 @@ def jwks(
         partial(always, url),
         without_query(url),
         fetch,
-        read=partial(_jwk_set, signing_uses(uses)),
+        read=read_jwks(uses),
         cooldown=cooldown,
         caching=caching,
         clock=clock,
@@ -118,17 +120,30 @@ def key_sets(
         clock: See `jwks`.
         observe: See `jwks`.
     """
+    load = partial(_load, url_of, fetch, read or read_jwks(_SIGNATURES), absent, clock)
+    return in_sets(load, url_of, source, now, cooldown, caching, clock, observe)
+
+
+def in_sets(
+    load: Callable[[Unverified], Awaitable[Answer[KeySet]]],
+    set_of: Callable[[Unverified], Hashable],
+    source: str,
+    now: Clock,
+    cooldown: float,
+    caching: Caching,
+    clock: Callable[[], float],
+    observe: Observe | None,
+) -> Resolver:
+    """Find keys in the sets that a function loads; what `set_of` gives covers all it reads."""
     if not 0 <= cooldown < math.inf:
         raise ValueError(f"cooldown must be finite and not negative, not {cooldown!r}")
-    cache: Cache[_KeySet] = Cache(
-        partial(_load, url_of, fetch, read or partial(_jwk_set, _SIGNATURES), absent, clock),
-        source,
-        caching,
-        clock,
-        observe,
-        is_proven=_is_proven,
-    )
-    return partial(_find, cache, cooldown, url_of, now)
+    cache = Cache(load, source, caching, clock, observe, is_proven=_is_proven)
+    return partial(_find, cache, cooldown, set_of, now)
+
+
+def read_jwks(uses: Names) -> Read:
+    """What reads a JSON Web Key Set, of keys for these uses; ValueError if they are none."""
+    return partial(_jwk_set, signing_uses(uses))
 
 
 def always(url: str, unverified: Unverified) -> str:
@@ -137,18 +152,18 @@ def always(url: str, unverified: Unverified) -> str:
 
 
 async def _find(
-    cache: Cache[_KeySet],
+    cache: Cache[KeySet],
     cooldown: float,
-    url_of: Callable[[Unverified], str],
+    set_of: Callable[[Unverified], Hashable],
     now: Clock,
     unverified: Unverified,
 ) -> Key | None:
     """The only key in the set that fits the token; past the cooldown in a newer set, if need be."""
-    url = url_of(unverified)
-    key_set = await look_up(cache, url, unverified)
+    which = set_of(unverified)
+    key_set = await look_up(cache, which, unverified)
     fits = _fitting(key_set, unverified, now)
     if not fits and key_set is not None and cache.clock() >= key_set.completed + cooldown:
-        key_set = await look_up(cache, url, unverified, key_set)
+        key_set = await look_up(cache, which, unverified, key_set)
         fits = _fitting(key_set, unverified, now)
     if len(fits) == 1:
         return fits[0]
@@ -159,7 +174,7 @@ async def _find(
     return None
 
 
-def _why(key_set: _KeySet, unverified: Unverified, fits: int, now: Clock) -> str:
+def _why(key_set: KeySet, unverified: Unverified, fits: int, now: Clock) -> str:
     """Why no key of the set can be used that the token names; empty if it names none of the set."""
     kid, algorithm = unverified.header.get("kid"), unverified.header["alg"]
     if kid is None:
@@ -181,8 +196,14 @@ async def _load(
     absent: Collection[int],
     clock: Callable[[], float],
     unverified: Unverified,
-) -> Answer[_KeySet]:
-    url = url_of(unverified)
+) -> Answer[KeySet]:
+    return await load_set(url_of(unverified), fetch, read, absent, clock)
+
+
+async def load_set(
+    url: str, fetch: Fetch, read: Read, absent: Collection[int], clock: Callable[[], float]
+) -> Answer[KeySet]:
+    """Fetch a set and read it."""
     source = without_query(url)
     document = await fetch(url, _ACCEPT)
     if document.status in absent:
@@ -196,7 +217,7 @@ async def _load(
     by_id: dict[str | None, list[DatedKey]] = {}
     for member in members.keys:
         by_id.setdefault(member.key.kid, []).append(member)
-    return Answer(_KeySet(members, by_id, clock()), *document[3:7])
+    return Answer(KeySet(members, by_id, clock()), *document[3:7])
 
 
 def without_query(url: str) -> str:
@@ -213,11 +234,11 @@ def _without_copies(members: Members) -> Members:
     return members._replace(keys=list(first.values()))
 
 
-def _is_proven(key_set: _KeySet) -> bool:
+def _is_proven(key_set: KeySet) -> bool:
     return any(has_verified(member.key) for member in key_set.members.keys)
 
 
-def _fitting(key_set: _KeySet | None, unverified: Unverified, now: Clock) -> list[Key]:
+def _fitting(key_set: KeySet | None, unverified: Unverified, now: Clock) -> list[Key]:
     kid = unverified.header.get("kid")
     if key_set is None:
         return []

@@ -1,0 +1,172 @@
+"""Keys of an OpenID provider: its metadata says where its key set is.
+
+There are two documents and a cache for each. The metadata is asked for when a key set has to be
+fetched, and asked for again, within the cooldown, where the set cannot be had at the place it names
+or lacks the token's key: the set may have moved.
+"""
+
+import re
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final, NamedTuple, cast
+
+from asapfn._core import compact
+from asapfn.errors import TokenRejected, Unavailable, shown
+from asapfn.guards import issuer_of
+from asapfn.resolvers.cache import Answer, Cache, is_prefetch, look_up
+from asapfn.resolvers.jwks import KeySet, always, in_sets, load_set, read_jwks, without_query
+from asapfn.resolvers.sources import require_https
+from asapfn.types import Caching, Fetch, Key, Names, Observe, Resolver, Unverified
+
+_PATH: Final = "/.well-known/openid-configuration"
+_URL: Final = re.compile(r"[!-~]{1,2048}")
+
+
+class _Metadata(NamedTuple):
+    jwks_uri: str
+    completed: float
+
+
+def discovered(
+    issuer: str,
+    fetch: Fetch,
+    *,
+    metadata_url: str | None = None,
+    uses: Names = ("sig",),
+    cooldown: float = 30.0,
+    caching: Caching = Caching(),
+    clock: Callable[[], float] = time.monotonic,
+    observe: Observe | None = None,
+) -> Resolver:
+    """Find the keys of an OpenID provider, and remember its metadata and its key set.
+
+    The metadata is at `{issuer}/.well-known/openid-configuration`. Its `jwks_uri` may be of another
+    host, as Google's is: whoever publishes the metadata chooses which https URL is fetched. So
+    where `fetch` sends credentials, bind them to their origin:
+    `adapters.httpx.fetcher(headers=..., origins="https://...")`.
+
+    Args:
+        issuer: The provider's issuer, exactly as its tokens and its metadata have it.
+        fetch: The way to the network, such as `adapters.httpx.fetcher()`.
+        metadata_url: Where the metadata is, if not there.
+        uses: See `jwks`.
+        cooldown: Seconds after a fetch during which a key that the set lacks is unknown; after
+            them it makes the set be fetched again, and the metadata too if the set still lacks it.
+        caching: How long to remember either document, and how often to ask for it.
+        clock: A clock in seconds, that never goes back.
+        observe: Called with every event but a plain hit: those of the metadata have its URL as
+            source, and those of the key set the issuer.
+
+    Returns:
+        A resolver, as `jwks` makes it, for tokens of this issuer alone: it raises TokenRejected
+        `issuer_not_allowed` for any other, and `missing_claim` without an `iss`, and fetches
+        nothing. It raises `Unavailable` when a document cannot be had or read, the metadata names
+        another issuer, or its `jwks_uri` is not plain https. What is cached serves meanwhile, as
+        for any key source.
+
+    Raises:
+        TypeError: If one of `uses` is not a str.
+        ValueError: If the issuer or the metadata's URL is not plain https, the issuer has a query,
+            or as for `jwks`.
+
+    Source: OpenID Connect Discovery 1.0, sections 3 and 4; RFC 8414, section 3.3.
+    """
+    require_https(issuer)
+    if "?" in issuer:
+        raise ValueError("an issuer has no query: give metadata_url, if its metadata's URL has one")
+    url = f"{issuer.removesuffix('/')}{_PATH}" if metadata_url is None else metadata_url
+    require_https(url)
+    documents = Cache(
+        partial(_load_metadata, issuer, url, fetch, clock),
+        without_query(url),
+        caching,
+        clock,
+        observe,
+        is_proven=_holds_no_key,
+    )
+    load_at = partial(load_set, fetch=fetch, read=read_jwks(uses), absent=(), clock=clock)
+    load = partial(_load_keys, documents, issuer, cooldown, load_at)
+    keys = in_sets(
+        load, partial(always, issuer), issuer, time.time, cooldown, caching, clock, observe
+    )
+    return partial(_of_issuer, issuer, keys)
+
+
+def _of_issuer(issuer: str, keys: Resolver, unverified: Unverified) -> Awaitable[Key | None]:
+    if unverified.claims.get("iss") != issuer and not is_prefetch(unverified):
+        detail = f"expected {shown(issuer)}, got {shown(issuer_of(unverified))}"
+        raise TokenRejected("issuer_not_allowed", detail, claim="iss")
+    return keys(unverified)
+
+
+async def _load_keys(
+    documents: Cache[_Metadata],
+    issuer: str,
+    cooldown: float,
+    load_at: Callable[[str], Awaitable[Answer[KeySet]]],
+    unverified: Unverified,
+) -> Answer[KeySet]:
+    """The set where the metadata says; if that is of no use, where newer metadata says."""
+    metadata = cast("_Metadata", await look_up(documents, issuer, unverified))
+    answer = await _load_or_outage(load_at, metadata.jwks_uri)
+    if not _has_key(answer, unverified) and documents.clock() >= metadata.completed + cooldown:
+        try:
+            found = await look_up(documents, issuer, unverified, metadata)
+        except Unavailable:
+            found = metadata
+        newer = cast("_Metadata", found)
+        if newer.jwks_uri != metadata.jwks_uri:
+            answer = await _load_or_outage(load_at, newer.jwks_uri)
+    if isinstance(answer, Unavailable):
+        raise answer
+    return answer
+
+
+async def _load_or_outage(
+    load_at: Callable[[str], Awaitable[Answer[KeySet]]], url: str
+) -> Answer[KeySet] | Unavailable:
+    try:
+        return await load_at(url)
+    except Unavailable as outage:
+        return outage
+
+
+def _has_key(answer: Answer[KeySet] | Unavailable, unverified: Unverified) -> bool:
+    if isinstance(answer, Unavailable) or answer.value is None:
+        return False
+    return unverified.header.get("kid") in answer.value.by_id
+
+
+async def _load_metadata(
+    issuer: str, url: str, fetch: Fetch, clock: Callable[[], float], unverified: Unverified
+) -> Answer[_Metadata]:
+    source = without_query(url)
+    document = await fetch(url, "application/json")
+    if document.status != 200:
+        raise Unavailable(source, f"status {document.status}", retry_after=document.retry_after)
+    try:
+        jwks_uri = _jwks_uri(issuer, document.body)
+    except ValueError as error:
+        what = f"not the metadata of {issuer}: {error}"
+        return Answer(None, unusable=Unavailable(source, what))
+    return Answer(_Metadata(jwks_uri, clock()), *document[3:7])
+
+
+def _jwks_uri(issuer: str, body: bytes) -> str:
+    """The place of the keys, of metadata that is this issuer's; a ValueError for any other."""
+    metadata = compact.decode_object(body)
+    if metadata.get("issuer") != issuer:
+        raise ValueError(f"expected that issuer, got {shown(metadata.get('issuer'))}")
+    jwks_uri: Any = metadata.get("jwks_uri")
+    if not isinstance(jwks_uri, str) or not _URL.fullmatch(jwks_uri):
+        raise ValueError(f"expected a URL as jwks_uri, got {shown(jwks_uri)}")
+    try:
+        require_https(jwks_uri)
+    except ValueError as error:
+        raise ValueError(f"jwks_uri: {error}") from None
+    return jwks_uri
+
+
+def _holds_no_key(metadata: _Metadata) -> bool:
+    return False
