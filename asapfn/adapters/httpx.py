@@ -34,7 +34,7 @@ from asapfn.adapters._exchange import (
     send,
     to_its_end,
 )
-from asapfn.adapters._origins import origin_of, parse_origins
+from asapfn.adapters._origins import Origin, origin_of, parse_origins
 from asapfn.adapters._places import Places, acquire, release
 from asapfn.errors import Unavailable
 from asapfn.types import Authorize, Document, Fetch, Names
@@ -78,6 +78,7 @@ class _Fetcher:
     timeout: float
     max_bytes: int
     headers: Mapping[str, str]
+    origins: frozenset[Origin] | None
     sockets: dict[str, WeakSet[Any]]
 
 
@@ -87,6 +88,7 @@ def fetcher(
     timeout: float = 5.0,
     max_bytes: int = 65_536,
     headers: Mapping[str, str] | None = None,
+    origins: Names | None = None,
     max_concurrent: int = 20,
 ) -> Fetch:
     """Fetch keys through httpx or httpx2.
@@ -112,8 +114,11 @@ def fetcher(
             client's own time-outs do not apply.
         max_bytes: The most bytes a body may have. gzip and deflate are decoded within it.
         headers: Header fields for every request, such as `User-Agent`, or the credentials of a
-            repository that asks for them. They are sent to every URL that is fetched: use a
-            fetcher of its own for each repository that has credentials.
+            repository that asks for them. Without `origins` they are sent to every URL that is
+            fetched: name those, or use a fetcher of its own for each repository that has
+            credentials.
+        origins: Where `headers` may go: `scheme://host[:port]`, one or several. Other URLs are
+            fetched without them, such as where an OpenID provider's metadata points.
         max_concurrent: How many fetches of one origin run at once in an event loop, beside up to
             twice as many that hang; of all origins four times as many, and never more than a
             client's pool has places. The others wait within their `timeout`, and the newest goes
@@ -126,8 +131,9 @@ def fetcher(
         `ValueError` for a URL that is not https, names no host or holds a user.
 
     Raises:
-        TypeError: If the client is not async.
-        ValueError: If a limit is not positive and finite, or a header holds a control character.
+        TypeError: If the client is not async, or an origin is not a str.
+        ValueError: If a limit is not positive and finite, a header holds a control character, or
+            one of `origins` is no origin.
     """
     if client is not None and not inspect.iscoroutinefunction(client.send):
         raise TypeError("fetcher needs an AsyncClient: this client's send is not async")
@@ -144,6 +150,7 @@ def fetcher(
         timeout,
         max_bytes,
         dict(headers or {}),
+        None if origins is None else parse_origins(origins),
         {},
     )
 
@@ -236,7 +243,8 @@ def _request(client: Client[Any], made: _Fetcher, url: str, accept: str) -> Outg
     request.url = type(request.url)(url)
     for name in _CREDENTIALS:
         request.headers.pop(name, None)
-    request.headers.update(made.headers)
+    if made.origins is None or origin_of(_sent_origin(request)) in made.origins:
+        request.headers.update(made.headers)
     request.headers["Accept"] = accept
     return request
 
