@@ -1,0 +1,415 @@
+"""The keys of an OpenID provider: its metadata, its key set, and where they are to be had."""
+
+import json
+from typing import Any
+
+import anyio
+import pytest
+
+from asapfn.errors import TokenRejected, Unavailable
+from asapfn.keys import export_public_jwk, generate
+from asapfn.resolvers import activity, by_issuer, clear, discovered, prefetch
+from asapfn.types import Caching, Document, Event
+from tests.support.keysets import same
+from tests.support.keysources import settle
+from tests.support.provider import (
+    EC,
+    ISSUER,
+    KEYS,
+    METADATA,
+    MOVED,
+    RSA,
+    Provider,
+    json_document,
+    key_set,
+    metadata,
+    of_issuer,
+)
+
+NEW = generate("RS256", kid="oidc/new")
+
+
+async def test_the_metadata_says_where_the_keys_are_and_both_are_asked_for_once() -> None:
+    provider = Provider()
+    assert same(await provider.resolve(of_issuer(RSA.kid)), RSA)
+    assert same(await provider.resolve(of_issuer(EC.kid, algorithm="ES256")), EC)
+    assert provider.asked == [METADATA, KEYS]
+
+
+@pytest.mark.parametrize(
+    ("issuer", "url"),
+    [
+        ("https://i.example", "https://i.example/.well-known/openid-configuration"),
+        ("https://i.example/", "https://i.example/.well-known/openid-configuration"),
+        ("https://i.example/a/b", "https://i.example/a/b/.well-known/openid-configuration"),
+        ("https://i.example/a/b/", "https://i.example/a/b/.well-known/openid-configuration"),
+        ("https://i.example:8443", "https://i.example:8443/.well-known/openid-configuration"),
+    ],
+)
+async def test_the_path_is_put_behind_the_issuer_without_its_last_slash(
+    issuer: str, url: str
+) -> None:
+    """OpenID Connect Discovery 1.0, section 4.1."""
+    provider = Provider(issuer=issuer)
+    provider.there[url] = metadata(issuer=issuer)
+    assert await provider.sees(issuer=issuer) == "found"
+    assert provider.asked == [url, KEYS]
+
+
+async def test_the_metadata_may_be_elsewhere_and_its_query_is_in_no_event() -> None:
+    url = "https://elsewhere.example/metadata"
+    provider = Provider(metadata_url=f"{url}?appid=secret")
+    assert await provider.sees() == "unavailable"
+    provider.clock.turn(20.0)
+    provider.there[f"{url}?appid=secret"] = metadata()
+    assert await provider.sees() == "found"
+    assert {event.source for event in provider.events} == {url, ISSUER}
+
+
+@pytest.mark.parametrize(
+    ("issuer", "reason", "detail"),
+    [
+        (None, "missing_claim", "no iss"),
+        ("https://other.example", "issuer_not_allowed", '"https://other.example"'),
+        (f"{ISSUER}/", "issuer_not_allowed", f'expected "{ISSUER}", got "{ISSUER}/"'),
+        (ISSUER.upper(), "issuer_not_allowed", "got"),
+        ("", "issuer_not_allowed", 'got ""'),
+    ],
+)
+async def test_a_token_of_another_issuer_is_refused_and_nothing_is_fetched(
+    issuer: str | None, reason: str, detail: str
+) -> None:
+    provider = Provider()
+    with pytest.raises(TokenRejected, match=detail) as refused:
+        await provider.resolve(of_issuer(RSA.kid, issuer))
+    assert (refused.value.reason, refused.value.claim) == (reason, "iss")
+    assert provider.asked == []
+    assert await provider.sees() == "found"
+    assert await provider.sees(issuer=issuer) == reason
+
+
+NOT_METADATA: dict[str, tuple[Any, str]] = {
+    "of another issuer": (
+        {"issuer": "https://evil.example", "jwks_uri": KEYS},
+        f'not the metadata of {ISSUER}: expected that issuer, got "https://evil.example"',
+    ),
+    "of the issuer with a slash": ({"issuer": f"{ISSUER}/", "jwks_uri": KEYS}, f'"{ISSUER}/"'),
+    "of no issuer": ({"jwks_uri": KEYS}, "got null"),
+    "of a list of issuers": ({"issuer": [ISSUER], "jwks_uri": KEYS}, "got \\["),
+    "without keys": ({"issuer": ISSUER}, "expected a URL as jwks_uri, got null"),
+    "with keys at a number": ({"issuer": ISSUER, "jwks_uri": 7}, "got 7"),
+    "with keys over http": (
+        {"issuer": ISSUER, "jwks_uri": "http://issuer.example/keys"},
+        "jwks_uri: .*https.*not http://issuer.example/keys",
+    ),
+    "with keys in a file": ({"issuer": ISSUER, "jwks_uri": "file:///etc/keys"}, "https"),
+    "with keys at a user's": ({"issuer": ISSUER, "jwks_uri": "https://u:p@x.example/"}, "https"),
+    "with keys behind a fragment": ({"issuer": ISSUER, "jwks_uri": f"{KEYS}#x"}, "fragment"),
+    "with keys at a path": ({"issuer": ISSUER, "jwks_uri": "/keys"}, "https"),
+    "with a line feed": ({"issuer": ISSUER, "jwks_uri": "https://x.example/\nHost: y"}, "a URL"),
+    "with a space": ({"issuer": ISSUER, "jwks_uri": "https://x.example/ y"}, "a URL"),
+    "with a URL that is too long": ({"issuer": ISSUER, "jwks_uri": KEYS + "x" * 3000}, "a URL"),
+    "not JSON": (b"<html>", "not the metadata"),
+    "a list": ([ISSUER], "not the metadata"),
+    "empty": (b"", "not the metadata"),
+    "with two places of keys": (
+        f'{{"issuer":"{ISSUER}","jwks_uri":"{KEYS}","jwks_uri":"https://evil.example/"}}'.encode(),
+        "not the metadata",
+    ),
+    "with two issuers": (
+        f'{{"issuer":"https://evil.example","issuer":"{ISSUER}","jwks_uri":"{KEYS}"}}'.encode(),
+        "not the metadata",
+    ),
+    "deep": (b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}", "not the metadata"),
+}
+
+
+@pytest.mark.parametrize(("content", "detail"), NOT_METADATA.values(), ids=NOT_METADATA)
+async def test_what_is_no_metadata_of_the_issuer_is_said_and_no_key_set_is_fetched(
+    content: Any, detail: str
+) -> None:
+    provider = Provider()
+    provider.there[METADATA] = json_document(content)
+    with pytest.raises(Unavailable, match=detail) as outage:
+        await provider.resolve(of_issuer(RSA.kid))
+    assert outage.value.source == METADATA
+    assert provider.asked_since() == [METADATA]
+    ours = [event for event in provider.events if event.source == METADATA]
+    assert [event.kind for event in ours] == ["unavailable"]
+    assert ours[0].detail
+    # It is remembered for as long as a key that cannot be used, and found within a second more.
+    provider.clock.turn(19.9)
+    assert await provider.sees() == "unavailable"
+    assert provider.asked_since() == []
+    provider.there[METADATA] = metadata()
+    provider.clock.turn(1.1)
+    assert await provider.sees() == "found"
+
+
+@pytest.mark.parametrize("status", [204, 301, 401, 403, 404, 500, 503])
+async def test_a_status_but_200_is_an_outage_of_either_document(status: int) -> None:
+    for url in (METADATA, KEYS):
+        provider = Provider()
+        provider.there[url] = Document(status, "", b"", retry_after=None)
+        with pytest.raises(Unavailable, match=f"status {status}") as outage:
+            await provider.resolve(of_issuer(RSA.kid))
+        assert outage.value.source == url
+
+
+async def test_the_key_set_may_be_on_another_host() -> None:
+    """Discovery, section 3: https is all that is asked of it. Google's is on another host."""
+    provider = Provider()
+    provider.there[METADATA] = metadata(jwks_uri="https://www.keys.example/certs?v=3")
+    provider.there["https://www.keys.example/certs?v=3"] = key_set(RSA)
+    assert await provider.sees() == "found"
+
+
+async def test_metadata_that_names_itself_as_key_set_is_asked_for_no_more_than_that() -> None:
+    provider = Provider()
+    provider.there[METADATA] = metadata(jwks_uri=METADATA)
+    with pytest.raises(Unavailable, match="no list of keys"):
+        await provider.resolve(of_issuer(RSA.kid))
+    assert await provider.sees() == "unavailable"
+    assert provider.asked == [METADATA, METADATA]
+
+
+async def test_a_key_that_is_new_makes_both_be_asked_for_again_after_the_cooldown() -> None:
+    provider = Provider(cooldown=30.0)
+    assert await provider.sees() == "found"
+    provider.there[KEYS] = key_set(RSA, NEW)
+    provider.clock.turn(29.9)
+    assert await provider.sees(NEW.kid) == "unknown_key"
+    assert provider.asked_since() == [METADATA, KEYS]
+    provider.clock.turn(0.1)
+    assert await provider.sees(NEW.kid) == "found"
+    assert provider.asked_since() == [KEYS]
+
+
+async def test_a_key_set_that_moved_is_found_though_the_old_one_is_still_there() -> None:
+    provider = Provider(cooldown=30.0)
+    provider.there[METADATA] = metadata(86_400.0)
+    assert await provider.sees() == "found"
+    provider.there[METADATA] = metadata(86_400.0, jwks_uri=MOVED)
+    provider.there[MOVED] = key_set(NEW)
+    provider.clock.turn(30.0)
+    assert await provider.sees(NEW.kid) == "found"
+    assert await provider.sees() == "unknown_key"
+    assert provider.asked == [METADATA, KEYS, KEYS, METADATA, MOVED]
+
+
+GONE: dict[str, Any] = {
+    "gone": Document(404, "", b""),
+    "down": Unavailable(KEYS, "no connection"),
+    "no set": json_document({"keys": 7}),
+}
+
+
+@pytest.mark.parametrize("gone", GONE.values(), ids=GONE)
+async def test_a_key_set_that_moved_is_found_when_the_old_one_is_gone(gone: Any) -> None:
+    provider = Provider()
+    provider.there[METADATA] = metadata(86_400.0)
+    assert await provider.sees() == "found"
+    provider.there |= {METADATA: metadata(jwks_uri=MOVED), MOVED: key_set(RSA), KEYS: gone}
+    provider.clock.turn(600.0)
+    assert await provider.sees() == "found"
+    assert provider.asked == [METADATA, KEYS, KEYS, METADATA, MOVED]
+    assert provider.events.kinds()[-1] == "refreshed"
+
+
+async def test_where_the_new_place_of_the_keys_is_down_the_old_keys_serve() -> None:
+    provider = Provider(caching=Caching(stale_if_error=3600.0))
+    assert await provider.sees() == "found"
+    provider.there |= {METADATA: metadata(jwks_uri=MOVED), KEYS: Document(404, "", b"")}
+    provider.clock.turn(600.0)
+    assert await provider.sees() == "found"
+    provider.clock.turn(3601.0)
+    assert await provider.sees() == "unavailable"
+
+
+async def test_unknown_keys_cost_two_fetches_a_cooldown_however_many_there_are() -> None:
+    provider = Provider(cooldown=30.0)
+    assert await provider.sees() == "found"
+    provider.clock.turn(30.0)
+    for number in range(50):
+        assert await provider.sees(f"random/{number}") == "unknown_key"
+    assert provider.asked == [METADATA, KEYS, KEYS, METADATA]
+
+
+async def test_metadata_that_cannot_be_had_again_leaves_the_place_that_was_known() -> None:
+    provider = Provider(caching=Caching(stale_if_error=86_400.0))
+    assert await provider.sees() == "found"
+    provider.there[METADATA] = Unavailable(METADATA, "no connection")
+    for _ in range(5):
+        provider.clock.turn(3600.0)
+        provider.there[KEYS] = key_set(RSA)
+        assert await provider.sees() == "found"
+    provider.there[KEYS] = key_set(RSA, NEW)
+    provider.clock.turn(30.0)
+    assert await provider.sees(NEW.kid) == "found"
+    assert {"stale", "unavailable"} <= {
+        event.kind for event in provider.events if event.source == METADATA
+    }
+
+
+async def test_metadata_that_turns_to_another_issuer_leaves_the_keys_for_the_outages_time() -> None:
+    provider = Provider(caching=Caching(default_age=600.0, stale_if_error=3600.0))
+    assert await provider.sees() == "found"
+    provider.there |= {
+        METADATA: metadata(issuer="https://evil.example", jwks_uri=MOVED),
+        MOVED: key_set(NEW),
+        KEYS: Unavailable(KEYS, "no connection"),
+    }
+    provider.clock.turn(600.0)
+    assert await provider.sees() == "found"
+    provider.clock.turn(30.0)
+    assert await provider.sees(NEW.kid) == "unavailable"
+    provider.clock.turn(3600.0)
+    assert await provider.sees() == "unavailable"
+    assert MOVED not in provider.asked
+
+
+async def test_a_hundred_at_once_ask_for_each_document_once() -> None:
+    provider = Provider()
+    found: list[str] = []
+
+    async def call() -> None:
+        found.append(await provider.sees())
+
+    async with anyio.create_task_group() as group:
+        for _ in range(100):
+            group.start_soon(call)
+    assert found == ["found"] * 100
+    assert provider.asked == [METADATA, KEYS]
+
+
+async def test_a_caller_that_is_cancelled_leaves_the_others_their_keys() -> None:
+    provider = Provider()
+    gate = anyio.Event()
+    fetch = provider.__call__
+
+    async def slow(url: str, accept: str) -> Document:
+        await gate.wait()
+        return await fetch(url, accept)
+
+    resolve = discovered(ISSUER, slow)
+    found: list[Any] = []
+    first = anyio.CancelScope()
+
+    async def lead() -> None:
+        with first:
+            await resolve(of_issuer(RSA.kid))
+
+    async def follow() -> None:
+        found.append(await resolve(of_issuer(RSA.kid)))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(lead)
+        await settle()
+        group.start_soon(follow)
+        await settle()
+        first.cancel()
+        await settle()
+        gate.set()
+    assert same(found[0], RSA)
+    assert provider.asked == [METADATA, KEYS]
+
+
+async def test_events_are_those_of_two_sources() -> None:
+    provider = Provider()
+    await provider.sees()
+    kid = RSA.kid or ""
+    assert provider.events == [
+        Event("fetched", METADATA, kid, 0.0),
+        Event("fetched", ISSUER, kid, 0.0),
+    ]
+    provider.events.clear()
+    await provider.sees("absent")
+    assert provider.events == [Event("unknown", ISSUER, "absent", 0.0)]
+
+
+async def test_a_key_for_another_use_is_chosen_by_uses() -> None:
+    member = export_public_jwk(RSA) | {"use": "jwt-svid"}
+    provider, bundle = Provider(), Provider(uses="jwt-svid")
+    for each in (provider, bundle):
+        each.there[KEYS] = json_document({"keys": [member]})
+    assert await provider.sees() == "unknown_key"
+    assert await bundle.sees() == "found"
+
+
+async def test_a_published_key_that_cannot_be_used_is_explained() -> None:
+    provider = Provider()
+    provider.there[KEYS] = json_document({"keys": [export_public_jwk(RSA) | {"use": "enc"}]})
+    with pytest.raises(TokenRejected, match="the key set has this kid, but") as refused:
+        await provider.resolve(of_issuer(RSA.kid))
+    assert refused.value.reason == "unknown_key"
+
+
+async def test_it_is_warmed_counted_and_cleared() -> None:
+    provider = Provider()
+    assert await prefetch(provider.resolve, [RSA.kid or ""]) == {RSA.kid: True}
+    assert provider.asked_since() == [METADATA, KEYS]
+    assert activity(provider.resolve).cached == 2
+    clear(provider.resolve, RSA.kid)
+    assert await provider.sees() == "found"
+    assert provider.asked_since() == [KEYS]
+    clear(provider.resolve)
+    assert await provider.sees() == "found"
+    assert provider.asked_since() == [METADATA, KEYS]
+
+
+async def test_each_issuers_keys_are_asked_for_by_its_own_tokens_alone() -> None:
+    first, second = Provider(), Provider(issuer="https://other.example")
+    resolve = by_issuer({ISSUER: first.resolve, "https://other.example": second.resolve})
+    assert same(await resolve(of_issuer(RSA.kid)), RSA)
+    assert second.asked == []
+
+
+BAD_ISSUERS = {
+    "http": "http://issuer.example",
+    "userinfo": "https://user:hunter2@issuer.example",
+    "fragment": "https://issuer.example#x",
+    "no host": "https:///x",
+    "no URL": "issuer",
+    "query": "https://issuer.example?x=hunter2",
+}
+
+
+@pytest.mark.parametrize("issuer", BAD_ISSUERS.values(), ids=BAD_ISSUERS)
+def test_an_issuer_is_an_https_url_without_query(issuer: str) -> None:
+    """OpenID Connect Discovery 1.0, section 3."""
+    with pytest.raises(ValueError, match=r"https|no query") as refused:
+        discovered(issuer, Provider())
+    assert "hunter2" not in str(refused.value)
+
+
+def test_options_are_checked_when_it_is_made() -> None:
+    options: list[dict[str, Any]] = [
+        {"metadata_url": "http://issuer.example/"},
+        {"uses": "enc"},
+        {"uses": ()},
+        {"cooldown": -1.0},
+        {"caching": Caching(max_age=-1.0)},
+    ]
+    for wrong in options:
+        with pytest.raises(ValueError, match=r"https|uses|cooldown|max_age"):
+            discovered(ISSUER, Provider(), **wrong)
+
+
+async def test_what_is_accepted_is_said() -> None:
+    accepted: list[str] = []
+    provider = Provider()
+
+    async def fetch(url: str, accept: str) -> Document:
+        accepted.append(accept)
+        return await provider(url, accept)
+
+    await discovered(ISSUER, fetch)(of_issuer(RSA.kid))
+    assert accepted == ["application/json", "application/jwk-set+json, application/json"]
+
+
+async def test_large_metadata_with_all_that_providers_publish_is_read() -> None:
+    provider = Provider()
+    more = {f"member_{number}": ["value"] * 20 for number in range(100)}
+    provider.there[METADATA] = metadata(**more)
+    assert len(json.dumps(more)) > 10_000
+    assert await provider.sees() == "found"
