@@ -57,7 +57,8 @@ def policy(
         resolver: Finds keys: `resolvers.discovered(issuer, fetch)`.
         *checks: What the verified token must also satisfy, in this order, such as
             `claim_equals("sub", ...)`: anybody may run a workload at a public provider.
-        issuer: The one issuer that is accepted, exactly. For several make a policy for each, and `any_of` them.
+        issuer: The one issuer that is accepted, exactly. For several there is `any_of`, of a policy
+            for each.
         audience: This service's name, or several; one of them must be in `aud`.
         trusted_audiences: What `aud` may name besides: other services, each of which can use
             towards this one the tokens that it gets.
@@ -85,7 +86,8 @@ def policy(
         raise TypeError("issuer is one str: for several issuers make a policy for each")
     if isinstance(trusted_audiences, str):
         raise TypeError("trusted_audiences is a collection of names, not one str")
-    trusted = as_names(audience, "audience").union(trusted_audiences)
+    own = as_names(audience, "audience")
+    trusted = as_names(own.union(trusted_audiences), "trusted_audiences")
     guards: list[Guard] = [issuer_is_one_of(issuer), _audiences_are(trusted)]
     if authorized_parties is not None:
         guards.append(_authorized_party_is(as_names(authorized_parties, "authorized_parties")))

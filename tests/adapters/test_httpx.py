@@ -110,6 +110,30 @@ async def test_credentials_that_the_fetcher_is_given_are_sent(
     assert app.seen[0].all("authorization") == [TOKEN]
 
 
+async def test_headers_with_origins_go_nowhere_else(
+    client: Any, app: Recorder, origin: str, elsewhere: tuple[str, Recorder]
+) -> None:
+    other, other_app = elsewhere
+    headers = {"Authorization": TOKEN, "X-API-Key": "mine"}
+    fetch = fetcher(client, headers=headers, origins=f"{origin.upper()}/")
+    for url in (f"{origin}/key", f"{other}/key", f"{other}/{origin}"):
+        await fetch(url, PEM)
+    assert [seen.all("authorization") for seen in app.seen] == [[TOKEN]]
+    assert [seen.all("x-api-key") for seen in app.seen] == [["mine"]]
+    assert len(other_app.seen) == 2
+    for seen in other_app.seen:
+        assert seen.all("authorization") == seen.all("x-api-key") == []
+        assert seen.all("accept") == [PEM]
+    await fetcher(client, headers=headers, origins=[origin, other])(f"{other}/key", PEM)
+    assert other_app.seen[-1].all("authorization") == [TOKEN]
+
+
+@pytest.mark.parametrize("origins", ["https://x.example/keys", "x.example", "https://u@x", ()])
+def test_what_is_no_origin_for_headers_is_refused(origins: Any) -> None:
+    with pytest.raises(ValueError, match="origin"):
+        fetcher(headers={"Authorization": TOKEN}, origins=origins)
+
+
 async def test_the_clients_own_time_outs_do_not_apply(
     package: Any, app: Recorder, origin: str
 ) -> None:
