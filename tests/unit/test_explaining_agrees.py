@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asapfn import asap, connect, explain, jitsi, qsh, verifier
+from asapfn import asap, connect, explain, jitsi, oidc, qsh, verifier
 from asapfn import forge as forge_profile
 from asapfn._core.verification import policy
-from asapfn.checks import context_token, request_matches
+from asapfn.checks import claim_is_one_of, context_token, request_matches
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Check, Key, Policy, Token, Unverified
 from tests.support.forging import forge
@@ -155,6 +155,14 @@ def connect_case(algorithm: str, *checks: Check, qsh_of: str) -> Case:
 
 FORGE_CLAIMS = {"iss": "forge/invocation-token", "aud": ARI, "iat": NOW, "nbf": NOW, "jti": "1"}
 JITSI_CLAIMS = {"iss": "issuer", "aud": "service", "exp": NOW + 60, "room": "tea"}
+OIDC_CLAIMS = {
+    "iss": "issuer",
+    "sub": "pod",
+    "aud": "service",
+    "iat": NOW,
+    "exp": NOW + 60,
+    "ref": "main",
+}
 ROOMS: dict[str, Fault] = {"no room": {"room": None}, "room a number": {"room": 7}}
 
 
@@ -207,6 +215,31 @@ CASES: dict[str, Case] = {
         lambda clock: forge_profile.policy(resolver("RS256", clock), ARI, now=clock),
         (),
         {"icLabel": {"context": {"icLabel": "X"}}, "no nbf": {"nbf": None}},
+    ),
+    "oidc": Case(
+        OIDC_CLAIMS | {"azp": "client"},
+        "RS256",
+        lambda clock: oidc.policy(
+            resolver("RS256", clock),
+            claim_is_one_of("ref", ["main", "release"]),
+            issuer="issuer",
+            audience="service",
+            trusted_audiences=["vault"],
+            authorized_parties="client",
+            max_lifetime=3600,
+            now=clock,
+        ),
+        (),
+        {
+            "two audiences": {"aud": ["service", "vault"]},
+            "an audience more": {"aud": ["service", "another"]},
+            "a trusted audience alone": {"aud": ["vault"]},
+            "no sub": {"sub": None},
+            "azp of another": {"azp": "another"},
+            "azp a list": {"azp": ["client"]},
+            "no azp": {"azp": None},
+            "ref of another": {"ref": "mine"},
+        },
     ),
     "jitsi": Case(
         JITSI_CLAIMS,
