@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-from asapfn import asap, connect, forge, jitsi
+from asapfn import asap, connect, forge, jitsi, oidc
 from asapfn._core.credentials import credentials
 from asapfn._core.verification import peek
 from asapfn.asap.environment import leeway_from_env
@@ -189,6 +189,35 @@ async def _ask_jitsi(
     return Question(request, _bearer_token, policy, (), keys.name)
 
 
+def _add_oidc(parser: argparse.ArgumentParser) -> None:
+    group = _token_group(parser)
+    option(group, "--issuer", "URL", "the provider that is allowed", required=True)
+    option(group, "--metadata-url", "URL", "of its metadata, if not below the issuer")
+    _add_names(group, "--audience", "this service's name", required=True)
+    _add_names(group, "--trusted-audience", "another name that aud may have")
+    _add_names(group, "--authorized-party", "a client that azp may name; none for any")
+    _add_seconds(group, "--max-lifetime", None, "any")
+    _add_seconds(group, "--leeway", 10.0)
+
+
+async def _ask_oidc(
+    options: argparse.Namespace, text: str | None, fetch: Fetch, now: Clock
+) -> Question:
+    request = _request(text, "Bearer")
+    keys = sources.source(options, fetch, "oidc")
+    policy = oidc.policy(
+        keys.resolve,
+        issuer=options.issuer,
+        audience=options.audience,
+        trusted_audiences=options.trusted_audience or (),
+        authorized_parties=options.authorized_party,
+        max_lifetime=options.max_lifetime,
+        leeway=options.leeway,
+        now=now,
+    )
+    return Question(request, _bearer_token, policy, (), keys.name)
+
+
 def _unless_any(names: list[str]) -> list[str] | None:
     """The names, or None where one of them is the star that stands for any."""
     return None if "*" in names else names
@@ -254,5 +283,11 @@ PROFILES: Final[Mapping[str, Profile]] = {
         _add_jitsi,
         _ask_jitsi,
         "--issuer meet --audience jitsi --repository https://keys.example/ @token.txt",
+    ),
+    "oidc": Profile(
+        "an ID token, from an OpenID provider to a workload",
+        _add_oidc,
+        _ask_oidc,
+        "--issuer https://gitlab.com --audience https://billing.example @token.txt",
     ),
 }

@@ -17,7 +17,7 @@ from asapfn.cli.inputs import WHERE, read_key, read_secret
 from asapfn.cli.layout import require_keys
 from asapfn.cli.parsing import option
 from asapfn.errors import Unavailable, cause
-from asapfn.resolvers import jwks, pem_directory, pem_repository
+from asapfn.resolvers import discovered, jwks, pem_directory, pem_repository
 from asapfn.types import Document, Fetch, Key, Resolver, Unverified
 
 _TRUST: Final = "; --cacert FILE names the authorities to trust"
@@ -145,6 +145,11 @@ def source(options: argparse.Namespace, fetch: Fetch, profile: str) -> Source:
     if profile == "forge" and not options.repository:
         keys = forge.keys(fetch, staging=options.staging)
         return Source(keys, "Forge's key set" + (" of staging" if options.staging else ""))
+    if profile == "oidc" and not options.repository:
+        return Source(
+            discovered(options.issuer, fetch, metadata_url=options.metadata_url),
+            options.metadata_url or options.issuer,
+        )
     urls = " | ".join(repositories(options))
     if not urls:
         last = ", --public-key, or --secret-from" if profile == "connect" else ", or --public-key"

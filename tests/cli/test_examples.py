@@ -115,8 +115,8 @@ def test_the_program_accepts_the_examples_of_its_help(path, asapfn, home):
                 (home / "keys" / half / "orders").mkdir(parents=True)
                 (home / "keys" / half / ours.kid).write_text(text)
             ran = shell(line.replace("/var/www", "www"), places)
-            # The token is none of Forge's, and the repository none of Jitsi's.
-            expected = {"forge": (0, 1), "jitsi": (0, 1)}.get(path[-1], (0,))
+            # The token is none of Forge's or a provider's, and the repository none of Jitsi's.
+            expected = {"forge": (0, 1), "jitsi": (0, 1), "oidc": (1,)}.get(path[-1], (0,))
             assert ran.returncode in expected, (line, ran)
 
 

@@ -15,8 +15,8 @@ COMMANDS = (
 OF_A_PROFILE = {
     "token": ("asap", "connect", "forge", "jitsi"),
     "request": ("asap", "connect"),
-    "verify": ("asap", "connect", "forge", "jitsi"),
-    "explain": ("asap", "connect", "forge", "jitsi"),
+    "verify": ("asap", "connect", "forge", "jitsi", "oidc"),
+    "explain": ("asap", "connect", "forge", "jitsi", "oidc"),
 }
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJvcmRlcnMifQ.c2lnbmF0dXJl"
 

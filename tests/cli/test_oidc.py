@@ -1,0 +1,144 @@
+"""`verify oidc` and `explain oidc`, by the metadata of a provider behind TLS."""
+
+import json
+import time
+
+import pytest
+
+from asapfn.keys import export_jwks, export_public_pem
+from tests.support.forging import forge
+from tests.support.keyring import key_for
+from tests.support.servers import asgi_server, authority
+
+KEY = key_for("RS256")
+METADATA = "/.well-known/openid-configuration"
+
+
+class Provider:
+    """A provider whose documents are in a table, and what it was asked for."""
+
+    def __init__(self):
+        self.documents = {}
+        self.asked = []
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "lifespan":
+            for _ in ("startup", "shutdown"):
+                message = await receive()
+                await send({"type": f"{message['type']}.complete"})
+            return
+        self.asked.append(scope["path"])
+        document = self.documents.get(scope["path"])
+        status = 404 if document is None else 200
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": json.dumps(document).encode()})
+
+
+@pytest.fixture(scope="module")
+def running():
+    provider = Provider()
+    with asgi_server(provider) as origin:
+        provider.origin = origin
+        yield provider
+
+
+@pytest.fixture
+def provider(running, monkeypatch, tmp_path):
+    authority().cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    origin = running.origin
+    running.documents = {
+        METADATA: {"issuer": origin, "jwks_uri": f"{origin}/keys"},
+        "/keys": export_jwks([KEY]),
+    }
+    running.asked.clear()
+    return running
+
+
+def token(provider, **changes):
+    now = int(time.time())
+    claims = {
+        "iss": provider.origin,
+        "sub": "pod",
+        "aud": "billing",
+        "iat": now,
+        "exp": now + 60,
+    } | changes
+    return forge(claims, KEY)
+
+
+def common(provider, command="verify"):
+    return (command, "oidc", "--issuer", provider.origin, "--audience", "billing")
+
+
+def test_keys_are_found_by_the_issuers_metadata(asapfn, provider):
+    ran = asapfn(*common(provider), token(provider))
+    assert (ran.code, ran.err) == (0, "")
+    assert '  sub  "pod"' in ran.out.splitlines()
+    assert provider.asked == [METADATA, "/keys"]
+
+
+def test_the_metadata_may_be_elsewhere_and_keys_may_be_given(asapfn, provider, tmp_path):
+    provider.documents["/other"] = provider.documents.pop(METADATA)
+    (tmp_path / "pem").write_text(export_public_pem(KEY))
+    text = token(provider)
+    assert asapfn(*common(provider), text).code == 3
+    url = f"{provider.origin}/other"
+    assert asapfn(*common(provider), text, "--metadata-url", url).code == 0
+    assert asapfn(*common(provider), text, "--jwks", f"{provider.origin}/keys").code == 0
+    assert asapfn(*common(provider), text, "--public-key", tmp_path / "pem").code == 0
+
+
+def test_a_repository_takes_the_place_of_the_metadata(asapfn, provider):
+    asapfn(*common(provider), token(provider), "--repository", f"{provider.origin}/keys/")
+    assert provider.asked == [f"/keys/{KEY.kid}"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "flags", "code"),
+    [
+        ({"aud": ["billing", "vault"]}, (), 1),
+        ({"aud": ["billing", "vault"]}, ("--trusted-audience", "vault"), 0),
+        ({"aud": ["billing", "vault"]}, ("--audience", "vault"), 0),
+        ({"aud": "vault"}, ("--trusted-audience", "vault"), 1),
+        ({}, ("--authorized-party", "client"), 1),
+        ({"azp": "client"}, ("--authorized-party", "client"), 0),
+        ({}, ("--max-lifetime", "59"), 1),
+        ({}, ("--max-lifetime", "60"), 0),
+        ({"iss": "https://other.example"}, (), 1),
+        ({"iat": 1, "exp": 2}, (), 1),
+        ({"iat": 1, "exp": 2}, ("--leeway", "1e12"), 0),
+    ],
+)
+def test_verify_and_explain_agree(changes, flags, code, asapfn, provider):
+    text = token(provider, **changes)
+    ran = asapfn(*common(provider), *flags, text, "--json")
+    assert provider.asked == ([METADATA, "/keys"] if code == 0 else [])
+    explained = asapfn(*common(provider, "explain"), *flags, text, "--json")
+    assert ran.code == explained.code == code
+    verdict, answer = json.loads(ran.out), json.loads(explained.out)
+    names = ("outcome", "reason", "detail", "claim")
+    assert {name: verdict.get(name) for name in names} == {name: answer.get(name) for name in names}
+
+
+def test_metadata_of_another_issuer_is_explained(asapfn, provider):
+    provider.documents[METADATA]["issuer"] = "https://evil.example"
+    ran = asapfn(*common(provider, "explain"), token(provider))
+    assert ran.code == 3
+    assert 'expected that issuer, got "https://evil.example"' in " ".join(ran.out.split())
+    assert provider.asked == [METADATA]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--audience", "a", "x"), "required: --issuer"),
+        (("--issuer", "https://i.example", "x"), "required: --audience"),
+        (("--issuer", "http://i.example", "--audience", "a", "x"), "https URL"),
+        (("--issuer", "https://i.example", "--audience", "a"), "give the token"),
+    ],
+)
+def test_wrong_use_is_said_with_exit_code_2(arguments, said, asapfn):
+    ran = asapfn("verify", "oidc", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
