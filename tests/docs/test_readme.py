@@ -27,6 +27,7 @@ from asapfn.resolvers import keys_by_id
 from tests.support.greeter import service
 from tests.support.redis_server import redis_server
 from tests.support.servers import asgi_server, authority
+from tests.support.workloads import PLATFORMS, POD, workload_tokens
 
 REDIS = "redis://redis.example:6379"
 ROOT = Path(__file__).parents[2]
@@ -83,9 +84,20 @@ def origins(tmp_path_factory):
 
         billing = stack.enter_context(asgi_server(app))
         vault = stack.enter_context(asgi_server(vault_of(key)))
+        platforms = stack.enter_context(asgi_server(PLATFORMS))
+        for name, claims in workload_tokens(platforms).items():
+            (folder / f"{name}.jwt").write_text(claims)
+        (folder / "ca.crt").write_text((folder / "authority.pem").read_text())
+        (folder / "token").write_text(f"{POD}\n")
+        patch.setattr("asapfn.oidc._PIPELINES", f"{platforms}/{{}}")
         yield (
             folder,
             {
+                "https://token.actions.githubusercontent.com": f"{platforms}/github",
+                "https://gitlab.example": f"{platforms}/gitlab",
+                '"https://kubernetes.default.svc"': f'"{platforms}"',
+                "/var/run/secrets/kubernetes.io/serviceaccount": str(folder),
+                "https://spire.example": f"{platforms}/spire",
                 "https://keys.example": keys,
                 "https://billing.example": billing,
                 "https://vault.example": vault,
