@@ -89,6 +89,12 @@ def hint(
             "if the app runs in Isolated Cloud, give forge.keys(isolated_cloud=...) the URL"
             " template that its owner got at onboarding"
         )
+    if error.claim == "aud" and wants.startswith("Each aud "):
+        # As OIDC says it: one of several audiences is not trusted.
+        return (
+            "have the signer name this service alone; or, if the other audiences may use here what"
+            " they are sent, trust them (trusted_audiences=, --trusted-audience)"
+        )
     if error.reason == "unknown_key" and error.claim == "kid":
         # As key sets say it: they have the kid, but no key of it that can be used.
         return (

@@ -96,8 +96,15 @@ async def test_an_audience_that_is_not_trusted_is_named() -> None:
     found = await explain(token(aud=[AUDIENCE, "vault"]), policy)
     detail = f'expected no audience but "{AUDIENCE}", got ["{AUDIENCE}", "vault"]'
     assert found.verdict.args == ("wrong_audience", detail)
+    assert found.hint.startswith("have the signer name this service alone")
     (step,) = [step for step in found.steps if step.outcome == "fail"]
     assert (step.rule, step.wants) == ("audiences are trusted", f'Each aud is "{AUDIENCE}"')
+
+
+async def test_a_token_for_another_service_has_the_usual_hint() -> None:
+    policy = oidc.policy(Provider().resolve, issuer=ISSUER, audience=AUDIENCE, now=clock)
+    found = await explain(token(aud=f"{AUDIENCE}/"), policy)
+    assert "differ only in a slash at the end" in found.hint
 
 
 async def test_azp_is_ignored_unless_the_parties_are_named() -> None:

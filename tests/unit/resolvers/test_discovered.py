@@ -251,6 +251,27 @@ async def test_metadata_that_cannot_be_had_again_leaves_the_place_that_was_known
     }
 
 
+async def test_a_key_that_was_withdrawn_is_unknown_though_the_metadata_is_down() -> None:
+    provider = Provider()
+    assert await provider.sees() == "found"
+    provider.there |= {KEYS: key_set(EC), METADATA: Unavailable(METADATA, "no connection")}
+    provider.clock.turn(600.0)
+    assert await provider.sees() == "unknown_key"
+    assert provider.asked[2:] == [METADATA, KEYS]
+    provider.clock.turn(30.0)
+    assert await provider.sees() == "unknown_key"
+
+
+async def test_a_new_place_that_is_down_makes_no_key_unknown() -> None:
+    provider = Provider()
+    provider.there[METADATA] = metadata(86_400.0)
+    assert await provider.sees() == "found"
+    provider.there |= {METADATA: metadata(jwks_uri=MOVED), MOVED: Unavailable(MOVED, "down")}
+    provider.clock.turn(30.0)
+    assert await provider.sees(NEW.kid) == "unavailable"
+    assert await provider.sees() == "found"
+
+
 async def test_metadata_that_turns_to_another_issuer_leaves_the_keys_for_the_outages_time() -> None:
     provider = Provider(caching=Caching(default_age=600.0, stale_if_error=3600.0))
     assert await provider.sees() == "found"
