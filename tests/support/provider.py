@@ -16,7 +16,7 @@ ISSUER = "https://issuer.example/tenant"
 METADATA = "https://issuer.example/tenant/.well-known/openid-configuration"
 KEYS = "https://issuer.example/tenant/keys.json"
 MOVED = "https://keys.example/new.json"
-RSA, EC = key_for("RS256", "oidc"), key_for("ES256", "oidc")
+RSA, EC = key_for("RS256"), key_for("ES256")
 
 Answer = Document | Unavailable
 

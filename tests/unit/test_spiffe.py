@@ -28,7 +28,7 @@ SVID = {"sub": ORDERS, "aud": [BILLING], "exp": NOW + 300}
 
 def authority(algorithm: str, use: str | None = "jwt-svid", **members: Any) -> dict[str, Any]:
     """A key as a bundle has it: a kid, a use, and no alg."""
-    key = export_public_jwk(key_for(algorithm, "spire"))
+    key = export_public_jwk(key_for(algorithm))
     made = {name: value for name, value in key.items() if name != "alg"} | {"use": use} | members
     return {name: value for name, value in made.items() if value is not None}
 
@@ -64,14 +64,14 @@ async def reason(text: str, content: Any, *ids: str) -> str | None:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 async def test_a_jwt_svid_is_accepted_by_the_authority_of_its_bundle(algorithm: str) -> None:
     """A JWT-SVID has a sub, an aud and an exp; iat, iss and typ are its issuer's choice."""
-    text = forge(SVID, key_for(algorithm, "spire"), typ=None)
+    text = forge(SVID, key_for(algorithm), typ=None)
     assert await reason(text, bundle(authority(algorithm))) is None
-    text = forge(SVID | {"iat": NOW}, key_for(algorithm, "spire"), typ="JWT")
+    text = forge(SVID | {"iat": NOW}, key_for(algorithm), typ="JWT")
     assert await reason(text, bundle(authority(algorithm))) is None
 
 
 async def test_keys_of_a_bundle_for_x509_svids_verify_nothing() -> None:
-    text = forge(SVID, key_for("ES256", "spire"))
+    text = forge(SVID, key_for("ES256"))
     x509 = authority("ES256", "x509-svid", x5c=["MIIB"])
     assert await reason(text, bundle(x509)) == "unknown_key"
     assert await reason(text, bundle(x509, authority("ES256"))) is None
@@ -81,7 +81,7 @@ async def test_keys_of_a_bundle_for_x509_svids_verify_nothing() -> None:
 
 
 async def test_what_the_standard_refuses_is_refused() -> None:
-    key, good = key_for("ES256", "spire"), bundle(authority("ES256"))
+    key, good = key_for("ES256"), bundle(authority("ES256"))
     for text, expected in (
         (forge({**SVID, "sub": "spiffe://example.org/shop/mallory"}, key), "invalid_claim"),
         (forge({**SVID, "sub": "spiffe://other.org/shop/orders"}, key), "invalid_claim"),
@@ -94,13 +94,13 @@ async def test_what_the_standard_refuses_is_refused() -> None:
         (forge({"sub": ORDERS, "aud": [BILLING]}, key), "missing_claim"),
         (forge(SVID, key, kid=None), "missing_claim"),
         (forge(SVID, key_for("ES256", "mallory"), kid=key.kid), "bad_signature"),
-        (forge(SVID, key_for("EdDSA", "spire")), "unsupported_algorithm"),
-        (forge(SVID, key_for("HS256", "spire")), "unsupported_algorithm"),
+        (forge(SVID, key_for("EdDSA")), "unsupported_algorithm"),
+        (forge(SVID, key_for("HS256")), "unsupported_algorithm"),
     ):
         assert await reason(text, good) == expected
 
 
 async def test_a_bundle_that_was_emptied_revokes_every_key() -> None:
-    text = forge(SVID, key_for("ES256", "spire"))
+    text = forge(SVID, key_for("ES256"))
     assert await reason(text, bundle()) == "unknown_key"
     assert await reason(text, {"spiffe_sequence": 1}) == "unavailable"
