@@ -68,10 +68,12 @@ class Provider:
         asked, self.asked = self.asked, []
         return asked
 
-    async def sees(self, kid: str | None = RSA.kid, issuer: str | None = ISSUER) -> str:
+    async def sees(
+        self, kid: str | None = RSA.kid, issuer: str | None = ISSUER, algorithm: str = "RS256"
+    ) -> str:
         """What becomes of a token: `found`, `unknown_key` or another reason, or `unavailable`."""
         try:
-            key = await self.resolve(of_issuer(kid, issuer))
+            key = await self.resolve(of_issuer(kid, issuer, algorithm))
         except TokenRejected as error:
             return error.reason
         except Unavailable:

@@ -1,10 +1,11 @@
 """ID tokens of workloads: what a policy demands of them."""
 
+import threading
 from typing import Any
 
 import pytest
 
-from asapfn import any_of, bearer, explain, oidc
+from asapfn import any_of, at_once, bearer, explain, oidc
 from asapfn.checks import claim_equals
 from asapfn.errors import TokenRejected
 from asapfn.types import Request
@@ -46,6 +47,17 @@ async def test_a_workloads_token_is_accepted(key: Any) -> None:
     verify = oidc.verifier(Provider().resolve, issuer=ISSUER, audience=AUDIENCE, now=clock)
     assert (await verify(token(key))).claims["sub"] == "{repository}:{step}"
     assert (await verify(token(key, aud=[AUDIENCE]))).claims["aud"] == [AUDIENCE]
+
+
+async def test_with_its_keys_in_the_cache_a_token_needs_no_event_loop() -> None:
+    verify = oidc.verifier(Provider().resolve, issuer=ISSUER, audience=AUDIENCE, now=clock)
+    await verify(token())
+    verified: list[Any] = []
+    # A thread has no event loop.
+    thread = threading.Thread(target=lambda: verified.append(at_once(verify)(token(sub="other"))))
+    thread.start()
+    thread.join(10)
+    assert verified[0].claims["sub"] == "other"
 
 
 REFUSED: dict[str, tuple[dict[str, Any], Any]] = {
