@@ -1,30 +1,17 @@
 """Connect, the sending side: claims with the computed `qsh`, and the `Authorization` header."""
 
 import math
-import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from asapfn._core.algorithms import default_algorithm
-from asapfn._core.canonical import base_path, is_below, qsh
+from asapfn._core.canonical import base_path, qsh
+from asapfn._core.destinations import is_within, split
 from asapfn._core.signing import sign
 from asapfn.types import Authorize, Key, Names, as_names
 
 _OURS: Final = frozenset(("iss", "sub", "aud", "iat", "exp", "qsh"))
-_ORIGIN: Final = re.compile(
-    r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?(?=[/?#]|\Z)",
-    re.ASCII | re.IGNORECASE,
-)
-# A segment of a path that leads up or nowhere, to whoever may read the path on its way: encoded,
-# twice too; between backslashes, as browsers have it; with parameters, which Tomcat and others take
-# off first; with white space or a zero byte behind it, which some cut off.
-_SLASH: Final = r"(?:[/\\]|%(?:25)*(?:2f|5c))"
-_END: Final = rf"(?:%(?:25)*20)*(?:{_SLASH}|;|%(?:25)*(?:3b|[01][0-9a-f])|\Z)"
-_DOTS: Final = re.compile(rf"{_SLASH}(?:\.|%(?:25)*2e){{1,2}}(?={_END})", re.IGNORECASE)
-
-# Scheme, host and port, the port always given.
-_Origin = tuple[str, str, int]
 
 
 def claims(
@@ -121,7 +108,7 @@ def authorizer(
     if default_algorithm(key) == "RS256" and key.kid is None:
         raise ValueError("an RSA key needs its key id: give it kid= on import")
     base = base_path(base_url)
-    origin, rest = _split(base_url)
+    origin, rest = split(base_url)
     if origin is None and "://" in rest:
         raise ValueError("base_url is of http or https, names no user, and its host is in ASCII")
 
@@ -136,7 +123,8 @@ def authorizer(
             lifetime=lifetime,
             now=clock,
         )
-        _require_below(url, origin, base)
+        if not is_within(url, origin, base):
+            raise ValueError("the URL is not below base_url: no token is made for it")
         return f"JWT {sign(made, key)}"
 
     def authorize(method: str, url: str) -> str:
@@ -144,28 +132,6 @@ def authorizer(
 
     make("GET", base or "/", time.time)  # what is wrong is an error at once
     return authorize
-
-
-def _split(url: str) -> tuple[_Origin | None, str]:
-    """The origin of a URL, None if it has none, and what follows that."""
-    match = _ORIGIN.match(url)
-    if match is None:
-        return None, url
-    scheme, host = match[1].lower(), match[2].lower()
-    return (scheme, host, int(match[3] or {"http": 80, "https": 443}[scheme])), url[match.end() :]
-
-
-def _require_below(url: str, origin: _Origin | None, base: str) -> None:
-    """Refuse a URL that is not below the base URL, or might be of another origin."""
-    found, rest = _split(url)
-    path = re.split("[?#]", rest, maxsplit=1)[0]
-    if found is None:
-        # What begins with // names a host (RFC 3986, section 4.2).
-        inside = path.startswith("/") and path[1:2] not in ("/", "\\")
-    else:
-        inside, path = found == origin, path or "/"
-    if not inside or not is_below(path, base) or (base and _DOTS.search(path)):
-        raise ValueError("the URL is not below base_url: no token is made for it")
 
 
 def require_lifetime(lifetime: float) -> None:

@@ -1,7 +1,7 @@
-"""Forge: the tokens by which Atlassian calls an app's remote (Forge, "Forge remote essentials").
+"""Forge, the receiving side: the tokens by which Atlassian calls an app's remote.
 
-Which app a token is for and in which environment it was made is for the caller to say. The token
-says it too; but a verifier that believed it would accept any app's token.
+Which app a token is for, and by which of Atlassian's key sets it is verified, is for the caller to
+say. The token says it too; but a verifier that believed it would accept any app's token.
 """
 
 import re
@@ -13,6 +13,13 @@ from typing import Final
 from asapfn._core import verification
 from asapfn.checks import claim_equals
 from asapfn.errors import TokenRejected, shown
+from asapfn.forge.invocation import (
+    api_host_is_one_of,
+    app_is_audience,
+    environment_is_one_of,
+    ids_agree,
+    members_have_types,
+)
 from asapfn.guards import has_key_id
 from asapfn.resolvers import jwks
 from asapfn.resolvers.jwks import key_sets
@@ -31,13 +38,15 @@ from asapfn.types import (
     as_names,
 )
 
-__all__ = ["keys", "policy", "verifier"]
+__all__ = ["API_HOSTS", "keys", "policy", "verifier"]
 
 # Of production, and of staging.
 _KEY_SETS: Final[Mapping[bool, str]] = {
     False: "https://forge.cdn.prod.atlassian-dev.net/.well-known/jwks.json",
     True: "https://forge.cdn.stg.atlassian-dev.net/.well-known/jwks.json",
 }
+# As the examples of "Forge Remote essentials" have them; of staging, the second.
+API_HOSTS: Final = ("api.atlassian.com", "api.stg.atlassian.com")
 _ISSUER: Final = "forge/invocation-token"
 _ARI: Final = "ari:cloud:ecosystem::app/"
 _LABEL: Final = re.compile(r"[a-z0-9_-]{1,50}", re.ASCII)
@@ -61,8 +70,9 @@ def keys(
 
     Args:
         fetch: The way to the network, such as `adapters.httpx.fetcher()`.
-        staging: Whether the keys are those of Atlassian's staging. An app's own environments,
-            such as DEVELOPMENT, are called with tokens of production.
+        staging: Whether the keys are those of Atlassian's own staging. It has nothing to do with
+            where the app is deployed to: its DEVELOPMENT and STAGING are called with tokens of
+            production's keys. For those there is `policy(environment_types=...)`.
         isolated_cloud: The URL template of the key sets of Isolated Cloud, as the app's owner got
             it at onboarding: https, with one `{icLabel}` or `{IC_LABEL}`, where the token's label
             is put. None refuses tokens with a label.
@@ -94,7 +104,13 @@ def keys(
 
 
 def policy(
-    resolver: Resolver, app_ids: Names, *, leeway: float = 10.0, now: Clock = time.time
+    resolver: Resolver,
+    app_ids: Names,
+    *,
+    environment_types: Names | None = None,
+    api_hosts: Names = API_HOSTS,
+    leeway: float = 10.0,
+    now: Clock = time.time,
 ) -> Policy:
     """What is demanded of Forge's invocation tokens.
 
@@ -102,24 +118,40 @@ def policy(
         resolver: Finds keys: `keys(...)`.
         app_ids: The app's ARI as its manifest has it, `ari:cloud:ecosystem::app/<uuid>`; or those
             of several apps that this remote serves. Which of them a token is for is its `aud`.
+        environment_types: Where the app must be deployed to, as `forge deploy -e` has it:
+            `PRODUCTION`, `STAGING` or `DEVELOPMENT`, or several. None accepts any: a remote that
+            serves production should name it, since an app in development calls with tokens of the
+            same app, signed with the same keys.
+        api_hosts: The hosts that the remote may be sent back to, by `app.apiBaseUrl`. Isolated
+            Cloud and government clouds have hosts of their own.
         leeway: Seconds by which clocks may differ.
         now: The clock, seconds since the epoch.
 
     Returns:
-        The policy. A token of Isolated Cloud has an `icLabel`, by which the resolver finds its
-        keys (see `keys`): of 1 to 50 of `a-z 0-9 _ -`, and one alone.
+        The policy. Of `app`, `context` and `principal` the documented members are checked where
+        they are there: their types; that `app.id` is the `aud`; that the API base URL is an https
+        URL of one of `api_hosts`; and that the installation and the cloud ids are the same
+        wherever they are named. That they are there is for `invocation` to demand. A token of
+        Isolated Cloud has an `icLabel`, by which the resolver finds its keys (see `keys`): of 1 to
+        50 of `a-z 0-9 _ -`, and one alone.
 
     Raises:
-        TypeError: If an app's id is not a str.
-        ValueError: If there is no app, one of `app_ids` is not an app's ARI, or the leeway is
-            negative or not finite.
+        TypeError: If an app's id, an environment type or a host is not a str.
+        ValueError: If there is no app, one of `app_ids` is not an app's ARI, an environment type
+            is not in upper case, a host is none, or the leeway is negative or not finite.
+
+    Source: Atlassian Forge, "Forge Remote essentials".
     """
     apps = as_names(app_ids, "app_ids")
     if not all(app.startswith(_ARI) and app != _ARI for app in apps):
         raise ValueError(f"each of app_ids is an app's ARI, {_ARI}<uuid>, as the manifest has it")
+    checks = [claim_equals("iss", _ISSUER), members_have_types, app_is_audience]
+    checks += [api_host_is_one_of(api_hosts), ids_agree]
+    if environment_types is not None:
+        checks.append(environment_is_one_of(environment_types))
     return verification.policy(
         resolver,
-        claim_equals("iss", _ISSUER),
+        *checks,
         audience=apps,
         algorithms=["RS256"],
         required=_REQUIRED,
@@ -133,6 +165,8 @@ def verifier(
     resolver: Resolver,
     app_ids: Names,
     *,
+    environment_types: Names | None = None,
+    api_hosts: Names = API_HOSTS,
     leeway: float = 10.0,
     now: Clock = time.time,
     remember: int = 1024,
@@ -142,19 +176,28 @@ def verifier(
     Args:
         resolver: As for `policy`, like all that follow.
         app_ids: See `policy`.
+        environment_types: See `policy`.
+        api_hosts: See `policy`.
         leeway: See `policy`.
         now: See `policy`.
         remember: The most tokens that are remembered, as for `asapfn.verifier`.
 
     Returns:
-        An async function from a token to a verified `Token`, whose claims have `app`, `context`
-        and `principal`. It raises TokenRejected and Unavailable.
+        An async function from a token to a verified `Token`; `invocation(token)` gives what it
+        says. It raises TokenRejected and Unavailable.
 
     Raises:
         TypeError: As for `policy`.
         ValueError: As for `policy`, or if `remember` is negative or no int.
     """
-    asked = policy(resolver, app_ids, leeway=leeway, now=now)
+    asked = policy(
+        resolver,
+        app_ids,
+        environment_types=environment_types,
+        api_hosts=api_hosts,
+        leeway=leeway,
+        now=now,
+    )
     return verification.verifier(asked, remember=remember)
 
 
