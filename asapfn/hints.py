@@ -46,6 +46,16 @@ _HINTS: Final[Mapping[Reason, str]] = {
     "insufficient_scope": "have the caller ask for the scope, and the issuer grant it",
 }
 
+# By the claim, of Forge's tokens.
+_FORGE: Final[Mapping[str | None, str]] = {
+    "icLabel": "if the app runs in Isolated Cloud, give forge.keys(isolated_cloud=...) the URL"
+    " template that its owner got at onboarding",
+    "app.environment.type": "call from the environment that is demanded; or allow the app's other"
+    " environments (environment_types=..., or --environment-type)",
+    "app.apiBaseUrl": "if it is of a host of Atlassian's that is not known here, as in Isolated"
+    " Cloud, name that host (api_hosts=..., or --api-host)",
+}
+
 _FORMS: Final = (
     (r"[\"'].*|.*[\"']", "it is in quotes: remove them"),
     (r"\S*\s[\s\S]*", "there is white space in it: it was broken into lines, or more was copied"),
@@ -84,11 +94,8 @@ def hint(
     """
     if isinstance(error, Unavailable):
         return "try again; if it persists, check that the source of keys answers from here"
-    if error.claim == "icLabel":
-        return (
-            "if the app runs in Isolated Cloud, give forge.keys(isolated_cloud=...) the URL"
-            " template that its owner got at onboarding"
-        )
+    if error.claim in _FORGE:
+        return _FORGE[error.claim]
     if error.claim == "aud" and wants.startswith("Each aud "):
         # As OIDC says it: one of several audiences is not trusted.
         return (

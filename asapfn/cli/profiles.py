@@ -152,7 +152,9 @@ def target_of(url: str) -> str:
 def _add_forge(parser: argparse.ArgumentParser) -> None:
     group = _token_group(parser)
     option(group, "--app-id", "ARI", "ari:cloud:ecosystem::app/<uuid>", required=True)
-    switch(group, "--staging", "use the published keys of Atlassian's staging")
+    _add_names(group, "--environment-type", "where the app is deployed to, such as PRODUCTION")
+    _add_names(group, "--api-host", "a host of app.apiBaseUrl, if not api.atlassian.com")
+    switch(group, "--staging", "use the published keys of Atlassian's own staging")
     _add_seconds(group, "--leeway", 10.0)
 
 
@@ -161,7 +163,14 @@ async def _ask_forge(
 ) -> Question:
     request = _request(text, "Bearer")
     keys = sources.source(options, fetch, "forge")
-    policy = forge.policy(keys.resolve, options.app_id, leeway=options.leeway, now=now)
+    policy = forge.policy(
+        keys.resolve,
+        options.app_id,
+        environment_types=options.environment_type,
+        api_hosts=options.api_host or forge.API_HOSTS,
+        leeway=options.leeway,
+        now=now,
+    )
     return Question(request, _bearer_token, policy, (), keys.name)
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import secrets
 import time
-from typing import Any
+from typing import Any, Final
 
 from asapfn import asap, connect, forge
 from asapfn._core import compact
@@ -13,8 +13,12 @@ from asapfn._core.signing import sign
 from asapfn.cli.inputs import WHERE, read_key, read_secret
 from asapfn.cli.layout import signing_key
 from asapfn.cli.parsing import option
+from asapfn.forge.invocation import split_base_url
 from asapfn.resolvers import keys_by_id
 from asapfn.types import Authorize, Key, Names
+
+_NONE: Final = "00000000-0000-0000-0000-000000000000"
+_API: Final = f"https://api.atlassian.com/ex/jira/{_NONE}"
 
 
 def add_asap_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +55,9 @@ def add_forge_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what a token that looks like Forge's is made of."""
     group = parser.add_argument_group("the token")
     option(group, "--app-id", "ARI", "ari:cloud:ecosystem::app/<uuid>", required=True)
+    option(group, "--environment-type", "NAME", "default PRODUCTION", default="PRODUCTION")
+    option(group, "--api-base-url", "URL", f"default {_API}", default=_API)
+    option(group, "--account", "ID", "the user's account id, the principal claim")
     _add_common_arguments(group, 25.0)
 
 
@@ -172,6 +179,8 @@ def connect_authorizer(options: argparse.Namespace, form: str | bytes | None = N
 def forge_authorizer(options: argparse.Namespace) -> Authorize:
     """Make what signs tokens for tests that look like Forge's invocation tokens."""
     forge.policy(keys_by_id([]), options.app_id)  # it says what is wrong with the id
+    if split_base_url(options.api_base_url) is None:
+        raise ValueError(f"--api-base-url is an https URL of a host and a path, such as {_API}")
     key = _private_key(options, options.key_from, options.kid)
     issued = int(time.time())
     claims = {
@@ -181,10 +190,29 @@ def forge_authorizer(options: argparse.Namespace) -> Authorize:
         "nbf": issued,
         "exp": issued + options.lifetime,
         "jti": secrets.token_hex(16),
-        "app": {"id": options.app_id},
+        "app": _forge_app(options),
+        **({} if options.account is None else {"principal": options.account}),
         **_claims(options.claim),
     }
     return lambda method, url: f"Bearer {sign(claims, key, algorithm='RS256')}"
+
+
+def _forge_app(options: argparse.Namespace) -> dict[str, Any]:
+    """The app, as Forge describes it to an endpoint that is called from the backend."""
+    installation = f"ari:cloud:ecosystem::installation/{_NONE}"
+    contexts = [{"name": "test", "apiBaseUrl": options.api_base_url}]
+    return {
+        "id": options.app_id,
+        "appVersion": "1.0.0",
+        "installationId": installation,
+        "apiBaseUrl": options.api_base_url,
+        "environment": {
+            "type": options.environment_type,
+            "id": f"ari:cloud:ecosystem::environment/{_NONE}",
+        },
+        "module": {"type": "core:endpoint", "key": "test"},
+        "installation": {"id": installation, "contexts": contexts},
+    }
 
 
 def jitsi_authorizer(options: argparse.Namespace) -> Authorize:

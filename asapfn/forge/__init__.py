@@ -6,11 +6,12 @@ tokens may come with it, `access_tokens`; `authorizer` sends them where they may
 else.
 """
 
-from asapfn.forge.incoming import keys, policy, verifier
+from asapfn.forge.incoming import API_HOSTS, keys, policy, verifier
 from asapfn.forge.invocation import Invocation, invocation
 from asapfn.forge.outgoing import AccessTokens, access_tokens, authorizer
 
 __all__ = [
+    "API_HOSTS",
     "AccessTokens",
     "Invocation",
     "access_tokens",

@@ -7,10 +7,11 @@ import sys
 
 import pytest
 
-from asapfn import asap, peek
+from asapfn import asap, forge, peek
 from asapfn.adapters.asgi import key_repository
 from asapfn.cli import main
 from asapfn.keys import export_data_uri, export_private_pem, export_public_pem, generate
+from asapfn.types import Token
 from tests.support.keyring import key_for
 from tests.support.servers import asgi_server, authority
 
@@ -188,7 +189,25 @@ def test_a_forge_token_for_a_test_is_accepted(asapfn, home):
     assert (claims["iss"], claims["aud"]) == ("forge/invocation-token", app)
     assert claims["context"] == {"siteUrl": "x"}
     assert asapfn("verify", "forge", ran.out.strip(), "--app-id", app,
+                  "--environment-type", "PRODUCTION",
                   "--public-key", "keys/public/issuer/RS256.pem").code == 0  # fmt: skip
+
+
+def test_a_forge_token_for_a_test_is_a_whole_invocation(asapfn, home):
+    app = "ari:cloud:ecosystem::app/8db33309-0a5d-4c9e-a4ea-1d5ee2d0a2b7"
+    base_url = "https://api.stg.atlassian.com/ex/confluence/x"
+    signs = ("--app-id", app, "--key-from", "keys/private/issuer/RS256.pem", "--kid", "test")
+    made = [asapfn("token", "forge", *signs, *more).out.strip() for more in ((), (
+        "--environment-type", "STAGING", "--api-base-url", base_url, "--account", "557058:x",
+    ))]  # fmt: skip
+    first, second = (forge.invocation(Token({}, peek(each).claims, 0.0, 0.0)) for each in made)
+    assert (first.app, first.environment_type, first.account) == (app, "PRODUCTION", None)
+    assert first.api_base_url == f"https://api.atlassian.com/ex/jira/{first.cloud_ids[0]}"
+    assert (second.environment_type, second.account) == ("STAGING", "557058:x")
+    assert (second.api_base_url, second.cloud_ids) == (base_url, ("x",))
+    bad = asapfn("token", "forge", *signs, "--api-base-url", "http://api.atlassian.com/ex/jira/x")
+    assert bad.code == 2
+    assert "--api-base-url" in bad.err
 
 
 def test_a_jitsi_token_for_a_test_is_accepted(asapfn, home):

@@ -9,6 +9,7 @@ from asapfn import forge, sign
 from asapfn.adapters.asgi import key_repository
 from asapfn.asap import verifier_from_env
 from asapfn.keys import export_jwks, export_private_pem, export_public_jwk, export_public_pem
+from tests.support.invocations import APP, invocation_claims
 from tests.support.keyring import key_for
 from tests.support.servers import asgi_server, authority
 
@@ -224,11 +225,41 @@ def test_forge_tokens_are_verified_by_published_keys(asapfn, trust, monkeypatch)
     common = ("verify", "forge", token, "--app-id", ARI)
     with asgi_server(key_repository(KEYS)) as origin:
         key_sets = {False: f"{origin}/.well-known/jwks.json", True: f"{origin}/none"}
-        monkeypatch.setattr(forge, "_KEY_SETS", key_sets)
+        monkeypatch.setattr(forge.incoming, "_KEY_SETS", key_sets)
         assert asapfn(*common).code == 0
         assert asapfn(*common, "--staging").code == 3
         assert asapfn(*common, "--repository", origin).code == 0
     assert asapfn("verify", "forge", token, "--app-id", "x").code == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "more", "claim"),
+    [
+        ({}, (), None),
+        ({}, ("--environment-type", "PRODUCTION", "--environment-type", "STAGING"), None),
+        ({}, ("--environment-type", "STAGING"), "app.environment.type"),
+        ({"app__environment": ...}, ("--environment-type", "STAGING"), "app.environment.type"),
+        ({"app__id": f"{APP}0"}, (), "app.id"),
+        ({"context__cloudId": "another"}, (), "context.cloudId"),
+        ({}, ("--api-host", "api.orange.example"), "app.apiBaseUrl"),
+        ({"principal": 7}, (), "principal"),
+    ],
+)
+def test_what_a_forge_token_says_is_verified_and_explained(asapfn, tmp_path, changes, more, claim):
+    (tmp_path / "pem").write_text(export_public_pem(KEYS[0]))
+    token = sign(invocation_claims(time.time(), **changes), KEYS[0])
+    arguments = ("forge", token, "--app-id", APP, "--public-key", tmp_path / "pem", *more, "--json")
+    for command in ("verify", "explain"):
+        ran = asapfn(command, *arguments)
+        answer = json.loads(ran.out)
+        assert (ran.code, answer.get("claim")) == (0 if claim is None else 1, claim)
+    if claim is not None and more:
+        assert more[0] in answer["hint"]
+
+
+def test_a_forge_environment_type_that_is_none_is_wrong_use(asapfn):
+    for more in (("--environment-type", "prod"), ("--api-host", "https://x.example")):
+        assert asapfn("verify", "forge", asap(), "--app-id", APP, *more).code == 2
 
 
 def test_jitsi_tokens_are_verified_by_keys_at_the_hash_of_their_id(asapfn, trust):

@@ -18,6 +18,7 @@ from asapfn.checks import claim_is_one_of, context_token, request_matches
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Check, Key, Policy, Token, Unverified
 from tests.support.forging import forge
+from tests.support.invocations import APP, invocation_claims
 from tests.support.keyring import key_for
 from tests.support.verifying import NOW
 
@@ -154,6 +155,20 @@ def connect_case(algorithm: str, *checks: Check, qsh_of: str) -> Case:
 
 
 FORGE_CLAIMS = {"iss": "forge/invocation-token", "aud": ARI, "iat": NOW, "nbf": NOW, "jti": "1"}
+FORGE_FAULTS: dict[str, Fault] = {
+    "no app": {"app": None},
+    "app a text": {"app": "app"},
+    "app empty": {"app": {}},
+    **{
+        f"{path} {change}": {"app": invocation_claims(NOW, **{f"app__{path}": change})["app"]}
+        for path in ("id", "installationId", "apiBaseUrl", "environment", "environment__type")
+        for change in (7, "another", ...)
+    },
+    "contexts of numbers": {"app": {"installation": {"contexts": [7]}}},
+    "cloud of another": {"context": {"cloudId": "another"}},
+    "context a list": {"context": [{}]},
+    "principal a number": {"principal": 7},
+}
 JITSI_CLAIMS = {"iss": "issuer", "aud": "service", "exp": NOW + 60, "room": "tea"}
 OIDC_CLAIMS = {
     "iss": "issuer",
@@ -240,6 +255,15 @@ CASES: dict[str, Case] = {
             "no azp": {"azp": None},
             "ref of another": {"ref": "mine"},
         },
+    ),
+    "forge, whole": Case(
+        invocation_claims(NOW),
+        "RS256",
+        lambda clock: forge_profile.policy(
+            resolver("RS256", clock), APP, environment_types="PRODUCTION", now=clock
+        ),
+        (),
+        FORGE_FAULTS,
     ),
     "jitsi": Case(
         JITSI_CLAIMS,
