@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asapfn import asap, connect, explain, jitsi, oidc, qsh, verifier
+from asapfn import asap, connect, explain, jitsi, oauth, oidc, qsh, verifier
 from asapfn import forge as forge_profile
 from asapfn._core.verification import policy
 from asapfn.checks import claim_is_one_of, context_token, request_matches
@@ -181,6 +181,23 @@ OIDC_CLAIMS = {
 ROOMS: dict[str, Fault] = {"no room": {"room": None}, "room a number": {"room": 7}}
 
 
+def assertion_case(*used: str) -> Case:
+    claims = {"iss": "issuer", "sub": "issuer", "aud": "service", "iat": NOW, "jti": "1"}
+    return Case(
+        claims | {"exp": NOW + 60},
+        "ES256",
+        lambda clock: oauth.assertion_policy(
+            {"issuer": resolver("ES256", clock)},
+            ["service", "https://auth.example/token"],
+            replay=used_before(*used),
+            typ="JWT",
+            now=clock,
+        ),
+        (),
+        {"two servers": {"aud": ["service", "another"]}, "no sub": {"sub": None}},
+    )
+
+
 def core_case() -> Case:
     claims = {"iss": "issuer", "aud": "service", "iat": NOW, "exp": NOW + 60, "mine": 1}
 
@@ -265,6 +282,8 @@ CASES: dict[str, Case] = {
         (),
         FORGE_FAULTS,
     ),
+    "client assertion": assertion_case(),
+    "client assertion, used before": assertion_case("all"),
     "jitsi": Case(
         JITSI_CLAIMS,
         "RS256",
@@ -358,6 +377,7 @@ async def test_explain_and_verify_agree_on_every_token_with_one_fault(name: str)
 
 async def test_the_good_token_of_each_case_is_accepted_unless_the_case_is_the_fault() -> None:
     rejected = {"asap, used before", "asap, store down", "connect, malformed"}
+    rejected |= {"client assertion, used before"}
     for name, case in CASES.items():
         verdict = await verdict_of(case, token_of(case, []))
         assert isinstance(verdict, Token) == (name not in rejected), (name, verdict)
