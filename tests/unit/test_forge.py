@@ -154,7 +154,7 @@ async def test_the_label_of_isolated_cloud_selects_the_key_set(label: dict[str, 
     "template",
     [
         "https://keys.isolated.example/{IC_LABEL}/.well-known/jwks.json",
-        "https://keys-{icLabel}.isolated.example/jwks.json",
+        "https://keys.isolated.example:8443/v1/label-{icLabel}.json",
         "https://keys.isolated.example/jwks.json?label={icLabel}",
     ],
 )
@@ -283,6 +283,30 @@ async def test_labels_that_are_made_up_push_out_no_key_set_in_use() -> None:
 def test_a_template_that_is_none_is_refused(template: str) -> None:
     with pytest.raises(ValueError, match="isolated_cloud"):
         forge.keys(Published(), isolated_cloud=template)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *(
+            "{icLabel}.co.uk",
+            "{icLabel}.github.io",
+            "{icLabel}.s3.amazonaws.com",
+            "{IC_LABEL}.keys.example.com",
+        ),
+        *(
+            "keys-{icLabel}.isolated.example",
+            "{icLabel}-keys.isolated.example",
+            "a.{icLabel}.b.example",
+        ),
+        *("keys.example{icLabel}", "{icLabel}.keys.isolated.example:443", "keys.{icLabel}"),
+    ],
+)
+@pytest.mark.parametrize("rest", ["/jwks.json", "", "/", "?a", "/a.b.c"])
+def test_a_label_never_chooses_the_host_that_is_asked_for_keys(host: str, rest: str) -> None:
+    """Below co.uk or github.io anybody has a domain, and no list of such places is complete."""
+    with pytest.raises(ValueError, match=r"\{icLabel\} in its path or query"):
+        forge.keys(Published(), isolated_cloud=f"https://{host}{rest}")
 
 
 @pytest.mark.parametrize(
