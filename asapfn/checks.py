@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 from anyio.lowlevel import current_token
 
-from asapfn._core.canonical import base_path, canonical_query, canonical_request, is_below, qsh
+from asapfn._core.canonical import base_path, canonical_request, is_below, qsh
 from asapfn._core.reading import read_claims
 from asapfn.errors import TokenRejected, listed, shown
 from asapfn.types import ReplayStore, Token
@@ -224,6 +224,7 @@ def request_matches(
     base_url: str = "",
     form: str | bytes | None = None,
     proxy_strips_prefix: bool = False,
+    decoded_path: bool = False,
 ) -> Callable[[Token], None]:
     """Require that the token was made for this request: the computed `qsh` of Connect.
 
@@ -237,6 +238,8 @@ def request_matches(
             that is not below it is refused.
         form: A form body, which stands in for an empty query of a POST or PUT.
         proxy_strips_prefix: Whether a proxy has removed the base URL's path from each target.
+        decoded_path: Whether a `qsh` over the decoded path is accepted too, as for
+            `connect.authenticator`.
 
     Returns:
         A check that rejects with `missing_claim` when there is no `qsh`, and with
@@ -251,7 +254,7 @@ def request_matches(
 
     def check(token: Token) -> None:
         """The qsh is the hash of the request."""
-        require_request(method, target, base, form, token)
+        require_request(method, target, base, form, token, decoded_path=decoded_path)
 
     return check
 
@@ -276,28 +279,26 @@ def require_request(
     With `decoded_path` one that was made for its path, decoded, is accepted as well.
     """
     expected = _expected_qsh(method, target, base, form)
+    canonical = partial(canonical_request, method, target[len(base) :], form=form)
     try:
-        _qsh_equals(expected, partial(canonical_request, method, target[len(base) :], form=form))(
-            token
-        )
+        _qsh_equals(expected, canonical)(token)
     except TokenRejected as error:
-        other = _decoded_qsh(method, target, base) if decoded_path else None
-        if error.reason != "request_mismatch" or other is None:
+        if error.reason != "request_mismatch" or not decoded_path:
             raise
-    else:
-        return
-    _qsh_equals(other)(token)
+        other = _decoded_qsh(canonical(), target.partition("?")[0][len(base) :])
+        if other is None or not _is_hash(token.claims["qsh"], other):
+            raise
 
 
-def _decoded_qsh(method: str, target: str, base: str) -> str | None:
+def _decoded_qsh(canonical: str, path: str) -> str | None:
     """The `qsh` over the decoded path, as Java's `URI.getPath` gives it; None if it is no UTF-8."""
-    path, _, query = target.partition("?")
     try:
-        decoded = unquote_to_bytes(path[len(base) :]).decode()
+        decoded = unquote_to_bytes(path).decode()
     except UnicodeDecodeError:
         return None
+    method, _, query = canonical.split("&", 2)
     uri = (decoded.removesuffix("/") or "/").replace("&", "%26")
-    return hashlib.sha256(f"{method}&{uri}&{canonical_query(query)}".encode()).hexdigest()
+    return hashlib.sha256(f"{method}&{uri}&{query}".encode()).hexdigest()
 
 
 def require_target(target: str) -> None:
@@ -399,9 +400,14 @@ def _qsh_equals(expected: str, of: Callable[[], str] | None = None) -> Callable[
         given = token.claims.get("qsh")
         if given is None:
             raise _missing("qsh")
-        if not isinstance(given, str) or not hmac.compare_digest(given.encode(), expected.encode()):
+        if not _is_hash(given, expected):
             made_of = f", the hash of {shown(of())}" if of is not None else ""
             detail = f"expected {expected}{made_of}; got {shown(given)}"
             raise TokenRejected("request_mismatch", detail, claim="qsh")
 
     return check
+
+
+def _is_hash(given: object, expected: str) -> bool:
+    """Whether a claim is the expected text; the comparison takes constant time."""
+    return isinstance(given, str) and hmac.compare_digest(given.encode(), expected.encode())

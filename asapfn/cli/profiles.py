@@ -116,6 +116,7 @@ def _add_connect(parser: argparse.ArgumentParser) -> None:
     option(group, "--url", "URL", "of the request, as it was sent; its jwt= may be the token")
     option(group, "--base-url", "URL", "the app's own base URL", default="")
     switch(group, "--context", "a context token, for no request in particular")
+    switch(group, "--decoded-path", "accept a hash over the decoded path too")
     _add_names(group, "--audience", "the app's name")
     _add_seconds(group, "--leeway", 30.0)
 
@@ -134,7 +135,12 @@ async def _ask_connect(
     )
     if options.context:
         return Question(request, _connect_token, policy, (context_token(),), keys.name)
-    check = request_matches(options.method, target or "", base_url=options.base_url)
+    check = request_matches(
+        options.method,
+        target or "",
+        base_url=options.base_url,
+        decoded_path=options.decoded_path,
+    )
     return Question(
         request, _connect_token, policy, (check,), keys.name, url or "", options.base_url
     )

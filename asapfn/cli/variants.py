@@ -16,6 +16,9 @@ from asapfn._core.canonical import canonical_query, canonical_request
 
 _METHODS: Final = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 _ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
+_DECODED: Final = (
+    "the path is decoded: authenticator(decoded_path=True), or --decoded-path, accepts that"
+)
 _MOST: Final = 50  # parameters, and parts of a path, that are varied one by one
 
 # A part of a canonical request, and in what it differs from the expected one: in nothing, if it is
@@ -101,7 +104,7 @@ def _paths(path: str, url: str, base_url: str) -> list[_Part]:
     parts += slashes
     parts += [
         (path.replace("%26", "&"), "an & in the path is left as it is"),
-        (unquote(path), "the path is decoded: authenticator(decoded_path=True) accepts that"),
+        (unquote(path), _DECODED),
         (quote(path), "the path is encoded once more"),
         (path.lower(), "the path is in lower case"),
     ]

@@ -204,3 +204,16 @@ def test_no_part_of_the_signature_is_shown(asapfn, places):
     for extra in ((), ("--json",)):
         ran = asapfn("explain", *asked(ASAP, places), asap(aud="x"), *extra)
         assert asap(aud="x").split(".")[2][:12] not in ran.out + ran.err
+
+
+def test_explain_and_verify_agree_about_a_decoded_path(asapfn, places):
+    """`authenticator(decoded_path=True)` accepts it: so do both commands, by the option alone."""
+    text = connect("GET&/open/https://git.example&a=1").encode()
+    url = "/open/https%3A%2F%2Fgit.example?a=1"
+    given = ("connect", "--url", url, "--secret-from", str(places["secret"]), "-", "--json")
+    for command in ("verify", "explain"):
+        assert asapfn(command, *given, "--decoded-path", stdin=text).code == 0
+        refused = asapfn(command, *given, stdin=text)
+        assert refused.code == 1
+        assert json.loads(refused.out)["reason"] == "request_mismatch"
+    assert "--decoded-path, accepts that" in json.loads(refused.out)["hint"]

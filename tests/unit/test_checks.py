@@ -136,6 +136,38 @@ async def test_a_form_stands_in_for_an_empty_query() -> None:
     assert await told(check, token(qsh=qsh("POST", "/issues?a=1&b=2"))) is None
 
 
+@pytest.mark.parametrize(
+    ("method", "target", "form", "decoded"),
+    [
+        ("GET", "/base/a%2Fb/?x=1&jwt=y", None, b"GET&/a/b&x=1"),
+        ("GET", "/base/%26?x=1", None, b"GET&/%26&x=1"),
+        ("POST", "/base/a%20b", b"b=2&a=1", b"POST&/a b&a=1&b=2"),
+    ],
+)
+async def test_the_hash_of_a_decoded_path_matches_by_option_only(
+    method: str, target: str, form: Any, decoded: bytes
+) -> None:
+    strict = checks.request_matches(method, target, base_url="/base", form=form)
+    lax = checks.request_matches(method, target, base_url="/base", form=form, decoded_path=True)
+    as_sent = qsh(method, target, base_url="/base", form=form)
+    made = hashlib.sha256(decoded).hexdigest()
+    for check in (strict, lax):
+        assert await told(check, token(qsh=as_sent)) is None
+        assert await told(check, token()) == ("missing_claim", "qsh")
+        for other in (made.upper(), "", 7, [made], checks.CONTEXT_QSH):
+            assert await told(check, token(qsh=other)) == ("request_mismatch", "qsh")
+    assert await told(lax, token(qsh=made)) is None
+    assert (await told(strict, token(qsh=made)) is None) == (made == as_sent)
+    with pytest.raises(TokenRejected, match=rf'expected {as_sent}, the hash of "{method}&'):
+        lax(token(qsh="x"))
+
+
+@pytest.mark.parametrize("given", ["", hashlib.sha256(b"GET&/\xff&").hexdigest()])
+async def test_a_path_that_is_no_utf8_has_no_decoded_hash(given: str) -> None:
+    check = checks.request_matches("GET", "/%FF", decoded_path=True)
+    assert await told(check, token(qsh=given)) == ("request_mismatch", "qsh")
+
+
 @pytest.mark.parametrize("base_url", ["https://[", "app.example/base", "/base?a"])
 def test_a_malformed_base_url_is_an_error_when_the_check_is_made(base_url: str) -> None:
     with pytest.raises(ValueError, match="base_url"):

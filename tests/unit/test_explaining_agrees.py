@@ -4,6 +4,7 @@ Tokens of every profile, with up to three faults: in their form, header and clai
 signature, in the request that they came with, and in what was used before.
 """
 
+import hashlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from tests.support.verifying import NOW
 
 ARI = "ari:cloud:ecosystem::app/8db33309"
 URL = "/jira/issue?b=2&a=x"
+DECODED = hashlib.sha256(b"GET&/a b&").hexdigest()
 
 Fault = dict[str, Any]
 
@@ -239,6 +241,9 @@ CASES: dict[str, Case] = {
     "asap, store down": asap_case("down"),
     "connect by secret": connect_case("HS256", request_matches("GET", URL), qsh_of=qsh("GET", URL)),
     "connect by key": connect_case("RS256", request_matches("GET", URL), qsh_of=qsh("GET", URL)),
+    "connect, path decoded": connect_case(
+        "HS256", request_matches("GET", "/a%20b", decoded_path=True), qsh_of=DECODED
+    ),
     "connect, context": connect_case("HS256", context_token(), qsh_of="context-qsh"),
     "connect, malformed": connect_case("HS256", request_matches("GET", "/%zz"), qsh_of="x"),
     "forge": Case(
