@@ -256,7 +256,7 @@ async def _key_steps(
         holds = verify_signature(algorithm, key, signing_input, signature)
     except TokenRejected as unsuitable:
         return [*steps, _step(fits, form, "", unsuitable), *_skipped([signed])], key
-    forged = None if holds else verification.bad_signature(algorithm, unverified)
+    forged = None if holds else verification.bad_signature(algorithm, key, unverified)
     return [*steps, _step(fits, form), _step(signed, {}, "made with this key", forged)], key
 
 

@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from joserfc.jwk import ECKey, OctKey
+from joserfc.jwk import OctKey
 
 from asapfn._core import compact
-from asapfn._core.algorithms import mismatch, verify_signature
+from asapfn._core.algorithms import mismatch, other_form, verify_signature
 from asapfn.errors import Reason, TokenRejected, Unavailable, shown
 from asapfn.keys import import_secret
 from asapfn.types import Key, Unverified
@@ -68,6 +67,17 @@ _FORMS: Final = (
     (r"[^.]*(?:\.[^.]*){3,}", "it has more than three segments"),
 )
 
+# What to set in the library that signs.
+_SETTINGS: Final = {
+    "DER": "the signature is in DER: JWS has r and s side by side (RFC 7518, section 3.4). Set the"
+    " signer's encoding to IEEE P1363: dsaEncoding 'ieee-p1363' in Node.js,"
+    " SHA256withECDSAinP1363Format in Java, or sign by a library for JWS",
+    "salt": "the salt of the signature is not as long as the hash (RFC 7518, section 3.5). Set the"
+    " signer's salt length to that of the hash: rsa.PSSSaltLengthEqualsHash in Go (its default, and"
+    " SermoDigital/jose, use the longest), RSA_PSS_SALTLEN_DIGEST in Node.js,"
+    " rsa_pss_saltlen:digest in openssl",
+}
+
 _NEAR: Final[tuple[tuple[str, Callable[[str], str]], ...]] = (
     ("white space", str.strip),
     ("upper and lower case", str.casefold),
@@ -108,6 +118,12 @@ def hint(
             "publish a key that can be used under this kid, and no other under it; or have the"
             " signer use another key, and name it"
         )
+    if unverified is not None and error.reason == "bad_signature" and key is not None:
+        form = other_form(
+            unverified.header["alg"], key, unverified.signing_input, unverified.signature
+        )
+        if form:
+            return _SETTINGS[form]
     cause = _cause(error, token, wants, unverified, key)
     advice = _HINTS[error.reason].format(claim=error.claim)
     return f"{cause}; {advice}" if cause else advice
@@ -146,7 +162,7 @@ def _cause(
         given = unverified.claims.get(error.claim or "")
         return _near(given if isinstance(given, list) else [given], wants)
     if unverified is not None and error.reason == "bad_signature" and key is not None:
-        return _other_signature(unverified, key)
+        return _other_secret(unverified, key)
     return ""
 
 
@@ -164,33 +180,17 @@ def _near(given: Iterable[Any], wants: str) -> str:
     return ""
 
 
-def _other_signature(unverified: Unverified, key: Key) -> str:
-    """With which other encoding or secret the signature would have been right, if any."""
-    algorithm = unverified.header["alg"]
-
-    def holds(other: Key, signature: bytes) -> bool:
-        # A secret that is long enough for one algorithm may be too short for this one.
-        return not mismatch(algorithm, other) and verify_signature(
-            algorithm, other, unverified.signing_input, signature
-        )
-
-    if isinstance(key, ECKey) and holds(key, _from_der(unverified.signature, key)):
-        return "the signature is in DER: JWS has r and s side by side (RFC 7518, section 3.4)"
+def _other_secret(unverified: Unverified, key: Key) -> str:
+    """With which other secret the signature would have been right, if any."""
+    algorithm, _, signing_input, signature = unverified.header["alg"], *unverified[1:]
     if isinstance(key, OctKey):
         for what, other in _other_secrets(key.raw_value):
-            if holds(other, unverified.signature):
+            # A secret that is long enough for one algorithm may be too short for this one.
+            if not mismatch(algorithm, other) and verify_signature(
+                algorithm, other, signing_input, signature
+            ):
                 return f"the signature was made with the secret {what}"
     return ""
-
-
-def _from_der(signature: bytes, key: ECKey) -> bytes:
-    """An ECDSA signature as JWS has it, of one in DER; empty for anything else."""
-    size = (key.raw_value.curve.key_size + 7) // 8
-    try:
-        r, s = decode_dss_signature(signature)
-        return r.to_bytes(size) + s.to_bytes(size)
-    except (ValueError, OverflowError):
-        return b""
 
 
 def _other_secrets(secret: bytes) -> Iterator[tuple[str, Key]]:

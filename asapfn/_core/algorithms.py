@@ -8,8 +8,9 @@ for as long as that lives.
 
 import hmac
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -229,6 +230,34 @@ def verify_signature(algorithm: str, key: Key, signing_input: bytes, signature: 
     except InvalidSignature:
         return False
     return True
+
+
+def other_form(
+    algorithm: str, key: Key, signing_input: bytes, signature: bytes
+) -> Literal["", "DER", "salt"]:
+    """In which other form the key made a signature that does not hold, as some libraries do.
+
+    Args:
+        algorithm: As for `verify_signature`, like all that follow.
+        key: One that fits.
+        signing_input: What was signed.
+        signature: One that does not hold.
+
+    Returns:
+        `DER`: of ECDSA, in DER; `salt`: of RSASSA-PSS, with a salt of another length than the
+        hash's. Empty where the key did not make it in either form.
+    """
+    _, _, _, scheme, half = ALGORITHMS[algorithm]
+    native: Any = key.public_key
+    with suppress(InvalidSignature):
+        if half and signature[:1] == b"\x30":
+            native.verify(signature, signing_input, *scheme)
+            return "DER"
+        if algorithm.startswith("PS") and 8 * len(signature) >= native.key_size:
+            any_salt = padding.PSS(padding.MGF1(scheme[1]), padding.PSS.AUTO)
+            native.verify(signature, signing_input, any_salt, scheme[1])
+            return "salt"
+    return ""
 
 
 def _signing(algorithm: str, key: Key) -> _Bound:

@@ -20,7 +20,7 @@ from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple, Protocol, cast, get_args
 
 from asapfn._core import compact
-from asapfn._core.algorithms import ALGORITHMS, ASYMMETRIC, verify_signature
+from asapfn._core.algorithms import ALGORITHMS, ASYMMETRIC, other_form, verify_signature
 from asapfn._core.remembered_tokens import (
     NOTHING,
     Memory,
@@ -54,6 +54,11 @@ _NEVER: Final = math.inf
 _new_tuple: Final = tuple.__new__
 _FIXED: Final = frozenset([str, frozenset, tuple, type(None)])
 KEY_TYPES: Final = get_args(Key)
+_BY_FORM: Final = {
+    "": ("not made with", ""),
+    "DER": ("made with", ", but in DER, not as r and s side by side (RFC 7518, section 3.4)"),
+    "salt": ("made with", ", but its salt is not as long as the hash (RFC 7518, section 3.5)"),
+}
 GUARD_RETURNED: Final = "a guard returns None, and raises to reject"
 
 
@@ -352,7 +357,7 @@ async def _verify(
         if type(key) not in KEY_TYPES:
             raise no_key(key, unverified)
         if not verify_signature(algorithm, key, signing_input, signature):
-            raise bad_signature(algorithm, unverified)
+            raise bad_signature(algorithm, key, unverified)
     if MARK not in key.__dict__:
         mark_verified(key)
     verified_at = now()  # the key may have taken long, and a store forgets what has expired
@@ -444,10 +449,12 @@ def no_key(key: object, unverified: Unverified) -> TokenRejected | TypeError:
     return TokenRejected("unknown_key", f"no key for kid {shown(kid)} of iss {shown(issuer)}")
 
 
-def bad_signature(algorithm: str, unverified: Unverified) -> TokenRejected:
-    """The error for a signature that was not made with the key that was found."""
+def bad_signature(algorithm: str, key: Key, unverified: Unverified) -> TokenRejected:
+    """The error for a signature that does not hold by the key that was found."""
+    form = other_form(algorithm, key, unverified.signing_input, unverified.signature)
     kid = shown(unverified.header.get("kid"))
-    return TokenRejected("bad_signature", f"not made with the {algorithm} key of kid {kid}")
+    detail = f"{_BY_FORM[form][0]} the {algorithm} key of kid {kid}{_BY_FORM[form][1]}"
+    return TokenRejected("bad_signature", detail)
 
 
 def expired_meanwhile(usable_until: float, now: float) -> TokenRejected:

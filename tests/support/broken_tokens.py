@@ -4,12 +4,13 @@ import hashlib
 import time
 from typing import Any, NamedTuple
 
+from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from asapfn import canonical_request, qsh, sign
 from asapfn._core.compact import decode_base64url, encode_base64url
 from asapfn.keys import generate, import_secret
-from tests.support.forging import forge
+from tests.support.forging import forge, forge_by, pss
 from tests.support.keyring import key_for
 
 SECRET = b"a secret of the tenant's, long enough"
@@ -71,6 +72,12 @@ def in_der() -> str:
     raw = decode_base64url(signature.encode())
     r, s = int.from_bytes(raw[:32]), int.from_bytes(raw[32:])
     return f"{signed}.{encode_base64url(encode_dss_signature(r, s)).decode()}"
+
+
+def salted(length: int) -> str:
+    """A token whose RSASSA-PSS signature has a salt of so many bytes."""
+    key = key_for("RS256")
+    return forge_by(lambda data: pss(data, key, "PS256", length), good(), alg="PS256", kid=key.kid)
 
 
 def by_secret(secret: bytes) -> str:
@@ -201,7 +208,17 @@ TOKENS = {
         "signature",
         "another key signed",
     ),
-    "ECDSA in DER": Broken(ASAP, in_der(), "bad_signature", "signature", "in DER"),
+    "ECDSA in DER": Broken(ASAP, in_der(), "bad_signature", "signature", "'ieee-p1363' in Node.js"),
+    "RSASSA-PSS with the longest salt": Broken(
+        ASAP,
+        salted(padding.PSS.MAX_LENGTH),
+        "bad_signature",
+        "signature",
+        "rsa.PSSSaltLengthEqualsHash in Go",
+    ),
+    "RSASSA-PSS without a salt": Broken(
+        ASAP, salted(0), "bad_signature", "signature", "rsa_pss_saltlen:digest in openssl"
+    ),
     "another's signature by ECDSA": Broken(
         ASAP,
         sign(good(), generate("ES256", kid="issuer/ES256.pem")),
