@@ -70,12 +70,15 @@ class Request(NamedTuple):
         mismatch: What the application reads otherwise than `target` says, in words; empty where
             both are the same, or nothing was compared. A token that is bound to its request is
             then refused.
+        server: Where `target` is None, the server that did not say it, by its name and why; empty
+            where that is not known.
     """
 
     method: str
     target: str | None
     headers: tuple[tuple[str, str], ...]
     mismatch: str = ""
+    server: str = ""
 
     def __repr__(self) -> str:
         path = None if self.target is None else self.target.partition("?")[0]

@@ -10,8 +10,10 @@ from typing import Final
 from urllib.parse import unquote
 
 from asapfn._core.reporting import report
+from asapfn.adapters import aws_lambda
 from asapfn.adapters._asgi_keys import key_repository
 from asapfn.adapters._asgi_types import ASGIApp, Message, Receive, Scope, Send
+from asapfn.adapters._environ import target_of
 from asapfn.adapters._exempt import is_exempt
 from asapfn.adapters._refusal import (
     Refusal,
@@ -164,20 +166,50 @@ def request(scope: Scope) -> Request:
     Returns:
         The request. Its target is the path and query as the server received them, also within an
         application that is mounted in another; None where the server gives no `raw_path` (ASGI
-        specification, "HTTP Connection Scope"), since to encode `path` again is a guess. What a
+        specification, "HTTP Connection Scope"), since to encode `path` again is a guess; but where
+        Mangum made the scope of an AWS event or a2wsgi of an environ, it is from there. What a
         proxy removed from the path is there only if the server adds it again, as uvicorn adds the
         `root_path` it is set to. Its mismatch says where `path`, by which applications route, is
         not the decoded `raw_path`, or where the client may have chosen the `root_path`.
     """
     raw_path = scope.get("raw_path")
-    target, mismatch = None, ""
+    target, mismatch, server = None, "", ""
     if raw_path is not None:
         query = scope.get("query_string") or b""
         # A byte that is no UTF-8 stays recognizable, and is refused where the target is read.
         target = (raw_path + b"?" * bool(query) + query).decode("utf-8", "surrogateescape")
         mismatch = _mismatch(raw_path.decode("latin-1"), scope)
+    elif "aws.event" in scope:
+        target, mismatch, server = _of_event(scope)
+    elif "wsgi_environ" in scope:
+        target, mismatch, server = _of_environ(scope)
     headers = [(name.decode("latin-1"), v.decode("latin-1")) for name, v in scope["headers"]]
-    return Request(scope.get("method", "GET"), target, tuple(headers), mismatch)
+    return Request(scope.get("method", "GET"), target, tuple(headers), mismatch, server)
+
+
+def _of_event(scope: Scope) -> tuple[str | None, str, str]:
+    """Target, mismatch and server where Mangum made the scope of an AWS event."""
+    try:
+        event = aws_lambda.request(scope["aws.event"])
+    except ValueError as error:
+        return None, "", f"Mangum: {error}"
+    path = str(event.target).partition("?")[0]
+    # What the application reads: of some events Mangum encodes the query again.
+    query = (scope.get("query_string") or b"").decode("utf-8", "surrogateescape")
+    # Mangum removes its api_gateway_base_path, and AWS the stage of a REST API.
+    routed, sent = scope["path"].rstrip("/"), unquote(path).rstrip("/")
+    same = routed[:1] in ("", "/") and sent.endswith(routed)
+    mismatch = "" if same else "scope['path'] is not the end of the event's path, decoded once"
+    return path + "?" * bool(query) + query, event.mismatch or mismatch, ""
+
+
+def _of_environ(scope: Scope) -> tuple[str | None, str, str]:
+    """Target, mismatch and server where a2wsgi made the scope of an environ."""
+    environ = scope["wsgi_environ"]
+    target, mismatch = target_of(environ)
+    if target is None:
+        return None, "", f"a2wsgi in {environ.get('SERVER_SOFTWARE', 'a WSGI server')}"
+    return target, mismatch or _mismatch(target.partition("?")[0], scope), ""
 
 
 def _mismatch(raw_path: str, scope: Scope) -> str:

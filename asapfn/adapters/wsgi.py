@@ -6,18 +6,17 @@ store, runs in an event loop: that of a portal the caller gives, or else one in 
 which is started in the process that first needs it and so survives no fork.
 """
 
-import re
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
 from http import HTTPStatus
-from typing import Final
-from urllib.parse import unquote_to_bytes
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from anyio.from_thread import BlockingPortal
 
 from asapfn._core.reporting import report
+from asapfn.adapters import asgi
+from asapfn.adapters._environ import each_credentials, scope_mismatch, target_of
 from asapfn.adapters._exempt import is_exempt
 from asapfn.adapters._refusal import (
     acted_on,
@@ -32,11 +31,6 @@ from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Authenticate, ObserveRequest, Request, Token, Unless
 
 __all__ = ["protect", "request", "token"]
-
-# Servers join a field that comes twice by commas (RFC 3875, section 4.1.18). A comma may also
-# stand within one field's value, but a scheme and its credentials follow only where another begins.
-_NEXT_CREDENTIALS: Final = re.compile(r",[ \t]*(?=$|[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]+[^ \t=])")
-_ENCODED_SLASH: Final = re.compile("%2[Ff]")
 
 
 def protect(
@@ -134,48 +128,37 @@ def request(environ: WSGIEnvironment) -> Request:
 
     Returns:
         The request. Its target is the path and query as they were sent, that of a mounted
-        application's mount included, from `REQUEST_URI` or `RAW_URI`. It is None where the server
-        gives neither, since `PATH_INFO` is decoded, and to encode it again would only guess. Its
-        mismatch says where `SCRIPT_NAME`, `PATH_INFO` and `QUERY_STRING`, which applications read,
-        are not those of the target. Two `Authorization` headers, which a server joins, are two
-        again; cheroot drops the first of them.
+        application's mount included, from `REQUEST_URI` or `RAW_URI`, or from the ASGI scope where
+        a2wsgi made the environ of one. It is None where the server gives none of these, since
+        `PATH_INFO` is decoded, and to encode it again would only guess. Its mismatch says where
+        `SCRIPT_NAME`, `PATH_INFO` and `QUERY_STRING`, which applications read, are not those of the
+        target. Two `Authorization` headers, which a server joins, are two again; cheroot drops the
+        first of them.
     """
     headers = []
     for name, value in environ.items():
         if name == "HTTP_AUTHORIZATION":
-            headers += [("authorization", each) for each in _NEXT_CREDENTIALS.split(value)]
+            headers += [("authorization", each) for each in each_credentials(value)]
         elif name.startswith("HTTP_"):
             headers.append((name[5:].replace("_", "-").lower(), value))
         elif name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             headers.append((name.replace("_", "-").lower(), value))
-    target, mismatch = environ.get("REQUEST_URI", environ.get("RAW_URI")), ""
-    if target is not None:
-        mismatch = _mismatch(target, environ)
-        # A native string of WSGI holds bytes. One that is no UTF-8 stays recognizable, and is
-        # refused where the target is read.
-        target = target.encode("latin-1").decode("utf-8", "surrogateescape")
-    return Request(environ["REQUEST_METHOD"], target, tuple(headers), mismatch)
+    target, mismatch = target_of(environ)
+    server = ""
+    if target is None:
+        target, mismatch, server = _of_scope(environ)
+    return Request(environ["REQUEST_METHOD"], target, tuple(headers), mismatch, server)
 
 
-def _mismatch(target: str, environ: WSGIEnvironment) -> str:
-    path, _, query = target.partition("?")
-    if query != environ.get("QUERY_STRING", ""):
-        return "the query that the application reads, QUERY_STRING, is not the target's"
-    if "HTTP_SCRIPT_NAME" in environ:
-        # From a peer that it trusts, such as any on loopback, gunicorn lets this header say which
-        # part of the path the application does not see.
-        return (
-            "there is a SCRIPT_NAME header, which could choose the path that the application routes"
-            " by: have the proxy drop it, and set gunicorn's by its environment variable"
-        )
-    mount, rest = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
-    # cheroot decodes all but slashes.
-    for slash in ("/", "%2F"):
-        sent = slash.join(map(_decoded, _ENCODED_SLASH.split(path)))
-        # A server may be set to a mount that a proxy removes from the path.
-        if sent in (mount + rest, rest):
-            return ""
-    return "the path that the application routes by, SCRIPT_NAME and PATH_INFO, is not the target's"
+def _of_scope(environ: WSGIEnvironment) -> tuple[str | None, str, str]:
+    """Target, mismatch and server where a2wsgi made the environ of an ASGI scope."""
+    scope = environ.get("asgi.scope")
+    if scope is None:
+        return None, "", str(environ.get("SERVER_SOFTWARE", ""))
+    outer = asgi.request(scope)
+    if outer.target is None:
+        return None, "", outer.server or "a2wsgi, of a scope without raw_path"
+    return outer.target, outer.mismatch or scope_mismatch(scope, environ), ""
 
 
 def _routed_path(environ: WSGIEnvironment) -> str | None:
@@ -184,7 +167,3 @@ def _routed_path(environ: WSGIEnvironment) -> str | None:
         return str(environ.get("PATH_INFO", "")).encode("latin-1").decode("utf-8")
     except UnicodeError:
         return None
-
-
-def _decoded(path: str) -> str:
-    return unquote_to_bytes(path.encode("latin-1")).decode("latin-1")

@@ -45,7 +45,9 @@ def exchange(origin: str, *lines: str) -> Request:
             "\r\n".join((*lines, "Host: x", "Connection: close", "", "")).encode("latin-1")
         )
         with peer.makefile("rb") as answer:
-            method, target, headers, mismatch = json.loads(answer.read().partition(b"\r\n\r\n")[2])
+            method, target, headers, mismatch, _ = json.loads(
+                answer.read().partition(b"\r\n\r\n")[2]
+            )
     return Request(method, target, tuple((name, value) for name, value in headers), mismatch)
 
 
