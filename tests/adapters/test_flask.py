@@ -11,6 +11,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from anyio.lowlevel import checkpoint
 from flask import Blueprint, Flask, Response
+from flask import request as flask_request
 
 from asapfn import Request, Token, TokenRejected, Unavailable, asap, bearer, checks, connect
 from asapfn.adapters import wsgi
@@ -107,6 +108,18 @@ def test_a_whole_application_can_require_a_token() -> None:
     with client(app) as http:
         assert http.get("/who", headers=good()).text == "issuer"
         assert [http.get(path).status_code for path in ("/who", "/none")] == [401, 401]
+
+
+def test_a_blueprint_lets_preflights_through_where_it_says_so() -> None:
+    required, billing = requires(AUTHENTICATE), Blueprint("billing", __name__)
+    billing.before_request(lambda: None if flask_request.method == "OPTIONS" else required())
+    billing.add_url_rule("/who", view_func=who)
+    app = Flask(__name__, static_folder=None)
+    app.register_blueprint(billing)
+    with client(app) as http:
+        assert http.options("/who").status_code == 200
+        assert [http.get("/who", headers=each).status_code for each in ({}, good())] == [401, 200]
+        assert http.request("options", "/who").status_code in (401, 405)
 
 
 ERRORS = [*[TokenRejected(reason, "private") for reason in get_args(Reason)], Unavailable("keys")]
