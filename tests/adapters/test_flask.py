@@ -119,7 +119,6 @@ def test_a_blueprint_lets_preflights_through_where_it_says_so() -> None:
     with client(app) as http:
         assert http.options("/who").status_code == 200
         assert [http.get("/who", headers=each).status_code for each in ({}, good())] == [401, 200]
-        assert http.request("options", "/who").status_code in (401, 405)
 
 
 ERRORS = [*[TokenRejected(reason, "private") for reason in get_args(Reason)], Unavailable("keys")]
