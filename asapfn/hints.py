@@ -78,10 +78,25 @@ _SETTINGS: Final = {
     " rsa_pss_saltlen:digest in openssl",
 }
 
+_DEFAULT_PORT: Final = re.compile(
+    r"\A(https://[^/?#]*(?=:443(?:[/?#]|\Z))|http://[^/?#]*(?=:80(?:[/?#]|\Z))):[0-9]+",
+    re.IGNORECASE,
+)
+
+
+def _without_port(name: str) -> str:
+    return _DEFAULT_PORT.sub(r"\1", name)
+
+
 _NEAR: Final[tuple[tuple[str, Callable[[str], str]], ...]] = (
     ("white space", str.strip),
     ("upper and lower case", str.casefold),
     ("a slash at the end", lambda name: name.rstrip("/")),
+    ("the default port", _without_port),
+    (
+        "the default port, upper and lower case, or a slash at the end",
+        lambda name: _without_port(name).casefold().rstrip("/"),
+    ),
     ("the scheme before it", lambda name: name.rpartition("://")[2].rstrip("/")),
 )
 

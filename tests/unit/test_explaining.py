@@ -285,6 +285,31 @@ async def test_an_audience_that_is_nearly_right_is_shown(aud: Any, cause: str) -
     assert cause in found.hint
 
 
+@pytest.mark.parametrize(
+    ("aud", "what"),
+    [
+        ("https://svc.example:443", "the default port"),
+        ("https://svc.example:443/", "the default port, upper and lower case, or a slash at the"),
+        ("https://SVC.example", "upper and lower case"),
+        ("HTTPS://SVC.example:443", "the default port, upper and lower case, or a slash at the"),
+        ("https://svc.example/", "a slash at the end"),
+        ("http://svc.example", "the scheme before it"),
+        ("https://svc.example:8443", ""),
+        ("https://svc.example:80", ""),
+        ("http://svc.example:443", ""),
+        ("https://svc.example:4430", ""),
+    ],
+)
+@pytest.mark.parametrize("swapped", [False, True])
+async def test_an_audience_that_differs_in_how_a_url_is_written_is_shown(
+    aud: str, what: str, swapped: bool
+) -> None:
+    given, wanted = ("https://svc.example", aud) if swapped else (aud, "https://svc.example")
+    found = await explain(sign(CLAIMS | {"aud": given}, KEY), asked()._replace(audience={wanted}))
+    assert (f"differ only in {what}" if what else "sign for this service's name") in found.hint
+    assert ("differ only" in found.hint) is bool(what)
+
+
 async def test_a_scope_that_is_missing_is_explained_with_what_to_do() -> None:
     token = sign(CLAIMS | {"scope": "read"}, KEY)
     found = await explain(token, asked(has_scopes("read"), has_scopes("read", "write")))
