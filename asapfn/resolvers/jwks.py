@@ -14,7 +14,18 @@ from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import DatedKey, import_jwk, not_valid
 from asapfn.resolvers.cache import Answer, Cache, look_up
 from asapfn.resolvers.sources import require_https
-from asapfn.types import Caching, Clock, Event, Fetch, Key, Names, Observe, Resolver, Unverified
+from asapfn.types import (
+    Caching,
+    Clock,
+    Document,
+    Event,
+    Fetch,
+    Key,
+    Names,
+    Observe,
+    Resolver,
+    Unverified,
+)
 
 _ACCEPT: Final = "application/jwk-set+json, application/json"
 # As many as fit into what is fetched at most, so that what is read is read at once.
@@ -213,11 +224,22 @@ async def load_set(
     try:
         members = _without_copies(read(document.body, source))
     except Unavailable as error:
-        return Answer(None, unusable=error)
+        return Answer(None, unusable=_naming_the_media_type(error, document))
     by_id: dict[str | None, list[DatedKey]] = {}
     for member in members.keys:
         by_id.setdefault(member.key.kid, []).append(member)
     return Answer(KeySet(members, by_id, clock()), *document[3:7])
+
+
+def _naming_the_media_type(error: Unavailable, document: Document) -> Unavailable:
+    """The error for a set that is none, with its media type where that says that it is no JSON."""
+    if "json" in document.media_type or document.body.lstrip()[:1] == b"{":
+        return error
+    expected, got = _ACCEPT.replace(", ", " or "), document.media_type[:100] or "none"
+    detail = f"{error.detail}; expected media type {expected}, got {got}"
+    named = Unavailable(error.source, detail)
+    named.__cause__ = error.__cause__
+    return named
 
 
 def without_query(url: str) -> str:

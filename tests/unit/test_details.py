@@ -196,6 +196,10 @@ OUTAGES = {
     ),
     "set": (lambda: jwks(URL, answers(404))(asking()), "status 404"),
     "no set": (lambda: jwks(URL, answers(body=b"[]"))(asking()), "not a key set: not a JSON obj"),
+    "no set but a page": (
+        lambda: jwks(URL, answers(body=b"<html>", media_type="text/html"))(asking()),
+        "not a key set: .*; expected media type application/jwk-set.json or .*, got text/html",
+    ),
     "deadline": (lambda: with_deadline(sleepy, 0.01)(asking()), "no answer within 0.01 s"),
     "store": (full, "replay store: full of 1 live ids|replay store: the issuer has"),
 }

@@ -230,6 +230,29 @@ async def test_what_is_no_key_set_is_an_outage(body: bytes, detail: str) -> None
         assert isinstance(raised.value.__cause__.__cause__, ValueError)
 
 
+@pytest.mark.parametrize(
+    ("body", "media_type", "named"),
+    [
+        (b"<html>", "text/html", "got text/html"),
+        (b"", "", "got none"),
+        (b"\xff", "x" * 300, f"got {'x' * 97}"),
+        (b"[]", "application/json", ""),
+        (b"{}", "text/html", ""),
+        (b' {"keys": [{"kty": "oct", "k": "AAAA"}]}', "text/plain", ""),
+    ],
+)
+async def test_what_is_no_key_set_is_named_by_its_media_type(
+    body: bytes, media_type: str, named: str
+) -> None:
+    house = House(b"")
+    house.source.answer = lambda url: Document(200, media_type, body)
+    with pytest.raises(Unavailable) as raised:
+        await house.resolve(asking(RSA.kid))
+    assert named in raised.value.detail
+    expected = "expected media type application/jwk-set+json or application/json"
+    assert (expected in raised.value.detail) is bool(named)
+
+
 @pytest.mark.parametrize("status", [201, 204, 301, 403, 404, 500])
 async def test_a_status_but_200_is_an_outage(status: int) -> None:
     house = House(b"")
