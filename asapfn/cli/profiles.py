@@ -12,7 +12,7 @@ from asapfn import asap, connect, forge, jitsi, oidc
 from asapfn._core.credentials import credentials
 from asapfn._core.verification import peek
 from asapfn.asap.environment import leeway_from_env
-from asapfn.checks import context_token, not_replayed, request_matches
+from asapfn.checks import context_token, has_scopes, not_replayed, request_matches
 from asapfn.cli import sources
 from asapfn.cli.inputs import GIVE_TOKEN, authorization, read_bytes
 from asapfn.cli.parsing import option, switch
@@ -70,6 +70,8 @@ def _add_asap(parser: argparse.ArgumentParser) -> None:
     _add_seconds(group, "--leeway", None, "ASAP_SERVER_LEEWAY_SECONDS, else 10")
     _add_seconds(group, "--max-lifetime", 3600.0)
     option(group, "--used", "WHERE", "tokens that were used before, one a line")
+    scope = "a scope that the endpoint demands; repeatable"
+    option(group, "--scope", "SCOPE", scope, action="append", default=[])
 
 
 async def _ask_asap(
@@ -92,7 +94,8 @@ async def _ask_asap(
         replay=None if options.used is None else await _used_before(options.used),
         now=now,
     )
-    return Question(request, _bearer_token, policy, (), keys.name)
+    scopes = (has_scopes(*options.scope),) if options.scope else ()
+    return Question(request, _bearer_token, policy, scopes, keys.name)
 
 
 async def _used_before(where: str) -> ReplayStore:
