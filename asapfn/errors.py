@@ -155,10 +155,10 @@ def cause(error: BaseException) -> str:
     return escaped(words or type(error).__name__)
 
 
-def escaped(text: str) -> str:
-    """Text from outside in one line of printable ASCII, at most 200 characters."""
-    printable = re.sub(r"[^ -~]", lambda match: ascii(match[0])[1:-1], text[:_LONGEST_CAUSE])
-    return printable[:_LONGEST_CAUSE]
+def escaped(text: str, longest: int = _LONGEST_CAUSE) -> str:
+    """Text from outside in one line of printable ASCII, cut to so many characters."""
+    printable = re.sub(r"[^ -~]", lambda match: ascii(match[0])[1:-1], text[:longest])
+    return printable[:longest]
 
 
 def challenge(error: TokenRejected, scheme: str = "Bearer") -> str:

@@ -176,7 +176,7 @@ class Verdict(NamedTuple):
         outcome: `accepted`, `rejected` or `unavailable`.
         reason: The `Reason` of a rejection, `unavailable` for an outage; empty where accepted.
         detail: What was expected and what was seen, or what caused the outage: printable ASCII of
-            at most 200 characters, for the log.
+            at most 600 characters, for the log.
         issuer: The token's issuer where it is accepted, and so verified; else empty.
         seconds: What it took.
     """

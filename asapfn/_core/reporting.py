@@ -13,6 +13,9 @@ from asapfn.types import Authenticate, ObserveRequest, Request, Token, Verdict
 
 LOGGER: Final = logging.getLogger("asapfn")
 
+# Enough for what was expected and what was seen, each of which is cut by itself.
+_LONGEST_DETAIL: Final = 600
+
 
 def observed(authenticate: Authenticate, observe: ObserveRequest) -> Authenticate:
     """Report what becomes of each request that `authenticate` decides about.
@@ -65,9 +68,13 @@ def _verdict(outcome: Token | TokenRejected | Unavailable, seconds: float) -> Ve
     if isinstance(outcome, Token):
         return Verdict("accepted", "", "", str(outcome.claims.get("iss", "")), seconds)
     if isinstance(outcome, TokenRejected):
-        return Verdict("rejected", outcome.reason, escaped(outcome.detail), "", seconds)
-    detail = escaped(f"{outcome.source}: {outcome.detail or cause(outcome)}")
+        return Verdict("rejected", outcome.reason, _cut(outcome.detail), "", seconds)
+    detail = _cut(f"{outcome.source}: {outcome.detail or cause(outcome)}")
     return Verdict("unavailable", "unavailable", detail, "", seconds)
+
+
+def _cut(detail: str) -> str:
+    return escaped(detail, _LONGEST_DETAIL)
 
 
 def _log(verdict: Verdict, enforced: bool) -> None:
