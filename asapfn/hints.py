@@ -17,7 +17,7 @@ from joserfc.jwk import OctKey
 
 from asapfn._core import compact
 from asapfn._core.algorithms import mismatch, other_form, verify_signature
-from asapfn.errors import Reason, TokenRejected, Unavailable, shown
+from asapfn.errors import Reason, TokenRejected, Unavailable, cause, shown
 from asapfn.keys import import_secret
 from asapfn.types import Key, Unverified
 
@@ -54,6 +54,12 @@ _FORGE: Final[Mapping[str | None, str]] = {
     "app.apiBaseUrl": "if it is of a host of Atlassian's that is not known here, as in Isolated"
     " Cloud, name that host (api_hosts=..., or --api-host)",
 }
+_BY_SECRET: Final = (
+    "it is signed with a shared secret, as Connect tokens are, and key pairs are expected here"
+)
+_NO_KID: Final = (
+    "the token has no kid: shared_secrets looks up secrets by iss, and all else needs a kid"
+)
 
 _FORMS: Final = (
     (r"[\"'].*|.*[\"']", "it is in quotes: remove them"),
@@ -88,6 +94,31 @@ def _without_port(name: str) -> str:
     return _DEFAULT_PORT.sub(r"\1", name)
 
 
+# What an outage says of its cause, and what to do about that.
+_OUTAGES: Final = (
+    (
+        "issuer certificate|self.signed",
+        (
+            "trust the authority that issued its certificate: by SSL_CERT_FILE, by"
+            " fetcher(httpx.AsyncClient(verify=...)), or by --cacert"
+        ),
+    ),
+    ("Hostname mismatch|not valid for", "give the host name that its certificate is for"),
+    ("has expired", "have its certificate renewed; or correct the clock of this machine"),
+    ("Name or service|name resolution|nodename", "correct the host name in the URL"),
+    ("onnection refused", "check the host and port in the URL, and that a server runs there"),
+    ("no whole answer", "check that it is not overloaded, and that no firewall is in between"),
+    ("redirects are not followed", "give the URL of the keys themselves"),
+    ("media type", "have keys served as application/x-pem-file; asapfn publish --check tries it"),
+    ("private key is published", "make a new key pair, and delete this one"),
+    (
+        "not a public key|larger than",
+        "check what is published there; of a repository, by asapfn publish --check",
+    ),
+    ("status 4(01|07)", "give its credentials by fetcher(headers=...)"),
+    ("status 5", "look into the log of that server; it may be the server's own outage"),
+)
+
 _NEAR: Final[tuple[tuple[str, Callable[[str], str]], ...]] = (
     ("white space", str.strip),
     ("upper and lower case", str.casefold),
@@ -118,7 +149,7 @@ def hint(
         key: The key, if one was found.
     """
     if isinstance(error, Unavailable):
-        return "try again; if it persists, check that the source of keys answers from here"
+        return _about_outage(f"{error.detail} {cause(error)}")
     if error.claim in _FORGE:
         return _FORGE[error.claim]
     if error.claim == "aud" and wants.startswith("Each aud "):
@@ -139,9 +170,14 @@ def hint(
         )
         if form:
             return _SETTINGS[form]
-    cause = _cause(error, token, wants, unverified, key)
+    why = _cause(error, token, wants, unverified, key)
     advice = _HINTS[error.reason].format(claim=error.claim)
-    return f"{cause}; {advice}" if cause else advice
+    return f"{why}; {advice}" if why else advice
+
+
+def _about_outage(what: str) -> str:
+    otherwise = "try again; if it persists, check that the source of keys answers from here"
+    return next((advice for form, advice in _OUTAGES if re.search(form, what)), otherwise)
 
 
 def readable_header(token: str | bytes) -> dict[str, Any] | None:
@@ -171,8 +207,12 @@ def _cause(
         return next((cause for form, cause in _FORMS if re.fullmatch(form, text)), "")
     if error.reason == "unsupported_algorithm":
         header = readable_header(token)
-        unsigned = header is not None and header["alg"].lower() == "none"
-        return "it is unsigned, and nothing unsigned is ever accepted" if unsigned else ""
+        algorithm = "" if header is None else header["alg"]
+        if algorithm.lower() == "none":
+            return "it is unsigned, and nothing unsigned is ever accepted"
+        return _BY_SECRET if algorithm[:2] == "HS" and '"HS' not in wants else ""
+    if unverified is not None and error.reason == "unknown_key" and "kid" not in unverified.header:
+        return _NO_KID
     if unverified is not None and error.reason in ("wrong_audience", "issuer_not_allowed"):
         given = unverified.claims.get(error.claim or "")
         return _near(given if isinstance(given, list) else [given], wants)

@@ -195,7 +195,7 @@ def test_an_outage_is_told_with_exit_code_3(asapfn, places, tmp_path):
     answer = json.loads(ran.out)
     assert (ran.code, answer["outcome"], answer["status"]) == (3, "unavailable", 503)
     assert failing(answer)[0]["rule"] == "key is found"
-    assert "try again" in answer["hint"]
+    assert "check what is published there" in answer["hint"]
     out = asapfn("explain", *arguments).out
     assert out.startswith(f"unavailable  {tmp_path}: not a public key")
 

@@ -254,6 +254,27 @@ def test_an_outage_and_each_reason_has_a_hint() -> None:
 
 
 @pytest.mark.parametrize(
+    ("detail", "advice"),
+    [
+        ("certificate verify failed: self-signed certificate", "SSL_CERT_FILE"),
+        (
+            "certificate verify failed: unable to get local issuer certificate",
+            "fetcher(httpx.AsyncClient(verify=...)), or by --cacert",
+        ),
+        ("certificate verify failed: Hostname mismatch", "host name that its certificate is for"),
+        ("Name or service not known", "correct the host name in the URL"),
+        ("status 401", "fetcher(headers=...)"),
+        ("status 418", "try again"),
+    ],
+)
+def test_what_to_do_about_an_outage_depends_on_its_cause(detail: str, advice: str) -> None:
+    assert advice in hint(Unavailable("https://keys.example/", detail))
+    caused = Unavailable("https://keys.example/")
+    caused.__cause__ = OSError(detail)
+    assert advice in hint(caused)
+
+
+@pytest.mark.parametrize(
     ("token", "cause"),
     [
         (b'"a.b.c"', "in quotes"),
