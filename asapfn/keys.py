@@ -13,6 +13,7 @@ import re
 import secrets
 import time
 import urllib.parse
+from pathlib import PurePath
 from typing import Any, Final, NamedTuple
 
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
@@ -451,8 +452,10 @@ def _encrypted(label: str, text: str, password: bytes | None) -> Any:
 
 
 def _as_bytes(value: str | bytes, what: str) -> bytes:
-    if not isinstance(value, (str, bytes)):
-        raise TypeError(f"the {what} is a str or bytes, not {type(value).__name__}")
+    given: object = value
+    if not isinstance(given, (str, bytes)):
+        advice = ": read the file, as by read_bytes()" if isinstance(given, PurePath) else ""
+        raise TypeError(f"the {what} is a str or bytes, not {type(given).__name__}{advice}")
     if isinstance(value, bytes):
         return value
     try:

@@ -418,3 +418,9 @@ def as_names(names: Names, what: str) -> frozenset[str]:
     if not each:
         raise ValueError(f"{what} is empty: nothing would be accepted")
     return each
+
+
+def require_function(given: object, what: str) -> None:
+    """Raise TypeError for what cannot be called; `what` says what it should be."""
+    if not callable(given):
+        raise TypeError(f"{what}, not {type(given).__name__}")

@@ -5,7 +5,7 @@ from typing import Final
 
 from asapfn._core.verification import finish
 from asapfn.errors import Reason, TokenRejected
-from asapfn.types import Authenticate, Check, Request, Token
+from asapfn.types import Authenticate, Check, Request, Token, require_function
 
 # Longer than any token; some servers have no limit.
 _LONGEST: Final = 65_536
@@ -36,7 +36,11 @@ def bearer(verify: Callable[[str], Awaitable[Token]]) -> Authenticate:
     Returns:
         A function from an incoming request to its verified token. It raises what `verify` does,
         and TokenRejected `missing_token` or `ambiguous_token`.
+
+    Raises:
+        TypeError: If `verify` is no function, such as a policy.
     """
+    require_function(verify, "bearer needs a function that verifies, such as verifier(...)")
 
     async def authenticate(request: Request) -> Token:
         return await verify(credentials(request, "Bearer"))

@@ -43,6 +43,7 @@ from asapfn.types import (
     Unverified,
     Verify,
     as_names,
+    require_function,
 )
 
 _ALGORITHMS: Final = frozenset(ALGORITHMS)
@@ -59,6 +60,7 @@ _BY_FORM: Final = {
     "DER": ("made with", ", but in DER, not as r and s side by side (RFC 7518, section 3.4)"),
     "salt": ("made with", ", but its salt is not as long as the hash (RFC 7518, section 3.5)"),
 }
+_RESOLVER: Final = "a resolver is a function that finds keys, such as keys_by_id([key])"
 GUARD_RETURNED: Final = "a guard returns None, and raises to reject"
 
 
@@ -193,6 +195,7 @@ async def verify(
         ValueError: If there is nothing in `audience`, an algorithm is not known, or the leeway is
             negative or not finite.
     """
+    require_function(resolver, _RESOLVER)
     options = _options(
         _fixed(audience), _fixed(algorithms), _fixed(required), leeway, max_lifetime, typ
     )
@@ -213,7 +216,7 @@ def _options(
 ) -> tuple[Any, ...]:
     """The members of a policy after its resolver and before its checks."""
     made = policy(
-        cast("Resolver", None),
+        cast("Resolver", callable),  # any: `verify` has its own
         audience=audience,
         algorithms=algorithms,
         required=required,
@@ -282,6 +285,11 @@ def policy(
 
 def validated(policy: Policy) -> Policy:
     """The policy, requiring what its `max_lifetime` needs; an error if it cannot be applied."""
+    given: object = policy
+    if not isinstance(given, Policy):
+        found = type(given).__name__
+        raise TypeError(f"a policy is what policy(resolver, ...) makes, not {found}")
+    require_function(policy.resolver, _RESOLVER)
     if not isinstance(policy.audience, (frozenset, set, type(None))):
         raise TypeError("a policy's audience is a frozenset of names, or None for any")
     if not policy.algorithms <= _ALGORITHMS:
@@ -445,16 +453,21 @@ def no_key(key: object, unverified: Unverified) -> TokenRejected | TypeError:
     """The error for what a resolver returned that is not a key, such as None for an unknown one."""
     if key is not None:
         return TypeError(f"the resolver returned {type(key).__name__}, not a key or None")
-    kid, issuer = unverified.header.get("kid"), unverified.claims.get("iss")
-    return TokenRejected("unknown_key", f"no key for kid {shown(kid)} of iss {shown(issuer)}")
+    return TokenRejected("unknown_key", f"no key for {_whose(unverified)}")
 
 
 def bad_signature(algorithm: str, key: Key, unverified: Unverified) -> TokenRejected:
     """The error for a signature that does not hold by the key that was found."""
     form = other_form(algorithm, key, unverified.signing_input, unverified.signature)
-    kid = shown(unverified.header.get("kid"))
-    detail = f"{_BY_FORM[form][0]} the {algorithm} key of kid {kid}{_BY_FORM[form][1]}"
+    made, but = _BY_FORM[form]
+    detail = f"{made} the {algorithm} key of {_whose(unverified)}{but}"
     return TokenRejected("bad_signature", detail)
+
+
+def _whose(unverified: Unverified) -> str:
+    """By what a key is looked up, in words."""
+    kid, issuer = unverified.header.get("kid"), shown(unverified.claims.get("iss"))
+    return f"iss {issuer}; there is no kid" if kid is None else f"kid {shown(kid)} of iss {issuer}"
 
 
 def expired_meanwhile(usable_until: float, now: float) -> TokenRejected:

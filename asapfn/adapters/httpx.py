@@ -137,6 +137,8 @@ def fetcher(
     """
     if client is not None and not inspect.iscoroutinefunction(client.send):
         raise TypeError("fetcher needs an AsyncClient: this client's send is not async")
+    if isinstance(client, type):
+        raise TypeError(f"fetcher needs an open client, not the class: {client.__name__}()")
     if not 0 < timeout < math.inf:
         raise ValueError(f"timeout must be positive and finite seconds, not {timeout!r}")
     if not max_bytes >= 1 or not max_concurrent >= 1:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from asapfn._core.algorithms import ASAP, default_algorithm, require_key
 from asapfn._core.signing import sign as sign_claims
+from asapfn.errors import shown
 from asapfn.keys import import_pem, is_key_id
 from asapfn.types import Authorize, Clock, Event, Key, Names, Observe, Sign, as_names
 
@@ -296,6 +297,8 @@ def _private_key(file: Path, issuer: str, kid: str) -> Key:
 def _require_own(issuer: str, key: Key) -> None:
     require_key(key)
     if key.kid is None or not is_key_id(key.kid) or not key.kid.startswith(f"{issuer}/"):
-        raise ValueError(f"the key's kid must be well formed and begin with {issuer}/")
+        raise ValueError(
+            f"the key's kid must be well formed and begin with {issuer}/, and is {shown(key.kid)}"
+        )
     if default_algorithm(key) not in ASAP:
         raise ValueError("ASAP signs with RSA or an EC key on P-256, P-384 or P-521")

@@ -7,13 +7,14 @@ where asking is slow.
 
 import errno
 import os
+import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 from urllib.parse import urlsplit
 
 import anyio
@@ -25,13 +26,24 @@ from asapfn.errors import TokenRejected, Unavailable, cause
 from asapfn.guards import issuer_of, key_id_of
 from asapfn.keys import import_published_pem, import_secret
 from asapfn.resolvers.cache import Answer, Cache, cached, look_up
-from asapfn.types import Caching, Document, Fetch, Key, Observe, Resolver, Unverified
+from asapfn.types import (
+    Caching,
+    Document,
+    Fetch,
+    Key,
+    Observe,
+    Resolver,
+    Unverified,
+    require_function,
+)
 
 PEM_MEDIA_TYPE = "application/x-pem-file"
 
 # Of the statuses below 500, those that say nothing of the key that was asked for: credentials that
 # are missing, and too much or too slow asking.
 _OF_ALL_KEYS: Final = (401, 407, 408, 425, 429)
+
+FETCH: Final = "fetch is a function of a URL, such as fetcher(client)"
 
 _MOST_SECRETS: Final = 1024
 _MOST_READS: Final = 16
@@ -51,6 +63,8 @@ def keys_by_id(keys: Iterable[Key] | Mapping[str, Key]) -> Resolver:
         ValueError: If a key id is missing or occurs twice, or secrets and public keys are mixed:
             a set that holds both invites algorithm confusion.
     """
+    if isinstance(keys, get_args(Key)):
+        raise TypeError("keys are a list or a mapping of keys: keys_by_id([key])")
     pairs = list(keys.items()) if isinstance(keys, Mapping) else [(_kid(key), key) for key in keys]
     table = dict(pairs)
     for key in table.values():
@@ -259,6 +273,7 @@ def pem_repository(
         ValueError: If there is no URL, one is not plain https, or a bound in `caching` is negative,
             infinite or not a number.
     """
+    require_function(fetch, FETCH)
     bases = mirrors(urls)
     load = partial(_from_mirrors, tuple(bases), fetch, locate, media_types)
     cache: Cache[Key] = Cache(
@@ -355,6 +370,8 @@ def require_https(url: str) -> None:
     if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc or "#" in url:
         host = parts.netloc.rpartition("@")[2]
         seen = f", not {parts.scheme}://{host}{parts.path}" if parts.scheme == "http" else ""
+        if re.fullmatch(r"[A-Za-z0-9_./-]+", url):  # such as a host alone, or a path
+            seen = f", such as https://keys.example/, not {url[:100]}"
         raise ValueError(
             "keys come from an https URL that has neither userinfo nor fragment"
             f"{seen}; for development use pem_directory"

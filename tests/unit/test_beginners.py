@@ -1,11 +1,25 @@
 """A beginner's mistakes each get a sentence that says what was meant, and quotes no secret."""
 
 import json
+from pathlib import Path
 
+import httpx
 import pytest
 
-from asapfn import Request, TokenRejected, asap, bearer, connect, sign, verify
-from asapfn.keys import export_public_pem, import_data_uri, import_pem
+from asapfn import (
+    Request,
+    TokenRejected,
+    asap,
+    bearer,
+    connect,
+    explain,
+    policy,
+    sign,
+    verifier,
+    verify,
+)
+from asapfn.adapters.httpx import fetcher
+from asapfn.keys import export_public_pem, import_data_uri, import_pem, import_secret
 from asapfn.resolvers import jwks, keys_by_id, pem_repository, shared_secrets
 from tests.support.keyring import key_for
 from tests.support.keysources import asking
@@ -109,3 +123,64 @@ def test_the_variable_that_a_wrong_url_came_from_is_named():
         environ[wrong] = "http://localhost/keys"
         with pytest.raises(ValueError, match=f"{wrong}: .*http://localhost/keys"):
             asap.verifier_from_env(fetch, environ)
+
+
+@pytest.mark.parametrize(
+    ("use", "said"),
+    [
+        (lambda: import_pem(Path("a.pem")), "not PosixPath: read the file, as by read_bytes()"),
+        (lambda: keys_by_id(KEY), "a list or a mapping of keys: keys_by_id([key])"),
+        (lambda: asap.verifier(KEY, "billing", issuers=None), "such as keys_by_id([key]), not ECK"),
+        (
+            lambda: policy(PEM),
+            "a resolver is a function that finds keys, such as keys_by_id([key])",
+        ),
+        (lambda: verifier(keys_by_id([KEY])), "a policy is what policy(resolver, ...) makes, not"),
+        (lambda: bearer(policy(keys_by_id([KEY]))), "such as verifier(...), not Policy"),
+        (lambda: jwks("https://keys.example", httpx), "such as fetcher(client), not module"),
+        (lambda: asap.repository("https://keys.example", None), "fetcher(client), not NoneType"),
+        (lambda: fetcher(httpx.AsyncClient), "not the class: AsyncClient()"),
+    ],
+)
+def test_one_thing_given_for_another_is_a_type_error_that_says_what_is_meant(use, said):
+    with pytest.raises(TypeError) as raised:
+        use()
+    assert said in str(raised.value)
+
+
+async def test_a_key_given_as_the_resolver_of_one_token_is_a_type_error():
+    with pytest.raises(TypeError, match=r"such as keys_by_id\(\[key\]\), not ECKey"):
+        await verify(asap.signer("issuer", KEY)("billing"), KEY, audience="billing")
+
+
+def test_another_issuers_key_is_named_with_its_kid():
+    with pytest.raises(ValueError, match=r'begin with shipping/, and is "issuer/ES256\.pem"'):
+        asap.signer("shipping", KEY)
+
+
+@pytest.mark.parametrize("url", ["keys.example", "keys/public", "/srv/keys"])
+def test_a_host_or_a_path_given_as_a_url_is_shown(url):
+    with pytest.raises(ValueError, match=f"such as https://keys.example/, not {url};"):
+        asap.repository(url, fetch)
+    for password in ("user:hunter2@keys.example", "keys.example?token=hunter2"):
+        with pytest.raises(ValueError, match="https") as raised:
+            asap.repository(password, fetch)
+        assert "hunter2" not in str(raised.value)
+
+
+SHARED = import_secret(SECRET)
+BY_SECRET = sign({"iss": "tenant", "exp": 4e9}, SHARED)
+
+
+async def test_a_token_signed_with_a_secret_is_named_where_key_pairs_are_expected():
+    found = await explain(BY_SECRET, asap.policy(keys_by_id([KEY]), "billing", issuers=None))
+    assert found.verdict.reason == "unsupported_algorithm"
+    assert "signed with a shared secret, as Connect tokens are" in found.hint
+    found = await explain(BY_SECRET, policy(keys_by_id({}), algorithms=["HS512"]))
+    assert "shared secret" not in found.hint
+
+
+async def test_secrets_that_are_looked_up_by_a_kid_that_is_missing_are_a_hint():
+    found = await explain(BY_SECRET, policy(keys_by_id({"tenant": SHARED}), algorithms=["HS256"]))
+    assert str(found.verdict) == 'unknown_key: no key for iss "tenant"; there is no kid'
+    assert "the token has no kid: shared_secrets looks up secrets by iss" in found.hint
