@@ -4,6 +4,7 @@ import ast
 import contextlib
 import gc
 import importlib.util
+import logging
 import os
 import re
 import socket
@@ -141,6 +142,8 @@ def test_an_example_runs_and_shows_what_it_says(
     run = anyio.run
     monkeypatch.setattr(anyio, "run", lambda *args: run(*args, backend=backend))
     monkeypatch.chdir(folder)
+    # One example turns it off.
+    monkeypatch.setattr(logging.getLogger("asapfn"), "disabled", False)
     code = example.code
     for name, origin in hosts.items():
         code = code.replace(name, origin)
