@@ -18,8 +18,8 @@ from asapfn.cli.mirrors import Served, exit_code, served
 from asapfn.cli.outputs import make_folders, replace
 from asapfn.cli.parsing import Commands, add_command, option, switch
 from asapfn.cli.sources import add_cacert, network, repositories
-from asapfn.cli.text import as_json, safe
-from asapfn.resolvers.sources import mirrors
+from asapfn.cli.style import show
+from asapfn.cli.text import as_json
 from asapfn.types import Key
 
 
@@ -59,7 +59,7 @@ async def run(options: argparse.Namespace) -> int:
         raise ValueError("--wait is a number of seconds, from 0")
     found: list[Served] = []
     if not options.now:
-        bases = mirrors(repositories(options) or _no_repository())
+        bases = repositories(options) or _no_repository()
         found = await _served_throughout(bases, key, options)
     code = exit_code(found)
     if code == 0:
@@ -71,9 +71,9 @@ async def run(options: argparse.Namespace) -> int:
         answer = {"active": code == 0, "kid": options.kid, "mirrors": mirrored}
         sys.stdout.write(as_json(answer | {"private": str(private if code == 0 else staged)}))
     elif code == 0:
-        sys.stdout.write(f"active   {safe(str(private))}\n")
+        show("active   ", str(private))
     else:
-        sys.stdout.write(f"staged   {safe(str(staged))}: not activated\n")
+        show("staged   ", f"{staged}: not activated")
     return code
 
 
@@ -108,7 +108,7 @@ async def _served_throughout(
         if exit_code(found) != 0:
             return found
         if not options.json:
-            sys.stdout.write(f"waiting  {options.wait:g} s, and then once more\n")
+            show("waiting  ", f"{options.wait:g} s, and then once more")
             sys.stdout.flush()
         await anyio.sleep(options.wait)
         found = [await served(base, key, fetch) for base in bases]
@@ -119,4 +119,4 @@ async def _served_throughout(
 def _show(found: list[Served], as_json: bool) -> None:
     for each in () if as_json else found:
         word = "wrong" if each.problem else "ok"
-        sys.stdout.write(f"{word:<7}  {safe(f'{each.url}  {each.problem}'.rstrip())}\n")
+        show(f"{word:<7}  ", f"{each.url}  {each.problem}".rstrip())

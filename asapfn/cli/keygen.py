@@ -15,8 +15,8 @@ from asapfn._core.algorithms import ALGORITHMS, ASAP
 from asapfn.cli.layout import SUFFIXES, require_last
 from asapfn.cli.outputs import create, make_folders
 from asapfn.cli.parsing import Commands, add_command, option
-from asapfn.cli.style import painter
-from asapfn.cli.text import as_json, safe
+from asapfn.cli.style import show
+from asapfn.cli.text import as_json
 from asapfn.keys import export_data_uri, export_private_pem, export_public_pem, generate, is_key_id
 from asapfn.types import Key
 
@@ -76,16 +76,12 @@ def run(options: argparse.Namespace) -> int:
         answer = {"kid": kid, "algorithm": key.alg, "private": str(private), "public": str(public)}
         sys.stdout.write(as_json(answer))
         return 0
-    paint = painter(sys.stdout)
     where = "" if options.directory == "keys" else f" --directory {folder}"
-    for title, text in (
-        ("key id", f"{kid}  {key.alg}"),
-        ("private", f"{private}  keep it secret"),
-        ("public", f"{public}"),
-        ("next", f"asapfn publish {folder / 'public'} --to DIR"),
-        ("", f"asapfn activate {kid} --repository URL{where}"),
-    ):
-        sys.stdout.write(f"{paint('bold', f'{title:<8}')} {safe(text)}\n")
+    show("key id   ", f"{kid}  {key.alg}", "bold")
+    show("private  ", f"{private}  keep it secret", "bold")
+    show("public   ", str(public), "bold")
+    show("next     ", f"asapfn publish {folder / 'public'} --to DIR", "bold")
+    show("         ", f"asapfn activate {kid} --repository URL{where}")
     return 0
 
 

@@ -130,8 +130,9 @@ def add_command(
     Returns:
         Its parser.
     """
-    shown = "\n".join(f"  {line}" for line in examples)
-    width = min(shutil.get_terminal_size().columns, _WIDEST_HELP) - 2
+    columns = shutil.get_terminal_size().columns
+    width = min(columns, _WIDEST_HELP) - 2
+    shown = "\n".join(_example(line, columns) for line in examples)
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
@@ -144,6 +145,14 @@ def add_command(
         parser.set_defaults(run=run, parser=parser)
         parser.add_argument("--json", action="store_true", help="answer in JSON, for machines")
     return parser
+
+
+def _example(command: str, columns: int) -> str:
+    """An example in lines of the terminal's width, which a shell reads as one."""
+    lines = textwrap.wrap(
+        command, max(columns - 8, 20), break_long_words=False, break_on_hyphens=False
+    )
+    return "  " + " \\\n      ".join(lines)
 
 
 def option(

@@ -15,10 +15,10 @@ from typing import Any, Final
 from asapfn.cli.mirrors import Served, exit_code, served
 from asapfn.cli.outputs import make_folders, replace
 from asapfn.cli.parsing import Commands, add_command, option
-from asapfn.cli.sources import add_cacert, network
-from asapfn.cli.text import as_json, safe
+from asapfn.cli.sources import add_cacert, network, urls
+from asapfn.cli.style import show
+from asapfn.cli.text import as_json
 from asapfn.keys import export_jwks, export_public_pem, import_pem, is_key_id
-from asapfn.resolvers.sources import mirrors
 from asapfn.types import Key
 
 _JWKS: Final = ".well-known/jwks.json"
@@ -52,7 +52,7 @@ async def run(options: argparse.Namespace) -> int:
     """Run the command: 0, or what the check says."""
     if options.to is None and not options.check:
         raise ValueError("give --to DIR, or --check URL, or both")
-    bases = mirrors(options.check) if options.check else []
+    bases = urls("--check", options.check) if options.check else []
     target = None if options.to is None else Path(options.to)
     published = _read(target) if target is not None and target.is_dir() else {}
     for kid, key in published.items():
@@ -67,9 +67,8 @@ async def run(options: argparse.Namespace) -> int:
     answer: dict[str, Any] = {"keys": sorted(everything), "new": sorted(new.keys() - published)}
     if target is not None and not options.json:
         for kid in sorted(everything):
-            word = "kept" if kid in published else "new"
-            sys.stdout.write(f"{word:<5} {safe(str(target / kid))}\n")
-        sys.stdout.write(f"set   {safe(str(target / _JWKS))}\n")
+            show("kept  " if kid in published else "new   ", str(target / kid))
+        show("set   ", str(target / _JWKS))
     found: list[Served] = []
     if bases:
         async with network(options.cacert) as fetch:
@@ -91,7 +90,7 @@ def _show(found: list[Served]) -> None:
             word, what = "ok", "kept for 600 s: the server says nothing"
             if each.max_age is not None:
                 what = f"kept for {each.max_age:g} s"
-        sys.stdout.write(f"{word:<5} {safe(f'{each.url}  {what}')}\n")
+        show(f"{word:<5} ", f"{each.url}  {what}")
 
 
 def _new(directories: list[str], published: Mapping[str, Key]) -> dict[str, Key]:

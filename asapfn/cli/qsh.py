@@ -6,16 +6,12 @@ import sys
 from asapfn._core.canonical import canonical_request, qsh
 from asapfn.cli.inputs import WHERE, read_bytes
 from asapfn.cli.parsing import Commands, add_command, option
-from asapfn.cli.style import painter
-from asapfn.cli.text import as_json, safe
+from asapfn.cli.style import show
+from asapfn.cli.text import as_json
 
 
 def add_to(commands: Commands) -> None:
-    """Add the command.
-
-    Args:
-        commands: What it is added to.
-    """
+    """Add the command."""
     parser = add_command(
         commands,
         "qsh",
@@ -32,17 +28,7 @@ def add_to(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the command.
-
-    Args:
-        options: The command line.
-
-    Returns:
-        0.
-
-    Raises:
-        ValueError: If the request is malformed.
-    """
+    """Run the command; ValueError if the request is malformed."""
     form = options.form_from and read_bytes(options.form_from, "form")
     request = {
         "method": options.method, "url": options.url, "base_url": options.base_url, "form": form
@@ -51,7 +37,6 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         sys.stdout.write(as_json({"canonical": canonical, "qsh": hashed}))
         return 0
-    paint = painter(sys.stdout)
-    sys.stdout.write(f"{paint('bold', 'canonical')}  {safe(canonical)}\n")
-    sys.stdout.write(f"{paint('bold', 'qsh')}        {hashed}\n")
+    show("canonical  ", canonical, "bold")
+    show("qsh        ", hashed, "bold")
     return 0

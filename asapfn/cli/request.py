@@ -12,6 +12,7 @@ from typing import Final
 
 import httpx
 
+from asapfn.adapters._causes import cause
 from asapfn.adapters.httpx import RequestHook, request_hook
 from asapfn.cli.parsing import Commands, add_command, add_group, option
 from asapfn.cli.signers import (
@@ -140,7 +141,7 @@ async def _send(
             return await client.send(request)
         except httpx.HTTPError as error:
             origin = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
-            raise Unavailable(origin, f"{type(error).__name__}: {error}") from error
+            raise Unavailable(origin, cause(error)) from error
 
 
 def _headers(given: list[str]) -> httpx.Headers:

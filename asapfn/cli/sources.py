@@ -4,11 +4,11 @@ import argparse
 import os
 import re
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Final, NamedTuple
 
-import anyio
 import httpx
 
 from asapfn import forge, jitsi
@@ -18,6 +18,7 @@ from asapfn.cli.layout import require_keys
 from asapfn.cli.parsing import option
 from asapfn.errors import Unavailable, cause
 from asapfn.resolvers import discovered, jwks, pem_directory, pem_repository
+from asapfn.resolvers.sources import mirrors
 from asapfn.types import Document, Fetch, Key, Resolver, Unverified
 
 _TRUST: Final = "; --cacert FILE names the authorities to trust"
@@ -104,8 +105,26 @@ async def network(cacert: str | None = None) -> AsyncIterator[Fetch]:
 
 def repositories(options: argparse.Namespace) -> list[str]:
     """The URLs of the key repository, by --repository or else the environment."""
+    if options.repository:
+        return urls("--repository", options.repository)
     names = ("ASAP_PUBLIC_KEY_REPOSITORY_URL", "ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL")
-    return options.repository or list(filter(None, map(os.environ.get, names)))
+    return [url for name in names if os.environ.get(name) for url in urls(name, os.environ[name])]
+
+
+def urls(where: str, given: str | list[str]) -> list[str]:
+    """The URLs of a flag or a variable; ValueError, with its name, if one cannot be used."""
+    with named(where):
+        return mirrors(given)
+
+
+@contextmanager
+def named(where: str) -> Iterator[None]:
+    """Let a ValueError begin with the flag that it is about, and name flags in place of names."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error).replace("pem_directory", "--key-directory DIR")
+        raise ValueError(f"{where}: {text}") from None
 
 
 def source(options: argparse.Namespace, fetch: Fetch, profile: str) -> Source:
@@ -150,27 +169,22 @@ def source(options: argparse.Namespace, fetch: Fetch, profile: str) -> Source:
             discovered(options.issuer, fetch, metadata_url=options.metadata_url),
             options.metadata_url or options.issuer,
         )
-    urls = " | ".join(repositories(options))
-    if not urls:
+    bases = repositories(options)
+    if not bases:
         last = ", --public-key, or --secret-from" if profile == "connect" else ", or --public-key"
         raise ValueError(f"give the place of the key: --repository, --jwks, --key-directory{last}")
     make = jitsi.repository if profile == "jitsi" else pem_repository
-    try:
-        return Source(make(urls, fetch), urls)
-    except ValueError as error:
-        where = "--repository" if options.repository else "ASAP_PUBLIC_KEY_REPOSITORY_URL"
-        raise ValueError(f"{where}: {error}") from None
+    return Source(make(bases, fetch), " | ".join(bases))
 
 
 def _key_set(where: str, fetch: Fetch) -> Source:
-    if where.startswith("https://"):
-        return Source(jwks(where, fetch), where)
+    if "://" in where:
+        with named("--jwks"):
+            return Source(jwks(where, fetch), where)
+    data = Path(where).read_bytes()
 
     async def read(url: str, accept: str) -> Document:
-        try:
-            return Document(200, "application/json", await anyio.Path(where).read_bytes())
-        except OSError as error:
-            raise Unavailable(url, error.strerror or type(error).__name__) from error
+        return Document(200, "application/json", data)
 
     resolver = jwks(_LOCAL, read)
 

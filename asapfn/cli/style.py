@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Final, TextIO
 
+from asapfn.cli.text import safe
+
 _CODES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 
 _NARROW: Final = 24  # columns that text needs beside what stands before it
@@ -29,6 +31,11 @@ def painter(stream: TextIO = sys.stdout, environ: Mapping[str, str] | None = Non
     if environ.get("NO_COLOR") or not stream.isatty():
         return lambda style, text: text
     return lambda style, text: f"\x1b[{_CODES[style]}m{text}\x1b[0m"
+
+
+def show(head: str, text: str = "", style: str = "") -> None:
+    """Print a head and the text behind it, as `fitted` has them, with nothing that acts."""
+    sys.stdout.write(fitted(sys.stdout, style, head, safe(text)))
 
 
 def fitted(stream: TextIO, style: str, head: str, text: str, indent: int = 8) -> str:

@@ -27,6 +27,8 @@ def home(tmp_path, monkeypatch):
         (tmp_path / "keys" / place / "issuer").mkdir(parents=True)
         (tmp_path / "keys" / place / key.kid).write_text(text)
     (tmp_path / "token.txt").write_text(asap.signer("issuer", key)("billing"))
+    (tmp_path / "keys" / "staged" / "issuer").mkdir(parents=True)
+    (tmp_path / "keys" / "staged" / "issuer" / "Z.pem").write_text(export_private_pem(key))
     (tmp_path / "encrypted.pem").write_text(export_private_pem(key, "password"))
     (tmp_path / "password").write_text("password\n")
     monkeypatch.chdir(tmp_path)
@@ -148,7 +150,13 @@ def test_a_tokens_file_is_recognized_without_the_at_sign(command, asapfn, home):
         (verify(), "--repository, --jwks, --key-directory, or --public-key"),
         (("verify", "connect", "@token.txt", "--url", "/"), "--secret-from"),
         (verify("--key-directory", "keys/public", "--cacert", "none"), "--cacert none"),
-        (verify("--repository", "http://localhost/x"), "--repository"),
+        (verify("--repository", "http://localhost/x"), "--repository: keys come from an https URL"),
+        (verify("--repository", "http://localhost/x"), "not http://localhost/x"),
+        (verify("--repository", "http://localhost/x"), "for development use --key-directory DIR"),
+        (verify("--jwks", "http://localhost/x"), "--jwks: keys come from an https URL"),
+        (verify("--jwks", "none"), "none: No such file"),
+        (("publish", "keys/public", "--check", "http://x"), "--check: keys come from an https"),
+        (("activate", "issuer/Z.pem", "--repository", "keys"), "--repository: keys come from"),
     ],
 )  # fmt: skip
 def test_the_flag_that_is_missing_or_wrong_is_named(arguments, said, asapfn, home):
