@@ -19,13 +19,13 @@ from asapfn.cli.inputs import authorization, read_bytes, read_token
 from asapfn.cli.parsing import Commands, option
 from asapfn.cli.profiles import PROFILES, Question, target_of
 from asapfn.cli.sources import network
-from asapfn.cli.style import fitted
-from asapfn.cli.text import as_json, claim_line, date, safe, shown
+from asapfn.cli.style import show
+from asapfn.cli.text import as_json, claim_line, date, shown
 from asapfn.cli.variants import Variant, find_variant
 from asapfn.cli.verify import (
-    STYLES,
     add_for_profiles,
     exit_code,
+    show_verdict,
     verdict_as_members,
     verdict_in_words,
 )
@@ -178,45 +178,38 @@ def _as_members(report: Report) -> dict[str, Any]:
 
 
 def _show(report: Report, title: str) -> None:
-    out, found = sys.stdout, report.found
-    word, rest = verdict_in_words(found.verdict)
-    out.write(fitted(out, STYLES[word], f"{word}  ", rest))
+    found = report.found
+    show_verdict(found.verdict)
     if found.hint:
-        out.write(fitted(out, "bold", "hint      ", safe(found.hint)))
+        show("hint      ", found.hint, "bold")
     if report.expected:
         _show_request(report)
-    about = f"{title}, as of {date(report.now)}, keys from {safe(report.source)}"
-    out.write(fitted(out, "bold", "rules     ", about))
+    about = f"{title}, as of {date(report.now)}, keys from {report.source}"
+    show("rules     ", about, "bold")
     for step in found.steps:
         if step.outcome != "skip":
             _show_step(step, report)
     skipped = [step.rule for step in found.steps if step.outcome == "skip"]
     if skipped:
-        out.write(fitted(out, "dim", "  skip  ", ", ".join(skipped)))
+        show("  skip  ", ", ".join(skipped), "dim")
 
 
 def _show_step(step: Step, report: Report) -> None:
-    out = sys.stdout
     style, outcome = ("red", "FAIL") if step.outcome == "fail" else ("green", "pass")
     # One time is said in words; several are there to be compared with each other.
     words = claim_line if len(step.saw) == 1 else lambda name, value, now: shown(value)
     saw = "; ".join(f"{name} {words(name, value, report.now)}" for name, value in step.saw.items())
-    wants = f"({safe(step.wants)})" if step.wants else ""
-    text = "  ".join(filter(None, (saw, wants)))
-    head = f"  {outcome}  {step.rule:<21} "
-    out.write(fitted(out, style, head, text))
+    wants = f"({step.wants})" if step.wants else ""
+    show(f"  {outcome}  {step.rule:<21} ", "  ".join(filter(None, (saw, wants))), style)
     if step.error is not None and step.error is not report.found.verdict:
-        out.write(fitted(out, "", "        ", verdict_in_words(step.error)[1]))
+        show("        ", verdict_in_words(step.error)[1])
 
 
 def _show_request(report: Report) -> None:
-    out = sys.stdout
     title = "the request whose hash was expected, and the one whose hash the token has"
-    out.write(fitted(out, "bold", "request   ", title))
-    out.write(fitted(out, "", "  expected  ", safe(report.expected)))
-    if report.variant is None:
-        out.write(fitted(out, "", "  token's   ", "none of those that were tried"))
-        return
-    out.write(fitted(out, "", "  token's   ", safe(report.variant.canonical)))
-    for why in report.variant.differences:
-        out.write(fitted(out, "", "            ", safe(why)))
+    show("request   ", title, "bold")
+    show("  expected  ", report.expected)
+    variant = report.variant
+    show("  token's   ", variant.canonical if variant else "none of those that were tried")
+    for why in variant.differences if variant else ():
+        show("            ", why)

@@ -9,19 +9,15 @@ from asapfn._core import compact
 from asapfn._core.verification import peek
 from asapfn.cli.inputs import GIVE_TOKEN, authorization, read_token
 from asapfn.cli.parsing import Commands, add_command
-from asapfn.cli.style import fitted
-from asapfn.cli.text import as_json, safe
-from asapfn.cli.verify import add_token_argument, show_members, verdict_as_members, verdict_in_words
+from asapfn.cli.style import show
+from asapfn.cli.text import as_json
+from asapfn.cli.verify import add_token_argument, show_members, show_verdict, verdict_as_members
 from asapfn.errors import TokenRejected
 from asapfn.hints import hint
 
 
 def add_to(commands: Commands) -> None:
-    """Add the command.
-
-    Args:
-        commands: What it is added to.
-    """
+    """Add the command."""
     parser = add_command(
         commands,
         "inspect",
@@ -34,18 +30,7 @@ def add_to(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the command.
-
-    Args:
-        options: The command line.
-
-    Returns:
-        0 if it is a token, 1 if it is not one that anybody here would read.
-
-    Raises:
-        ValueError: If there is no token.
-        OSError: If its file cannot be read.
-    """
+    """Run the command: 0 if it is a token, 1 if it is none that a verifier would read."""
     given = read_token(options)
     if given is None:
         raise ValueError(GIVE_TOKEN)
@@ -83,13 +68,12 @@ def _show(
     claims: dict[str, Any] | None,
     refusal: TokenRejected | None,
 ) -> None:
-    out, now = sys.stdout, time.time()
-    out.write(fitted(out, "yellow", "NOT VERIFIED: ", "anybody can have written this"))
+    show("NOT VERIFIED: ", "anybody can have written this", "yellow")
     for title, members in (("header", header), ("claims", claims)):
         if members is None:
-            out.write(fitted(out, "bold", f"{title}  ", "cannot be read"))
+            show(f"{title}  ", "cannot be read", "bold")
         else:
-            show_members(title, members, now)
+            show_members(title, members, time.time())
     if refusal is not None:
-        out.write(fitted(out, "red", "rejected  ", verdict_in_words(refusal)[1]))
-        out.write(fitted(out, "bold", "hint      ", safe(hint(refusal, text))))
+        show_verdict(refusal)
+        show("hint      ", hint(refusal, text), "bold")

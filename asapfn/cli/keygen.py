@@ -24,11 +24,7 @@ _ALGORITHMS: Final = [name for name in ALGORITHMS if name in ASAP]
 
 
 def add_to(commands: Commands) -> None:
-    """Add the command.
-
-    Args:
-        commands: What it is added to.
-    """
+    """Add the command."""
     parser = add_command(
         commands,
         "keygen",

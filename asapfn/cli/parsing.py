@@ -160,15 +160,18 @@ def option(
     name: str,
     metavar: str,
     what: str,
+    *names: str,
     **more: Any,
 ) -> None:
-    """Add an option or an argument: its name, that of its value, and its help."""
-    parser.add_argument(name, metavar=metavar, help=what, **more)
+    """Add an option or an argument: its name, that of its value, its help, and more names."""
+    parser.add_argument(name, *names, metavar=metavar, help=what, **more)
 
 
-def switch(parser: argparse.ArgumentParser | argparse._ArgumentGroup, name: str, what: str) -> None:
+def switch(
+    parser: argparse.ArgumentParser | argparse._ArgumentGroup, name: str, what: str, *names: str
+) -> None:
     """Add an option without a value."""
-    parser.add_argument(name, action="store_true", help=what)
+    parser.add_argument(name, *names, action="store_true", help=what)
 
 
 def add_group(

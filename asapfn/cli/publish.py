@@ -15,7 +15,7 @@ from typing import Any, Final
 from asapfn.cli.mirrors import Served, exit_code, served
 from asapfn.cli.outputs import make_folders, replace
 from asapfn.cli.parsing import Commands, add_command, option
-from asapfn.cli.sources import add_cacert, network, urls
+from asapfn.cli.sources import add_cacert, checked, network
 from asapfn.cli.style import show
 from asapfn.cli.text import as_json
 from asapfn.keys import export_jwks, export_public_pem, import_pem, is_key_id
@@ -52,7 +52,7 @@ async def run(options: argparse.Namespace) -> int:
     """Run the command: 0, or what the check says."""
     if options.to is None and not options.check:
         raise ValueError("give --to DIR, or --check URL, or both")
-    bases = urls("--check", options.check) if options.check else []
+    bases = checked("--check", options.check) if options.check else []
     target = None if options.to is None else Path(options.to)
     published = _read(target) if target is not None and target.is_dir() else {}
     for kid, key in published.items():

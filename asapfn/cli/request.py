@@ -13,8 +13,8 @@ from typing import Final
 import httpx
 
 from asapfn.adapters._causes import cause
-from asapfn.adapters.httpx import RequestHook, request_hook
-from asapfn.cli.parsing import Commands, add_command, add_group, option
+from asapfn.adapters.httpx import request_hook
+from asapfn.cli.parsing import Commands, add_command, add_group, option, switch
 from asapfn.cli.signers import (
     add_asap_arguments,
     add_connect_arguments,
@@ -25,6 +25,7 @@ from asapfn.cli.sources import add_cacert, trust
 from asapfn.cli.style import painter
 from asapfn.cli.text import as_json, safe
 from asapfn.errors import Unavailable
+from asapfn.types import Authorize
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -32,11 +33,7 @@ _HEADER: Final = re.compile(rf"({_WORD}):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 
 
 def add_to(commands: Commands) -> None:
-    """Add the command.
-
-    Args:
-        commands: What it is added to.
-    """
+    """Add the command."""
     asap = (
         "asapfn request asap GET https://billing.example/invoices --issuer orders"
         " --audience billing --key-directory keys/private"
@@ -61,33 +58,20 @@ def add_to(commands: Commands) -> None:
             profiles, name, summary, f"Send an HTTP request {summary}.", (example,), run
         )
         option(parser, "words", "[METHOD] URL", "default GET, or POST", nargs="+")
-        parser.add_argument("-X", "--request", metavar="METHOD", help="the method, as curl has it")
+        option(parser, "-X", "METHOD", "the method, as curl has it", "--request")
         line = "a header, 'NAME: VALUE'"
-        parser.add_argument(
-            "-H", "--headers", metavar="LINE", action="append", default=[], help=line
-        )
+        option(parser, "-H", "LINE", line, "--headers", action="append", default=[])
         body = "the body, with which the method is POST by default; @FILE, @- for standard input"
-        parser.add_argument("-d", "--data", help=body)
-        parser.add_argument("-i", "--include", action="store_true", help="show the headers too")
-        parser.add_argument("-L", "--location", action="store_true", help="follow redirects")
+        option(parser, "-d", "DATA", body, "--data")
+        switch(parser, "-i", "show the headers too", "--include")
+        switch(parser, "-L", "follow redirects", "--location")
         option(parser, "--timeout", "SECONDS", "default 30", type=float, default=30.0)
         add_arguments(parser)
         add_cacert(parser)
 
 
 async def run(options: argparse.Namespace) -> int:
-    """Run the command.
-
-    Args:
-        options: The command line.
-
-    Returns:
-        0, 1 or 3, by the status of the answer.
-
-    Raises:
-        ValueError: If something is missing or cannot be used.
-        Unavailable: If there is no answer.
-    """
+    """Run the command: 0, 1 or 3, by the status of the answer; Unavailable if there is none."""
     method, given = _method_and_url(options)
     headers = _headers(options.headers)
     body = None if options.data is None else _body(options.data)
@@ -98,23 +82,16 @@ async def run(options: argparse.Namespace) -> int:
         form = body if is_form else None
     try:
         url = httpx.URL(given)
-        if url.scheme not in ("http", "https") or not url.host:
-            raise ValueError("the URL is http://host/path or https://host/path")
-        origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
     except httpx.InvalidURL as error:
         raise ValueError(f"the URL is malformed: {error}") from None
-    if options.profile == "asap":
-        authorize = asap_authorizer(options)
-    else:
-        authorize = connect_authorizer(options, form)
-    hook = request_hook(authorize, origins=origin)
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError("the URL is http://host/path or https://host/path")
+    asap = options.profile == "asap"
+    authorize = asap_authorizer(options) if asap else connect_authorizer(options, form)
     request = httpx.Request(method, url, headers=headers, content=body)
-
-    response = await _send(request, hook, options)
+    response = await _send(request, authorize, options)
     _show(response, options)
-    if response.status_code < 400:
-        return 0
-    return 1 if response.status_code < 500 else 3
+    return 0 if response.status_code < 400 else 1 if response.status_code < 500 else 3
 
 
 def _method_and_url(options: argparse.Namespace) -> tuple[str, str]:
@@ -129,10 +106,11 @@ def _method_and_url(options: argparse.Namespace) -> tuple[str, str]:
 
 
 async def _send(
-    request: httpx.Request, hook: RequestHook, options: argparse.Namespace
+    request: httpx.Request, authorize: Authorize, options: argparse.Namespace
 ) -> httpx.Response:
+    origin = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
     async with httpx.AsyncClient(
-        event_hooks={"request": [hook]},
+        event_hooks={"request": [request_hook(authorize, origins=origin)]},
         follow_redirects=options.location,
         timeout=options.timeout,
         verify=trust(options.cacert),
@@ -140,7 +118,6 @@ async def _send(
         try:
             return await client.send(request)
         except httpx.HTTPError as error:
-            origin = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
             raise Unavailable(origin, cause(error)) from error
 
 
@@ -163,20 +140,16 @@ def _body(data: str) -> bytes:
 
 
 def _show(response: httpx.Response, options: argparse.Namespace) -> None:
-    status = f"{response.http_version} {response.status_code} {response.reason_phrase}".rstrip()
+    code, headers = response.status_code, response.headers.multi_items()
+    status = f"{response.http_version} {code} {response.reason_phrase}".rstrip()
     if options.json:
-        answer = {
-            "status": response.status_code,
-            "headers": response.headers.multi_items(),
-            "body": response.text,
-        }
-        sys.stdout.write(as_json(answer))
+        sys.stdout.write(as_json({"status": code, "headers": headers, "body": response.text}))
         return
     stream = sys.stdout if options.include else sys.stderr
-    style = "green" if response.status_code < 400 else "red"
+    style = "green" if code < 400 else "red"
     stream.write(painter(stream)(style, safe(status)) + "\n")
     if options.include:
-        for name, value in response.headers.multi_items():
+        for name, value in headers:
             sys.stdout.write(f"{safe(name)}: {safe(value)}\n")
         sys.stdout.write("\n")
     if sys.stdout.isatty():

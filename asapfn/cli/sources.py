@@ -106,12 +106,14 @@ async def network(cacert: str | None = None) -> AsyncIterator[Fetch]:
 def repositories(options: argparse.Namespace) -> list[str]:
     """The URLs of the key repository, by --repository or else the environment."""
     if options.repository:
-        return urls("--repository", options.repository)
+        return checked("--repository", options.repository)
     names = ("ASAP_PUBLIC_KEY_REPOSITORY_URL", "ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL")
-    return [url for name in names if os.environ.get(name) for url in urls(name, os.environ[name])]
+    return [
+        url for name in names if os.environ.get(name) for url in checked(name, os.environ[name])
+    ]
 
 
-def urls(where: str, given: str | list[str]) -> list[str]:
+def checked(where: str, given: str | list[str]) -> list[str]:
     """The URLs of a flag or a variable; ValueError, with its name, if one cannot be used."""
     with named(where):
         return mirrors(given)
@@ -169,12 +171,12 @@ def source(options: argparse.Namespace, fetch: Fetch, profile: str) -> Source:
             discovered(options.issuer, fetch, metadata_url=options.metadata_url),
             options.metadata_url or options.issuer,
         )
-    bases = repositories(options)
-    if not bases:
+    urls = " | ".join(repositories(options))
+    if not urls:
         last = ", --public-key, or --secret-from" if profile == "connect" else ", or --public-key"
         raise ValueError(f"give the place of the key: --repository, --jwks, --key-directory{last}")
     make = jitsi.repository if profile == "jitsi" else pem_repository
-    return Source(make(bases, fetch), " | ".join(bases))
+    return Source(make(urls, fetch), urls)
 
 
 def _key_set(where: str, fetch: Fetch) -> Source:

@@ -12,14 +12,14 @@ from asapfn.cli.inputs import read_token
 from asapfn.cli.parsing import Commands, Run, add_command, add_group, option
 from asapfn.cli.profiles import PROFILES
 from asapfn.cli.sources import network, why
-from asapfn.cli.style import fitted
-from asapfn.cli.text import as_json, date, members_as_pairs, safe
+from asapfn.cli.style import show
+from asapfn.cli.text import as_json, date, members_as_pairs
 from asapfn.errors import DESCRIPTIONS, TokenRejected, Unavailable
 from asapfn.types import Token
 
 Verdict = Token | TokenRejected | Unavailable
 
-STYLES: Final = {"accepted": "green", "rejected": "red", "unavailable": "yellow"}
+_STYLES: Final = {"accepted": "green", "rejected": "red", "unavailable": "yellow"}
 
 
 def add_to(commands: Commands) -> None:
@@ -114,26 +114,29 @@ def verdict_in_words(verdict: Verdict) -> tuple[str, str]:
         until = verdict.usable_until
         return "accepted", f"until {date(until)}" if until < math.inf else "for ever: it has no exp"
     if isinstance(verdict, Unavailable):
-        return "unavailable", safe(f"{verdict.source}: {why(verdict)}")
+        return "unavailable", f"{verdict.source}: {why(verdict)}"
     about = f" ({verdict.claim})" if verdict.claim else ""
     detail = f": {verdict.detail}" if verdict.detail else ""
-    return "rejected", safe(f"{verdict.reason}{about}. {DESCRIPTIONS[verdict.reason]}{detail}.")
+    return "rejected", f"{verdict.reason}{about}. {DESCRIPTIONS[verdict.reason]}{detail}."
+
+
+def show_verdict(verdict: Verdict) -> None:
+    """Print a verdict for a person."""
+    word, rest = verdict_in_words(verdict)
+    show(f"{word}  ", rest, _STYLES[word])
 
 
 def _show(verdict: Verdict) -> None:
-    out = sys.stdout
-    word, rest = verdict_in_words(verdict)
-    out.write(fitted(out, STYLES[word], f"{word}  ", rest))
+    show_verdict(verdict)
     if isinstance(verdict, Token):
         show_members("header", verdict.header, verdict.verified_at)
         show_members("claims", verdict.claims, verdict.verified_at)
     else:
-        out.write(fitted(out, "", "", "asapfn explain, with the same arguments, shows each rule"))
+        show("", "asapfn explain, with the same arguments, shows each rule")
 
 
 def show_members(title: str, members: Mapping[str, Any], now: float) -> None:
     """Print a header or claims, a line for each member."""
-    out = sys.stdout
-    out.write(fitted(out, "bold", title, ""))
+    show(title, style="bold")
     for head, text in members_as_pairs(members, now):
-        out.write(fitted(out, "", head, text))
+        show(head, text)
