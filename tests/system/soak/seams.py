@@ -52,8 +52,8 @@ async def storing(url: str, backend: str) -> AsyncIterator[Any]:
     if backend == "trio":
         import coredis
 
-        waits = {"connect_timeout": 0.2, "stream_timeout": 0.2, "max_idle_time": 5}
-        async with coredis.Redis.from_url(url, **waits) as client:
+        waits = {"connect_timeout": 1, "stream_timeout": 1, "max_idle_time": 5}
+        async with coredis.Redis.from_url(url, max_connections=10, **waits) as client:
             yield client
         return
     from redis.asyncio import BlockingConnectionPool, Redis
