@@ -28,21 +28,26 @@ STEPS = st.lists(st.tuples(st.sampled_from(WHAT), st.integers(0, 599)), max_size
 
 
 class World:
-    """A provider, where its keys are, and which; and what is broken of it."""
+    """A provider, where its keys are, and which; what is broken, and what was left behind."""
 
     def __init__(self, max_age: float) -> None:
         self.provider, self.max_age = Provider(), max_age
         self.key = self.place = 0
         self.broken: dict[str, Any] = {}
+        self.left: dict[str, Document] = {}
         self.publish()
 
     def publish(self) -> None:
         place = PLACES[self.place]
-        self.provider.there = {
-            METADATA: metadata(self.max_age, jwks_uri=place),
-            place: key_set(OURS[self.key], ages=(self.max_age,)),
-            "https://evil.example/keys": key_set(FOREIGN),
-        } | self.broken
+        self.provider.there = (
+            self.left
+            | {
+                METADATA: metadata(self.max_age, jwks_uri=place),
+                place: key_set(OURS[self.key], ages=(self.max_age,)),
+                "https://evil.example/keys": key_set(FOREIGN),
+            }
+            | self.broken
+        )
 
     async def sees(self, kid: str) -> str:
         return await self.provider.sees(kid, algorithm="ES256")
@@ -51,6 +56,9 @@ class World:
         if what == "rotate":
             self.key = number % len(OURS)
         elif what == "move":
+            if number % 2:  # the old set stays where it was
+                old = PLACES[self.place]
+                self.left[old] = key_set(OURS[self.key], ages=(self.max_age,))
             self.place = number % len(PLACES)
         elif what == "repair":
             self.broken = {}
