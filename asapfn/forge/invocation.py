@@ -1,36 +1,36 @@
 """What an invocation token says: which app was called, where it is installed, and by which user."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from asapfn.errors import TokenRejected, listed, one_of, shown
 from asapfn.types import Names, Token, as_names
 
-# A parent comes before its members. A member that is null counts as absent.
-_TYPES: Final[Mapping[str, type]] = {
-    "app": dict,
-    "app.id": str,
-    "app.installationId": str,
-    "app.apiBaseUrl": str,
-    "app.environment": dict,
-    "app.environment.type": str,
-    "app.environment.id": str,
-    "app.module": dict,
-    "app.module.type": str,
-    "app.module.key": str,
-    "app.license": dict,
-    "app.license.isActive": bool,
-    "app.installation": dict,
-    "app.installation.id": str,
-    "app.installation.contexts": list,
-    "context": dict,
-    "context.cloudId": str,
-    "principal": str,
+# The documented members, with the types that they have where they are there; null counts as absent.
+_Members = Mapping[str, tuple[type, "_Members"]]
+_NO_MEMBERS: Final[_Members] = {}
+_TEXT: Final = (str, _NO_MEMBERS)
+_TOKEN: Final[_Members] = {
+    "app": (
+        dict,
+        {
+            "id": _TEXT,
+            "installationId": _TEXT,
+            "apiBaseUrl": _TEXT,
+            "environment": (dict, {"type": _TEXT, "id": _TEXT}),
+            "module": (dict, {"type": _TEXT, "key": _TEXT}),
+            "license": (dict, {"isActive": (bool, _NO_MEMBERS)}),
+            "installation": (dict, {"id": _TEXT, "contexts": (list, _NO_MEMBERS)}),
+        },
+    ),
+    "context": (dict, {"cloudId": _TEXT}),
+    "principal": _TEXT,
 }
-_AGAIN: Final = "app.installation.id"
+_CONTEXT: Final[_Members] = {"name": _TEXT, "apiBaseUrl": _TEXT, "cloudId": _TEXT}
 _CONTEXTS: Final = "app.installation.contexts"
-_OF_A_CONTEXT: Final = ("name", "apiBaseUrl", "cloudId")
+_NONE: Final[Mapping[str, Any]] = {}
 _WORDS: Final = {dict: "an object", str: "a text", bool: "true or false", list: "a list"}
 # https, a host in lower case and no port, a path of plain segments; braces as Bitbucket has them.
 _URL: Final = re.compile(
@@ -38,7 +38,8 @@ _URL: Final = re.compile(
     r"((?:/(?!\.{1,2}(?:/|\Z))(?:[A-Za-z0-9._~{}-]|%7[BDbd])+)*)/?",
     re.ASCII,
 )
-_CLOUD: Final = re.compile(r"/ex/[a-z-]+/(?:\{|%7[Bb])?([A-Za-z0-9._~-]+)(?:\}|%7[Dd])?", re.ASCII)
+# Of other products it is not documented that their URLs name the site.
+_CLOUD: Final = re.compile(r"/ex/(?:jira|confluence)/([A-Za-z0-9._~-]+)", re.ASCII)
 _TYPE_NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
 
 
@@ -95,8 +96,10 @@ def invocation(token: Token) -> Invocation:
     members_have_types(token)
     ids_agree(token)
     claims = token.claims
+    app, _, contexts = _parts_of(claims)
     base_url = _required(claims, "app.apiBaseUrl")
-    _parts(base_url, "app.apiBaseUrl")
+    if split_base_url(base_url) is None:
+        raise _invalid("app.apiBaseUrl", "an https URL of a host and a path, no more", base_url)
     return Invocation(
         app=_required(claims, "app.id"),
         installation=_required(claims, "app.installationId"),
@@ -105,7 +108,7 @@ def invocation(token: Token) -> Invocation:
         module_type=_member(claims, "app.module.type"),
         module_key=_member(claims, "app.module.key"),
         api_base_url=base_url.removesuffix("/"),
-        cloud_ids=_cloud_ids(claims),
+        cloud_ids=_cloud_ids(app, contexts),
         account=_member(claims, "principal"),
         license=_member(claims, "app.license"),
         context=_member(claims, "context"),
@@ -114,22 +117,26 @@ def invocation(token: Token) -> Invocation:
 
 def members_have_types(token: Token, /) -> None:
     """The members of app and context, and principal, have their types where they are there."""
-    for path, kind in _TYPES.items():
-        value = _member(token.claims, path)
-        if value is not None:
-            _require_type(value, kind, path)
-    for number, context in enumerate(_contexts(token.claims)):
+    _require_types(token.claims, _TOKEN, "")
+    for number, context in enumerate(_parts_of(token.claims)[2]):
         path = f"{_CONTEXTS}[{number}]"
         _require_type(context, dict, path)
-        for name in _OF_A_CONTEXT:
-            if context.get(name) is not None:
-                _require_type(context[name], str, f"{path}.{name}")
+        _require_types(context, _CONTEXT, f"{path}.")
+
+
+def _require_types(members: Mapping[str, Any], types: _Members, path: str) -> None:
+    for name, (kind, inner) in types.items():
+        value = members.get(name)
+        if value is not None:
+            _require_type(value, kind, path + name)
+            if inner:
+                _require_types(value, inner, f"{path}{name}.")
 
 
 def app_is_audience(token: Token, /) -> None:
     """The id of app is the aud."""
-    app, audience = _member(token.claims, "app.id"), token.claims["aud"]
-    if app is not None and app not in ([audience] if isinstance(audience, str) else audience):
+    app, audience = (token.claims.get("app") or _NONE).get("id"), token.claims["aud"]
+    if app is not None and app != audience and (type(audience) is str or app not in audience):
         raise _invalid("app.id", f"the aud, {shown(audience)}", app)
 
 
@@ -140,13 +147,15 @@ def api_host_is_one_of(hosts: Names) -> Callable[[Token], None]:
         match = _URL.fullmatch(f"https://{host}")
         if match is None or match[2]:
             raise ValueError("each of api_hosts is a host in lower case, such as api.atlassian.com")
-    expected = f"{one_of(allowed)} (by api_hosts)"
+    expected = f"an https URL of {one_of(allowed)} (by api_hosts) and a path, no more"
 
     def check(token: Token) -> None:
-        for path, url in _base_urls(token.claims):
-            host, _ = _parts(url, path)
-            if host not in allowed:
-                raise _invalid(path, f"a URL of {expected}", url)
+        app, _, contexts = _parts_of(token.claims)
+        for number, url in enumerate(_base_urls(app, contexts)):
+            parts = None if url is None else split_base_url(url)
+            if url is not None and (parts is None or parts[0] not in allowed):
+                path = f"{_CONTEXTS}[{number - 1}]" if number else "app"
+                raise _invalid(f"{path}.apiBaseUrl", expected, url)
 
     check.__doc__ = f"apiBaseUrl of app is an https URL of {one_of(allowed)}"
     return check
@@ -154,21 +163,22 @@ def api_host_is_one_of(hosts: Names) -> Callable[[Token], None]:
 
 def ids_agree(token: Token, /) -> None:
     """The installation and the cloud ids in app and context are the same wherever named."""
-    claims = token.claims
-    installation, again = _member(claims, "app.installationId"), _member(claims, _AGAIN)
-    if None not in (installation, again) and again != installation:
-        raise _invalid(_AGAIN, f"the installationId, {shown(installation)}", again)
-    for number, context in enumerate(_contexts(claims)):
-        cloud, named = _cloud_of(context.get("apiBaseUrl") or ""), context.get("cloudId")
-        if None not in (cloud, named) and named != cloud:
+    app, installation, contexts = _parts_of(token.claims)
+    named, again = app.get("installationId"), installation.get("id")
+    if None not in (named, again) and again != named:
+        raise _invalid("app.installation.id", f"the installationId, {shown(named)}", again)
+    for number, context in enumerate(contexts):
+        cloud, again = _cloud_of(context.get("apiBaseUrl")), context.get("cloudId")
+        if None not in (cloud, again) and again != cloud:
             path = f"{_CONTEXTS}[{number}].cloudId"
-            raise _invalid(path, f"that of its apiBaseUrl, {shown(cloud)}", named)
-    own = _member(claims, "app.apiBaseUrl")
-    others = [url.removesuffix("/") for path, url in _base_urls(claims) if path != "app.apiBaseUrl"]
-    if own is not None and others and own.removesuffix("/") not in others:
+            raise _invalid(path, f"that of its apiBaseUrl, {shown(cloud)}", again)
+    own, *each = _base_urls(app, contexts)
+    others = [url for url in each if url is not None]
+    if own is not None and others and own not in others:
         expected = f"one of those of the installation, {listed(others, 'or')}"
         raise _invalid("app.apiBaseUrl", expected, own)
-    cloud, clouds = _member(claims, "context.cloudId"), _cloud_ids(claims)
+    clouds = _cloud_ids(app, contexts)
+    cloud = (token.claims.get("context") or _NONE).get("cloudId")
     if cloud is not None and clouds and cloud not in clouds:
         raise _invalid("context.cloudId", f"that of the installation, {one_of(clouds)}", cloud)
 
@@ -189,44 +199,41 @@ def environment_is_one_of(types: Names) -> Callable[[Token], None]:
     return check
 
 
+# Remembered within bounds, since these are asked for every token.
+@lru_cache(maxsize=256)
 def split_base_url(url: str) -> tuple[str, str] | None:
     """The host and the path, without a slash at its end, of an API base URL; None if it is none."""
     match = _URL.fullmatch(url)
     return None if match is None else (match[1], match[2])
 
 
-def _parts(url: str, path: str) -> tuple[str, str]:
-    parts = split_base_url(url)
-    if parts is None:
-        raise _invalid(path, "an https URL of a host and a path, no more", url)
-    return parts
-
-
-def _cloud_ids(claims: Mapping[str, Any]) -> tuple[str, ...]:
+def _cloud_ids(app: Mapping[str, Any], contexts: Sequence[Any]) -> tuple[str, ...]:
     """The sites of an installation, each once, in the order in which they are named."""
-    named = [_cloud_of(url) for _, url in _base_urls(claims)]
-    named += [context.get("cloudId") for context in _contexts(claims)]
+    named = [_cloud_of(url) for url in _base_urls(app, contexts)]
+    named += [context.get("cloudId") for context in contexts]
     return tuple(dict.fromkeys(cloud for cloud in named if cloud is not None))
 
 
-def _cloud_of(url: str) -> str | None:
-    parts = split_base_url(url)
+@lru_cache(maxsize=256)
+def _cloud_of(url: str | None) -> str | None:
+    parts = None if url is None else split_base_url(url)
     match = None if parts is None else _CLOUD.fullmatch(parts[1])
     return None if match is None else match[1]
 
 
-def _base_urls(claims: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The API base URL of the app, and those of the installation's contexts, with their paths."""
-    own = _member(claims, "app.apiBaseUrl")
-    if own is not None:
-        yield "app.apiBaseUrl", own
-    for number, context in enumerate(_contexts(claims)):
-        if context.get("apiBaseUrl") is not None:
-            yield f"{_CONTEXTS}[{number}].apiBaseUrl", context["apiBaseUrl"]
+def _base_urls(app: Mapping[str, Any], contexts: Sequence[Any]) -> list[str | None]:
+    """The API base URL of the app, and those of the installation's contexts; None where absent."""
+    urls = (app.get("apiBaseUrl"), *[context.get("apiBaseUrl") for context in contexts])
+    return [None if url is None else url.removesuffix("/") for url in urls]
 
 
-def _contexts(claims: Mapping[str, Any]) -> list[Any]:
-    return _member(claims, _CONTEXTS) or []
+def _parts_of(
+    claims: Mapping[str, Any],
+) -> tuple[Mapping[str, Any], Mapping[str, Any], Sequence[Any]]:
+    """The app, its installation and the contexts of that, each empty if absent or null."""
+    app = claims.get("app") or _NONE
+    installation = app.get("installation") or _NONE
+    return app, installation, installation.get("contexts") or ()
 
 
 def _member(claims: Mapping[str, Any], path: str) -> Any:

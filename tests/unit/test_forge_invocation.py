@@ -195,8 +195,8 @@ async def test_an_api_base_url_is_of_atlassians_api_over_https(url: str) -> None
         (f"https://api.atlassian.com/ex/jira/{CLOUD}", (CLOUD,)),
         (f"https://api.atlassian.com/ex/jira/{CLOUD}/", (CLOUD,)),
         (f"https://api.stg.atlassian.com/ex/confluence/{CLOUD}", (CLOUD,)),
-        ("https://api.atlassian.com/ex/bitbucket/{b7ea02c9}", ("b7ea02c9",)),
-        ("https://api.atlassian.com/ex/bitbucket/%7Bb7ea02c9%7d", ("b7ea02c9",)),
+        ("https://api.atlassian.com/ex/bitbucket/{b7ea02c9}", ()),
+        ("https://api.atlassian.com/ex/bitbucket/%7Bb7ea02c9%7d", ()),
         ("https://api.atlassian.com", ()),
         ("https://api.atlassian.com/", ()),
         ("https://api.atlassian.com/2.0", ()),
@@ -214,8 +214,8 @@ async def test_other_hosts_are_the_callers_to_name() -> None:
     changes = {"app__apiBaseUrl": url, "app__installation": ...}
     error = await refused(**changes)
     assert error.detail == (
-        'app.apiBaseUrl: expected a URL of "api.atlassian.com" or "api.stg.atlassian.com"'
-        f' (by api_hosts), got "{url}"'
+        'app.apiBaseUrl: expected an https URL of "api.atlassian.com" or "api.stg.atlassian.com"'
+        f' (by api_hosts) and a path, no more, got "{url}"'
     )
     assert await verified({"api_hosts": "api.orange.example"}, **changes)
     assert (await refused({"api_hosts": "api.orange.example"})).claim == "app.apiBaseUrl"
@@ -235,6 +235,10 @@ def test_a_host_of_the_api_is_a_host(host: str) -> None:
         ({"context__cloudId": OTHER_CLOUD}, "context.cloudId"),
         ({"app__apiBaseUrl": JIRA.replace(CLOUD, OTHER_CLOUD)}, "app.apiBaseUrl"),
         ({"app__apiBaseUrl": JIRA}, "app.apiBaseUrl"),
+        (
+            {"app__installation__contexts": [{"name": "x"}, {"apiBaseUrl": JIRA}]},
+            "app.apiBaseUrl",
+        ),
         (
             {"app__installation__contexts": [{"apiBaseUrl": API, "cloudId": OTHER_CLOUD}]},
             "app.installation.contexts[0].cloudId",
