@@ -266,6 +266,14 @@ async def test_installation_and_cloud_ids_agree(changes: dict[str, Any], claim: 
     assert caught.value.claim == claim
 
 
+@pytest.mark.parametrize("url", ["http://api.atlassian.com/ex/jira/x", "x", "https://x/../y"])
+def test_a_base_url_that_is_none_is_no_invocations_whoever_verified_it(url: str) -> None:
+    changes = {"app__apiBaseUrl": url, "app__installation": ...}
+    with pytest.raises(TokenRejected) as caught:
+        forge.invocation(Token({}, invocation_claims(time.time(), **changes), 0.0, 0.0))
+    assert (caught.value.reason, caught.value.claim) == ("invalid_claim", "app.apiBaseUrl")
+
+
 async def test_an_app_in_two_products_of_a_site_is_in_one_cloud() -> None:
     invocation = forge.invocation(await verified(app__installation__contexts=CONTEXTS))
     assert invocation.cloud_ids == (CLOUD,)
