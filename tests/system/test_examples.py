@@ -70,9 +70,7 @@ def service(
     command = SERVICES[request.param]
     folder = tmp_path_factory.mktemp("service")
     if "127.0.0.1:0" in command:
-        with announcing(
-            command, within=EXAMPLES, folder=folder, environment=environment
-        ) as where:
+        with announcing(command, within=EXAMPLES, folder=folder, environment=environment) as where:
             yield f"https://{where}"
         return
     with running(command, within=EXAMPLES, folder=folder, environment=environment) as origin:
