@@ -5,7 +5,7 @@ import os
 import re
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -39,12 +39,7 @@ class Source(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, secret: bool = False) -> None:
-    """Add the flags that say where keys are.
-
-    Args:
-        parser: The command.
-        secret: Whether a shared secret may be one.
-    """
+    """Add the flags that say where keys are, of which a shared secret may be one."""
     group = parser.add_argument_group("where the key is, one of")
     option(group, "--repository", "URL", "a key repository; again for a mirror", action="append")
     option(group, "--jwks", "URL", "a key set, at an https URL or in a file")
@@ -82,66 +77,45 @@ def why(error: Unavailable) -> str:
 
 @asynccontextmanager
 async def network(cacert: str | None = None) -> AsyncIterator[Fetch]:
-    """Open the way to the network, whose client is made when first used: it reads certificates.
-
-    Args:
-        cacert: A file with the certificate authorities to trust; None trusts the usual ones.
-
-    Yields:
-        A `Fetch`.
-    """
-    trusted = trust(cacert)
-    async with AsyncExitStack() as stack:
-        opened: list[Fetch] = []
-
-        async def fetch(url: str, accept: str) -> Document:
-            if not opened:
-                client = await stack.enter_async_context(httpx.AsyncClient(verify=trusted))
-                opened.append(fetcher(client))
-            return await opened[0](url, accept)
-
-        yield fetch
+    """Open the way to the network, trusting the authorities in a file, or else the usual ones."""
+    if cacert is None:
+        yield fetcher()
+        return
+    async with httpx.AsyncClient(verify=trust(cacert)) as client:
+        yield fetcher(client)
 
 
 def repositories(options: argparse.Namespace) -> list[str]:
     """The URLs of the key repository, by --repository or else the environment."""
+    local = "key_directory" in options
     if options.repository:
-        return checked("--repository", options.repository)
+        return checked("--repository", options.repository, local=local)
     names = ("ASAP_PUBLIC_KEY_REPOSITORY_URL", "ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL")
-    return [
-        url for name in names if os.environ.get(name) for url in checked(name, os.environ[name])
-    ]
+    given = [(name, os.environ[name]) for name in names if os.environ.get(name)]
+    return [url for name, value in given for url in checked(name, value, local=local)]
 
 
-def checked(where: str, given: str | list[str]) -> list[str]:
+def checked(where: str, given: str | list[str], *, local: bool = False) -> list[str]:
     """The URLs of a flag or a variable; ValueError, with its name, if one cannot be used."""
-    with named(where):
+    with named(where, local=local):
         return mirrors(given)
 
 
 @contextmanager
-def named(where: str) -> Iterator[None]:
-    """Let a ValueError begin with the flag that it is about, and name flags in place of names."""
+def named(where: str, *, local: bool) -> Iterator[None]:
+    """Let a ValueError begin with the flag that it is about, and name the one for local keys."""
     try:
         yield
     except ValueError as error:
-        text = str(error).replace("pem_directory", "--key-directory DIR")
-        raise ValueError(f"{where}: {text}") from None
+        text = str(error).partition("; for development")[0]
+        otherwise = "; for development use --key-directory DIR" if local else ""
+        raise ValueError(f"{where}: {text}{otherwise}") from None
 
 
 def source(options: argparse.Namespace, fetch: Fetch, profile: str) -> Source:
-    """Make the resolver that the flags ask for.
+    """Make the resolver that the flags ask for, else that of the profile's usual place.
 
-    Args:
-        options: The command line.
-        fetch: The way to the network.
-        profile: Which tokens are verified: each has a usual place of its keys.
-
-    Returns:
-        The source.
-
-    Raises:
-        ValueError: If there is none or more than one, or it cannot be used.
+    It raises ValueError if there is none or more than one, or it cannot be used.
     """
     secret: str | None = getattr(options, "secret_from", None)
     given = (options.repository, options.jwks, options.key_directory, options.public_key, secret)
@@ -181,7 +155,7 @@ def source(options: argparse.Namespace, fetch: Fetch, profile: str) -> Source:
 
 def _key_set(where: str, fetch: Fetch) -> Source:
     if "://" in where:
-        with named("--jwks"):
+        with named("--jwks", local=True):
             return Source(jwks(where, fetch), where)
     data = Path(where).read_bytes()
 

@@ -156,7 +156,7 @@ def test_a_tokens_file_is_recognized_without_the_at_sign(command, asapfn, home):
         (verify("--jwks", "http://localhost/x"), "--jwks: keys come from an https URL"),
         (verify("--jwks", "none"), "none: No such file"),
         (("publish", "keys/public", "--check", "http://x"), "--check: keys come from an https"),
-        (("activate", "issuer/Z.pem", "--repository", "keys"), "--repository: keys come from"),
+        (("activate", "issuer/Z.pem", "--repository", "keys"), "https://keys.example/, not keys\n"),
     ],
 )  # fmt: skip
 def test_the_flag_that_is_missing_or_wrong_is_named(arguments, said, asapfn, home):
