@@ -15,8 +15,8 @@ from asapfn._core.algorithms import ALGORITHMS, ASAP
 from asapfn.cli.layout import SUFFIXES, require_last
 from asapfn.cli.outputs import create, make_folders
 from asapfn.cli.parsing import Commands, add_command, option
-from asapfn.cli.style import show
-from asapfn.cli.text import as_json
+from asapfn.cli.style import columns_of, continued, painter, show
+from asapfn.cli.text import as_json, safe
 from asapfn.keys import export_data_uri, export_private_pem, export_public_pem, generate, is_key_id
 from asapfn.types import Key
 
@@ -76,8 +76,12 @@ def run(options: argparse.Namespace) -> int:
     show("key id   ", f"{kid}  {key.alg}", "bold")
     show("private  ", f"{private}  keep it secret", "bold")
     show("public   ", str(public), "bold")
-    show("next     ", f"asapfn publish {folder / 'public'} --to DIR", "bold")
-    show("         ", f"asapfn activate {kid} --repository URL{where}")
+    for head, command in (
+        ("next     ", f"asapfn publish {folder / 'public'} --to DIR"),
+        ("         ", f"asapfn activate {kid} --repository URL{where}"),
+    ):
+        lines = continued(safe(command), columns_of(sys.stdout), len(head) + 4)
+        sys.stdout.write(f"{painter(sys.stdout)('bold', head)}{lines}\n")
     return 0
 
 

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, Final, NoReturn
 
-from asapfn.cli.style import fitted
+from asapfn.cli.style import continued, fitted
 from asapfn.cli.text import safe, without_tokens
 
 # What `add_subparsers` gives, to which a command adds itself.
@@ -132,7 +132,7 @@ def add_command(
     """
     columns = shutil.get_terminal_size().columns
     width = min(columns, _WIDEST_HELP) - 2
-    shown = "\n".join(_example(line, columns) for line in examples)
+    shown = "\n".join(f"  {continued(line, columns, 6)}" for line in examples)
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
@@ -145,14 +145,6 @@ def add_command(
         parser.set_defaults(run=run, parser=parser)
         parser.add_argument("--json", action="store_true", help="answer in JSON, for machines")
     return parser
-
-
-def _example(command: str, columns: int) -> str:
-    """An example in lines of the terminal's width, which a shell reads as one."""
-    lines = textwrap.wrap(
-        command, max(columns - 8, 20), break_long_words=False, break_on_hyphens=False
-    )
-    return "  " + " \\\n      ".join(lines)
 
 
 def option(

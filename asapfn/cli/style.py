@@ -38,6 +38,18 @@ def show(head: str, text: str = "", style: str = "") -> None:
     sys.stdout.write(fitted(sys.stdout, style, head, safe(text)))
 
 
+def continued(command: str, columns: int, indent: int) -> str:
+    """A command in lines of a width, all but the first indented, which a shell reads as one."""
+    width = max(columns - indent - 2, 20)
+    lines = textwrap.wrap(command, width, break_long_words=False, break_on_hyphens=False)
+    return f" \\\n{' ' * indent}".join(lines)
+
+
+def columns_of(stream: TextIO) -> int:
+    """How many columns there are, which is no matter where no terminal is."""
+    return shutil.get_terminal_size().columns if stream.isatty() else sys.maxsize
+
+
 def fitted(stream: TextIO, style: str, head: str, text: str, indent: int = 8) -> str:
     """A head and the text behind it, on a terminal in lines of its width.
 
@@ -51,7 +63,7 @@ def fitted(stream: TextIO, style: str, head: str, text: str, indent: int = 8) ->
     Returns:
         The lines, each with a line feed. A word that is longer than a line is left whole.
     """
-    width = shutil.get_terminal_size().columns if stream.isatty() else sys.maxsize
+    width = columns_of(stream)
     painted = painter(stream)(style, head.rstrip()) if style else head.rstrip()
     if not text:
         return f"{painted}\n"

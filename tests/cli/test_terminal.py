@@ -209,6 +209,8 @@ def test_what_is_done_with_a_key_fits_the_terminal(tmp_path, monkeypatch):
             assert screen.ends() == code
         long = [line for line in screen.shown.splitlines() if len(line) > 40]
         assert [line for line in long if " " in line.strip()] == []
+        if code == 0:  # what is next can be copied, for a shell reads it as one command
+            assert "next     asapfn publish \\\n             keys/public --to DIR\n" in screen.shown
 
 
 def test_explain_shows_the_verdict_first_and_folds_what_was_skipped(keys, tmp_path):
