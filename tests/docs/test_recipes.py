@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,21 +31,20 @@ ROOT = Path(__file__).parents[2] / "asapfn"
 KEY = key_for("ES256", "orders")
 SIGN = asap.signer("orders", KEY)
 SOURCE = "https://keys.example/"
-# What is sent, and the outcome, reason and issuer that must be found.
-REQUESTS = {
-    "good": (SIGN("billing"), ("accepted", "", "orders")),
-    "good again": (SIGN("billing"), ("accepted", "", "orders")),
-    "for another": (SIGN("shipping"), ("rejected", "wrong_audience", "")),
-    "forged": (SIGN("billing")[:-8] + "AAAAAAAA", ("rejected", "bad_signature", "")),
-    "unknown": (
-        forge({**asap.claims("orders", "billing")}, KEY, kid="orders/none"),
-        ("rejected", "unknown_key", ""),
-    ),
-    "out": (
-        forge({**asap.claims("orders", "billing")}, KEY, kid="orders/down"),
-        ("unavailable", "unavailable", ""),
-    ),
+# What is made of a good token, and the outcome, reason and issuer that must be found.
+REQUESTS: dict[str, tuple[Callable[[], str], tuple[str, str, str]]] = {
+    "good": (partial(SIGN, "billing"), ("accepted", "", "orders")),
+    "good again": (partial(SIGN, "billing"), ("accepted", "", "orders")),
+    "for another": (partial(SIGN, "shipping"), ("rejected", "wrong_audience", "")),
+    "forged": (lambda: SIGN("billing")[:-8] + "AAAAAAAA", ("rejected", "bad_signature", "")),
+    "unknown": (lambda: by_key("orders/none"), ("rejected", "unknown_key", "")),
+    "out": (lambda: by_key("orders/down"), ("unavailable", "unavailable", "")),
 }
+
+
+def by_key(kid: str) -> str:
+    """A good token, but for its key id."""
+    return forge(asap.claims("orders", "billing"), KEY, kid=kid)
 
 
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -84,9 +84,9 @@ async def all_sent(*, observe: Any = None, events: Any = None) -> None:
     authenticate = bearer(asap.verifier(repository, "billing", issuers="orders"))
     transport = httpx.ASGITransport(protect(app, authenticate, observe=observe))
     async with httpx.AsyncClient(transport=transport) as client:
-        for name, (token, (outcome, reason, _)) in REQUESTS.items():
+        for name, (make, (outcome, reason, _)) in REQUESTS.items():
             with trace.get_tracer("test").start_as_current_span(name):
-                headers = {"Authorization": f"Bearer {token}"}
+                headers = {"Authorization": f"Bearer {make()}"}
                 answer = await client.get("https://billing.example/", headers=headers)
             expected = {"accepted": 200, "unavailable": 503}.get(outcome)
             assert answer.status_code == (expected or TokenRejected(reason).status)  # type: ignore[arg-type]
