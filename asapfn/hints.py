@@ -161,8 +161,8 @@ def hint(
     if error.reason == "unknown_key" and error.claim == "kid":
         # As key sets say it: they have the kid, but no key of it that can be used.
         return (
-            "publish a key that can be used under this kid, and no other under it; or have the"
-            " signer use another key, and name it"
+            "publish one usable key under this kid, and no other; or have the signer use another"
+            " key, and its kid"
         )
     if unverified is not None and error.reason == "bad_signature" and key is not None:
         form = other_form(

@@ -29,10 +29,10 @@ def add_to(commands: Commands) -> None:
         commands,
         "activate",
         "let a new key sign, once it is published everywhere",
-        "Move a private key that keygen made from DIR/staged to DIR/private, where services sign"
-        " with it: when each mirror of the key repository serves the public key, and so long after"
-        " that no receiver remembers that there was no such key. The exit code is 1 if a mirror"
-        " does not serve it, and 3 if one does not answer; then nothing is moved.",
+        "Move a private key from DIR/staged, where keygen put it, to DIR/private, where services"
+        " sign with it. Before that, check that each mirror of the key repository serves the public"
+        " key, and wait until no receiver remembers that there was no such key. If a mirror does"
+        " not serve the key, nothing is moved and the exit code is 1; if one does not answer, it is 3.",
         (
             "asapfn activate orders/2026-11.pem --repository https://keys.example/",
             "asapfn activate orders/2026-11.pem --now",
@@ -45,7 +45,7 @@ def add_to(commands: Commands) -> None:
     option(parser, "--directory", "DIR", "default keys", default="keys")
     wait = "how long receivers may remember that there is no such key; default 30"
     option(parser, "--wait", "SECONDS", wait, type=float, default=30.0)
-    switch(parser, "--now", "at once, without a look at the repository: for an issuer's first key")
+    switch(parser, "--now", "do not ask the repository and do not wait: for an issuer's first key")
     add_cacert(parser)
 
 

@@ -65,7 +65,7 @@ def add_to(commands: Commands) -> None:
         run,
     )
     for parser in parsers.values():
-        at = "as of then: seconds since the epoch, a date such as 2026-11-24T14:46:03Z, or iat"
+        at = "explain it as of seconds since the epoch, a date such as 2026-11-24T14:46:03Z, or iat"
         option(parser, "--at", "TIME", at)
     option(parsers["connect"], "--form-from", "WHERE", "the form body that the request had, if any")
 

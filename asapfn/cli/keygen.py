@@ -31,7 +31,7 @@ def add_to(commands: Commands) -> None:
         "make a key pair",
         "Make a key pair for an issuer: the private key in DIR/staged/ISSUER/NAME, which only its"
         " owner may read, the public key in DIR/public/ISSUER/NAME. The key id is ISSUER/NAME."
-        " The key signs nothing until publish and then activate have made it known.",
+        " The key signs nothing until it is published and activated.",
         ("asapfn keygen --issuer orders", "asapfn keygen --issuer orders --algorithm ES256"),
         run,
     )

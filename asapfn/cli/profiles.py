@@ -65,7 +65,9 @@ class Profile(NamedTuple):
 def _add_asap(parser: argparse.ArgumentParser) -> None:
     group = _token_group(parser)
     _add_names(group, "--audience", "this service's name (ASAP_SERVER_AUDIENCE)")
-    _add_names(group, "--issuer", "an issuer that is allowed; none for each that has a key")
+    _add_names(
+        group, "--issuer", "an allowed issuer; without it, every issuer that has a key is allowed"
+    )
     switch(group, "--any-subject", "allow a sub that is not the issuer")
     _add_seconds(group, "--leeway", None, "ASAP_SERVER_LEEWAY_SECONDS, else 10")
     _add_seconds(group, "--max-lifetime", 3600.0)
@@ -116,7 +118,7 @@ async def _used_before(where: str) -> ReplayStore:
 def _add_connect(parser: argparse.ArgumentParser) -> None:
     group = _token_group(parser, secret=True)
     option(group, "--method", "METHOD", "default GET", default="GET")
-    option(group, "--url", "URL", "of the request, as it was sent; its jwt= may be the token")
+    option(group, "--url", "URL", "of the request, as it was sent; the token may be in it, as jwt=")
     option(group, "--base-url", "URL", "the app's own base URL", default="")
     switch(group, "--context", "a context token, for no request in particular")
     switch(group, "--decoded-path", "accept a hash over the decoded path too")

@@ -50,7 +50,9 @@ def add_for_profiles(
 
 def add_token_argument(parser: argparse.ArgumentParser) -> None:
     """Add the token to a command."""
-    what = "the token, - for standard input, or @FILE; its scheme or a request's head may be there"
+    what = (
+        "the token, - for standard input, or @FILE; after its scheme, or in a request's head, too"
+    )
     option(parser, "token", "TOKEN", what, nargs="?")
 
 

@@ -212,9 +212,9 @@ def received_target(request: Request) -> str:
     """
     if request.target is None:
         raise ValueError(
-            "a qsh is over the target as it was sent, and this server"
-            f" ({request.server or 'its name is not known'}) does not say it: use an ASGI server"
-            " that sets `raw_path`, or a WSGI server that sets RAW_URI or REQUEST_URI"
+            "a qsh needs the request target as it was sent, which this server"
+            f" ({request.server or 'its name is not known'}) does not say: use an ASGI server that"
+            " sets `raw_path`, or set the WSGI server to pass RAW_URI or REQUEST_URI"
         )
     require_target(request.target)
     if request.mismatch:
