@@ -32,7 +32,7 @@ def add_to(commands: Commands) -> None:
         "Move a private key from DIR/staged, where keygen put it, to DIR/private, where services"
         " sign with it. Before that, check that each mirror of the key repository serves the public"
         " key, and wait until no receiver remembers that there was no such key. If a mirror does"
-        " not serve the key, nothing is moved and the exit code is 1; if one does not answer, it is 3.",
+        " not serve the key, nothing is moved and the exit code is 1; without an answer it is 3.",
         (
             "asapfn activate orders/2026-11.pem --repository https://keys.example/",
             "asapfn activate orders/2026-11.pem --now",
