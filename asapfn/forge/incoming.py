@@ -120,7 +120,7 @@ def policy(
             serves production should name it, since an app in development calls with tokens of the
             same app, signed with the same keys.
         api_hosts: The hosts that the remote may be sent back to, by `app.apiBaseUrl`. Isolated
-            Cloud and government clouds have hosts of their own.
+            Cloud and government clouds may have hosts of their own.
         leeway: Seconds by which clocks may differ.
         now: The clock, seconds since the epoch.
 

@@ -12,7 +12,8 @@ from asapfn.types import Authorize, Request
 _SYSTEM: Final = "x-forge-oauth-system"
 _USER: Final = "x-forge-oauth-user"
 _LONGEST: Final = 65_536
-_TOKEN: Final = re.compile(r"[!-~]+")
+# RFC 6750, section 2.1. It holds no comma, with which WSGI joins headers that are sent twice.
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
 _URL: Final = re.compile(r"[!-~]+")
 
 
@@ -48,7 +49,7 @@ def access_tokens(request: Request) -> AccessTokens:
 
     Raises:
         TokenRejected: `ambiguous_token` for a header that is there more than once; `malformed` for
-            a token that is not printable ASCII without spaces, or longer than 65,536 characters.
+            what is no such token (RFC 6750, section 2.1), or longer than 65,536 characters.
     """
     return AccessTokens(_header(request, _SYSTEM), _header(request, _USER))
 
@@ -60,7 +61,7 @@ def _header(request: Request, name: str) -> str | None:
     if not values or not values[0]:
         return None
     if len(values[0]) > _LONGEST or not _TOKEN.fullmatch(values[0]):
-        detail = f"{name}: expected at most {_LONGEST} characters of printable ASCII without spaces"
+        detail = f"{name}: expected one token of at most {_LONGEST} letters, digits and -._~+/="
         raise TokenRejected("malformed", detail)
     return values[0]
 
@@ -93,7 +94,7 @@ def authorizer(access_token: str | None, invocation: Invocation) -> Authorize:
             " auth.appUserToken of the endpoint or remote"
         )
     if not _TOKEN.fullmatch(access_token):
-        raise ValueError("an access token is printable ASCII without spaces")
+        raise ValueError("an access token is made of letters, digits and -._~+/=")
     parts = split_base_url(invocation.api_base_url)
     if parts is None:
         raise ValueError("api_base_url is an https URL of a host and a path, no more")

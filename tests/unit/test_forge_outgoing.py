@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from asapfn import forge
+from asapfn.adapters import wsgi
 from asapfn.adapters.httpx import auth, request_hook
 from asapfn.errors import TokenRejected
 from asapfn.types import Request, Token
@@ -49,12 +50,20 @@ def test_an_access_token_twice_is_refused(name: str, second: str) -> None:
     assert caught.value.detail == f"more than one {name} header"
 
 
-@pytest.mark.parametrize("value", ["a b", "a\nb", "\u00e9", "a\x00", "x" * 65_537])
-def test_an_access_token_is_one_word_of_ascii(value: str) -> None:
+@pytest.mark.parametrize("value", ["a b", "a\nb", "\u00e9", "a\x00", "a,b", '"a"', "x" * 65_537])
+def test_an_access_token_is_of_the_characters_of_bearer_tokens(value: str) -> None:
     with pytest.raises(TokenRejected) as caught:
         forge.access_tokens(request(("x-forge-oauth-user", value)))
     assert caught.value.reason == "malformed"
     assert value not in caught.value.detail
+
+
+def test_two_access_tokens_that_wsgi_has_joined_are_none() -> None:
+    environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/", "HTTP_X_FORGE_OAUTH_USER": USER}
+    assert forge.access_tokens(wsgi.request(environ)).user == USER
+    for joined in (f"{USER},{USER}", f"{USER}, {USER}"):
+        with pytest.raises(TokenRejected, match="malformed"):
+            forge.access_tokens(wsgi.request(environ | {"HTTP_X_FORGE_OAUTH_USER": joined}))
 
 
 def test_access_tokens_print_without_themselves() -> None:
@@ -114,7 +123,7 @@ def test_the_braces_of_a_workspace_are_the_same_in_each_encoding(id_: str) -> No
         authorize("GET", "https://api.atlassian.com/ex/bitbucket/b7ea02c9/2.0")
 
 
-@pytest.mark.parametrize("token", [None, "", "a b", "a\r\nX: y", "\u00e9"])
+@pytest.mark.parametrize("token", [None, "", "a b", "a,b", "a\r\nX: y", "\u00e9"])
 def test_no_authorizer_is_made_without_an_access_token(token: Any) -> None:
     with pytest.raises(ValueError, match="access token") as caught:
         forge.authorizer(token, invocation())
