@@ -1,11 +1,12 @@
 """Signed tokens by which services prove to each other who they are: make them, verify them.
 
 Begin with a profile: `asapfn.asap` (`signer`, `verifier`), `asapfn.connect` (`authorizer`,
-`authenticator`), `asapfn.forge`, `asapfn.jitsi`. `bearer` makes a verifier read a request, `also`
-and `any_of` compose what does, `reading` makes a type of your own of the claims, and
-`asapfn.adapters` carries it into a framework. Tokens of your own: `sign`, and `policy` with
-`verifier`, or `verify` for one token. `explain` says why a token is rejected. `asapfn.keys` reads
-and makes keys, `asapfn.resolvers` finds them, `asapfn.testing` makes what tests need.
+`authenticator`), `asapfn.forge`, `asapfn.jitsi`, `asapfn.oidc`, `asapfn.oauth`,
+`asapfn.webhooks`. `bearer` makes a verifier read a request, `also` and `any_of` compose what does,
+`reading` makes a type of your own of the claims, and `asapfn.adapters` carries it into a framework.
+Tokens of your own: `sign`, and `policy` with `verifier`, or `verify` for one token. `explain` says
+why a token is rejected. `asapfn.keys` reads and makes keys, `asapfn.resolvers` finds them,
+`asapfn.testing` makes what tests need.
 """
 
 from asapfn._core.canonical import canonical_query, canonical_request, qsh
