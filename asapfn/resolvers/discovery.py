@@ -149,6 +149,9 @@ async def _load_metadata(
         jwks_uri = _jwks_uri(issuer, document.body)
     except ValueError as error:
         what = f"not the metadata of {issuer}: {error}"
+        if "json" not in document.media_type and document.body.lstrip()[:1] != b"{":
+            got = document.media_type[:100] or "none"
+            what = f"{what}; expected media type application/json, got {got}"
         return Answer(None, unusable=Unavailable(source, what))
     return Answer(_Metadata(jwks_uri, clock()), *document[3:7])
 

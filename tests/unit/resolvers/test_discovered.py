@@ -146,6 +146,36 @@ async def test_what_is_no_metadata_of_the_issuer_is_said_and_no_key_set_is_fetch
     assert await provider.sees() == "found"
 
 
+@pytest.mark.parametrize(
+    ("media_type", "body", "named"),
+    [
+        ("text/html", b"<html>", "got text/html"),
+        ("", b"", "got none"),
+        ("text/plain", b' {"issuer": 7}', None),
+        ("application/json", b"<html>", None),
+    ],
+)
+async def test_what_is_no_json_at_all_is_named_by_its_media_type(
+    media_type: str, body: bytes, named: str | None
+) -> None:
+    provider = Provider()
+    provider.there[METADATA] = Document(200, media_type, body)
+    with pytest.raises(Unavailable, match="not the metadata") as outage:
+        await provider.resolve(of_issuer(RSA.kid))
+    said = f"; expected media type application/json, {named}"
+    assert outage.value.detail.endswith(said) == (named is not None)
+
+
+async def test_the_media_type_of_what_is_the_metadata_does_not_matter() -> None:
+    """As static files have it, of which an issuer may consist."""
+    provider = Provider()
+    for url in (METADATA, KEYS):
+        document = provider.there[url]
+        assert isinstance(document, Document)
+        provider.there[url] = document._replace(media_type="binary/octet-stream")
+    assert await provider.sees() == "found"
+
+
 @pytest.mark.parametrize("status", [204, 301, 401, 403, 404, 500, 503])
 async def test_a_status_but_200_is_an_outage_of_either_document(status: int) -> None:
     for url in (METADATA, KEYS):
