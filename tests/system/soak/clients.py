@@ -23,8 +23,10 @@ from tests.system.soak.oracle import (
 )
 from tests.system.soak.tokens import Key, Keys
 
-# Seconds. A fetch may take 5 and be waited for by others, who then ask themselves.
-PATIENCE = 15.0
+# Seconds. A fetch may take 5 and be waited for by others, who then ask themselves. An answer that
+# is later is wrong, unless the machine is busy: trio accepts one connection in each turn of its
+# loop, so a flood of 300 takes long where a turn does. After the second time, no answer is wrong.
+LATE, PATIENCE = 15.0, 60.0
 # A connection that was idle for longer is not used again: the server may just be closing it.
 IDLE = 1.5
 NO_ANSWER = "no answer"
@@ -65,6 +67,7 @@ class Soak:
     going: asyncio.Event = field(default_factory=asyncio.Event)
     deaths: list[Death] = field(default_factory=list)
     resting: int = 0
+    starved: float = 0.0
     over: bool = False
 
 
@@ -135,12 +138,16 @@ def note(soak: Soak, case: Case, answer: Answer | str, sent: float) -> bool:
     soak.slowest[case.kind] = max(soak.slowest.get(case.kind, 0.0), now - sent)
     if answer == ACCEPTED and case.key is not None:
         case.key.known = True
-    if answer in right_answers(case, sent, now, soak.ledger):
+    late = now - sent > LATE
+    if late and answer != NO_ANSWER:
+        shown += f", after more than {LATE:.0f} s"
+    if answer in right_answers(case, sent, now, soak.ledger) and not late:
         return True
     # A server that has long been waiting for the processor may take a connection for an idle one;
     # and what is under way when it dies has no answer.
     closed = isinstance(answer, str) and answer != NO_ANSWER and soak.ledger.busy(sent, now)
-    if closed or answer in right_answers(case, sent, now, soak.ledger, lenient=True):
+    excused = soak.ledger.busy(sent, now) or not late
+    if excused and (closed or answer in right_answers(case, sent, now, soak.ledger, lenient=True)):
         soak.lenient[case.kind, shown] += 1
         return True
     wrong(soak, case.kind, shown, now - sent)
@@ -382,13 +389,17 @@ async def crowd(soak: Soak, seconds: float) -> None:
         began = time.monotonic()
 
         def late() -> float:
-            lag = soak.ledger.lag(began, time.monotonic())
-            return 0.0 if found or not lag else seconds + 2 * lag
+            now = time.monotonic()
+            busy = not found and soak.ledger.busy(began, now)
+            return seconds + 2 * soak.ledger.lag(began, now) if busy else 0.0
 
         while time.monotonic() < began + seconds + late():
             group.create_task(one())
             await asyncio.sleep(0.1)
-    if time.monotonic() > began + seconds + 2.0:
-        soak.lenient["crowd", f"found after {seconds:.0f} s"] += 1
+    if not found and soak.ledger.busy(began, time.monotonic()):
+        connection = Connection(soak.port)
+        found += await ask(connection, good(soak, "crowd", "/many", key)) == ACCEPTED
+        connection.close()
+        soak.lenient["crowd", "the key was found, but nobody got it within a second"] += found
     if not found:
         wrong(soak, "crowd", "no caller got the key", seconds)

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from tests.system.soak import tokens
 from tests.system.soak.clients import Connection, Soak, ask, good, note, read_answer, request, wrong
-from tests.system.soak.oracle import BUSY, REDIS_BUSY, Ledger, Spell
+from tests.system.soak.oracle import BUSY, REDIS_BUSY, STARVED, Ledger, Spell
+from tests.system.soak.parts import longest_wait
 
 # Seconds that the clients rest before the service is looked at: longer than a fetch may take and
 # than idle connections are kept.
@@ -135,6 +136,22 @@ async def pings(soak: Soak, port: int) -> None:
             finally:
                 writer.transport.abort()
         await asyncio.sleep(REDIS_BUSY)
+
+
+async def starvation(soak: Soak, waited: Callable[[], dict[str, float]]) -> None:
+    """Look how long the processes were ready to run while others ran: then the machine is busy."""
+    ledger, spell, before, at = soak.ledger, None, waited(), time.monotonic()
+    while not soak.over:
+        await asyncio.sleep(LOOK)
+        now, after = time.monotonic(), waited()
+        starved = longest_wait(before, after) > STARVED * (now - at)
+        if starved and spell is None:
+            spell = ledger.begin("service", "machine busy")
+            spell.began = at
+        elif spell is not None and not starved:
+            spell.ended, spell = at, None
+        soak.starved += starved * (now - at)
+        before, at = after, now
 
 
 async def stalls(soak: Soak, health: Health) -> None:

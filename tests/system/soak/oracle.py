@@ -30,6 +30,9 @@ REDIS_GRACE = 2.0
 BUSY = 0.15
 # The same for a PING of Redis: coredis, as README sets it up, waits 0.2 s for an answer.
 REDIS_BUSY = 0.1
+# The part of the time for which a process was ready to run while others ran, from which on the
+# machine is busy: what takes many turns of the event loop is then late where one turn is not.
+STARVED = 0.3
 # Spells in which everything is still answered: they excuse nothing.
 HARMLESS = frozenset({"slow", "far", "rotation"})
 # Until when a key that was removed may be accepted: the ages of the repository's Cache-Control
@@ -93,7 +96,7 @@ class Ledger:
             (
                 min(spell.ended, until) - spell.began
                 for spell in self.spells
-                if spell.part == "service" and spell.began <= until and since <= spell.ended
+                if spell.kind == "service busy" and spell.began <= until and since <= spell.ended
             ),
             default=0.0,
         )

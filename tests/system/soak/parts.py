@@ -113,11 +113,15 @@ class Parts:
         self.service.start()
         await until(lambda: listens(self.service_port), "the service")
 
-    def waited(self) -> list[float]:
+    def waited(self) -> dict[str, float]:
         """Seconds that service, repository and soak were each ready to run while others ran."""
-        pids = [each.running.pid for each in (self.service, self.repository) if each.running]
-        files = [Path(f"/proc/{pid}/schedstat") for pid in (*pids, "self")]
-        return [int(file.read_text().split()[1]) / 1e9 for file in files if file.exists()]
+        pids = [str(each.running.pid) for each in (self.service, self.repository) if each.running]
+        seconds = {}
+        for pid in (*pids, "self"):
+            with contextlib.suppress(OSError):  # it has ended
+                said = Path(f"/proc/{pid}/schedstat").read_text()
+                seconds[pid] = int(said.split()[1]) / 1e9
+        return seconds
 
     def pause_redis(self, milliseconds: int) -> None:
         with redis.Redis(port=self.redis_port, protocol=2, socket_timeout=5) as admin:
@@ -143,6 +147,11 @@ def answers_ping(port: int) -> bool:
     ):
         return bool(admin.ping())
     return False
+
+
+def longest_wait(before: dict[str, float], after: dict[str, float]) -> float:
+    """The most that one of the processes waited for, of those that were there all the time."""
+    return max((after[pid] - before[pid] for pid in before.keys() & after.keys()), default=0.0)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.system.soak.clients import Soak, wrong
 from tests.system.soak.faults import Faults
 from tests.system.soak.health import STALL, Health, compared
+from tests.system.soak.oracle import STARVED
 
 # How many wrong answers are shown of each kind.
 SHOWN = 5
@@ -85,6 +86,9 @@ def summary(
     print(f"\ndeaths of the server by a fault of its own: {len(soak.deaths)}")
     for death in soak.deaths:
         print(f"  at {death.at:.1f} s:\n{death.log}")
+    length = time.monotonic() - soak.began
+    print(f"\nthe machine was busy for {soak.starved:.0f} s of {length:.0f}: for so long a process")
+    print(f"that was ready to run waited for more than {STARVED:.0%} of the time while others ran")
     print(f"\nright only because the machine was busy: {sum(soak.lenient.values())}")
     for (kind, answer), count in sorted(soak.lenient.items()):
         print(f"  {kind}: {answer}, {count} times")

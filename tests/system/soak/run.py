@@ -27,7 +27,7 @@ from tests.system.soak import faults as failing  # noqa: E402
 from tests.system.soak import report, tokens  # noqa: E402
 from tests.system.soak.clients import Death, Soak, client  # noqa: E402
 from tests.system.soak.faults import Faults  # noqa: E402
-from tests.system.soak.health import Health, pings, rest, stalls, watch  # noqa: E402
+from tests.system.soak.health import Health, pings, rest, stalls, starvation, watch  # noqa: E402
 from tests.system.soak.oracle import Ledger, Spell  # noqa: E402
 from tests.system.soak.parts import Missing, Parts, started  # noqa: E402
 
@@ -35,7 +35,7 @@ WARM_UP = 10.0
 # Seconds between two looks at whether the service's process is there.
 ALIVE = 0.2
 # What it may take beyond its minutes: the fault that is under way, and the last rest.
-BEYOND = 120.0
+BEYOND = 240.0
 
 
 def arguments() -> argparse.Namespace:
@@ -79,7 +79,8 @@ async def soaked(given: argparse.Namespace, folder: Path) -> int:
             for _ in range(given.clients):
                 group.create_task(client(soak))
             watching = (watch(soak, health), stalls(soak, health), pings(soak, parts.redis_port))
-            for each in (*watching, progress(soak, health), revive(soak, health, parts)):
+            machine = starvation(soak, parts.waited)
+            for each in (*watching, machine, progress(soak, health), revive(soak, health, parts)):
                 group.create_task(each)
             cycles = await phases(faults, health, given.minutes * 60)
             soak.over = True
