@@ -93,6 +93,10 @@ CASES = {
     "subject mismatch": Case(bearer_of(sub="another"), "subject_mismatch"),
     "issuer not allowed": Case(bearer_of(KEY, "x/1.pem", iss="x"), "issuer_not_allowed"),
     "without the scope": Case(bearer_of(scope="a"), "insufficient_scope", target="/scoped/"),
+    "for the scope, no token": Case(given(), "missing_token", target="/scoped/"),
+    "for the scope, bad signature": Case(
+        bearer_of(OTHER, scope="refunds"), "bad_signature", target="/scoped/"
+    ),
     "first use": Case(given("Bearer TOKEN"), "issuer", target="/once/"),
     "replayed": Case(given("Bearer TOKEN"), "replayed", target="/once/", times=2),
     "key server down": Case(bearer_of(KEY, "down/1.pem", iss="down"), "unavailable"),

@@ -1,4 +1,7 @@
-"""The service of `protected`, by what FastAPI, Flask and Django have for their endpoints."""
+"""The service of `protected`, by what FastAPI, Flask and Django have for their endpoints.
+
+What `/scoped` wants more than the root is demanded there by the endpoint itself.
+"""
 
 import atexit
 import contextlib
@@ -8,9 +11,10 @@ from typing import Any
 import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from asapfn import Authenticate, Request, Token
+from asapfn import Authenticate, Check, Request, Token
 from asapfn.adapters import asgi
 from asapfn.adapters.httpx import fetcher
+from asapfn.checks import has_scopes
 from tests.support.protected import _elsewhere, _schemes, authenticators, shared_store
 
 PREFIXES = ("/once", "/shared", "/scoped", "/mounted", "")
@@ -25,6 +29,11 @@ def part(prefix: str) -> Callable[[Request], Awaitable[Token]]:
         return await PARTS[prefix](request)
 
     return authenticate
+
+
+def demands(prefix: str) -> tuple[Callable[[Request], Awaitable[Token]], *tuple[Check, ...]]:
+    """What authenticates for a part, and what its endpoints check themselves."""
+    return (part(""), has_scopes("refunds")) if prefix == "/scoped" else (part(prefix),)
 
 
 @contextlib.asynccontextmanager
@@ -62,7 +71,7 @@ def fastapi() -> Any:
 
     app = FastAPI(lifespan=open_parts, openapi_url=None)
     for prefix in PREFIXES:
-        required = requires(part(prefix), scheme=_schemes(prefix))
+        required = requires(*demands(prefix), scheme=_schemes(prefix))
         router = APIRouter(prefix=prefix, dependencies=[Depends(required)])
         router.add_api_route("/{rest:path}", service, methods=METHODS)
         router.add_api_websocket_route("/{rest:path}", chat)
@@ -83,10 +92,14 @@ def flask() -> Any:
     app = Flask(__name__, static_folder=None)
     for number, prefix in enumerate(PREFIXES):
         blueprint = Blueprint(f"part{number}", __name__, url_prefix=prefix or None)
-        required = requires(part(prefix), portal=portal, scheme=_schemes(prefix))
-        blueprint.before_request(required)
+        required = requires(*demands(prefix), portal=portal, scheme=_schemes(prefix))
+        view = service
+        if prefix == "/scoped":
+            view = required(service)
+        else:
+            blueprint.before_request(required)
         for rule in ("/", "/<path:rest>"):
-            blueprint.add_url_rule(rule, view_func=service, methods=METHODS)
+            blueprint.add_url_rule(rule, view_func=view, methods=METHODS)
         app.register_blueprint(blueprint)
     return app
 
@@ -99,7 +112,12 @@ def by_prefix(get_response: Callable[[Any], Any]) -> Any:
 
     portal = None if iscoroutinefunction(get_response) else in_a_portal()
     each = {
-        prefix: middleware(part(prefix), portal=portal, scheme=_schemes(prefix))(get_response)
+        prefix: middleware(
+            demands(prefix)[0],
+            portal=portal,
+            scheme=_schemes(prefix),
+            optional=prefix == "/scoped",
+        )(get_response)
         for prefix in PREFIXES
     }
 
@@ -134,7 +152,7 @@ def _views(asynchronous: bool) -> None:
     from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
     from django.urls import re_path
 
-    from asapfn.adapters.django import token
+    from asapfn.adapters.django import requires, token
 
     def service(request: HttpRequest) -> HttpResponse:
         if to := _elsewhere(request.path):
@@ -144,8 +162,10 @@ def _views(asynchronous: bool) -> None:
     async def service_async(request: HttpRequest) -> HttpResponse:
         return service(request)
 
-    route = re_path("(?s)^.*$", service_async if asynchronous else service)
-    _configure_django(lambda: [route], MIDDLEWARE=[f"{__name__}.by_prefix"])
+    view = service_async if asynchronous else service
+    scoped = re_path("(?s)^scoped(?:/.*)?$", requires(has_scopes("refunds"))(view))
+    routes = [scoped, re_path("(?s)^.*$", view)]
+    _configure_django(lambda: routes, MIDDLEWARE=[f"{__name__}.by_prefix"])
 
 
 def django_wsgi() -> Any:
@@ -189,7 +209,7 @@ def rest_framework() -> Any:
             post = options = get
 
         def view(prefix: str) -> Any:
-            made = authentication(part(prefix), portal=portal, scheme=_schemes(prefix))
+            made = authentication(*demands(prefix), portal=portal, scheme=_schemes(prefix))
             return Service.as_view(authentication_classes=(made,))
 
         return [
