@@ -199,6 +199,16 @@ def soak(session: nox.Session) -> None:
     session.run("python", "-m", "tests.system.soak.run", *session.posargs)
 
 
+@nox.session(python=FOUND[0])
+def mutation(session: nox.Session) -> None:
+    """Which changes of the code no test notices: `-- asapfn.checks` for one module, else hours."""
+    install(session, "mutation")
+    shutil.rmtree("mutants", ignore_errors=True)
+    names = [f"{module}.*" for module in session.posargs]
+    session.run("mutmut", "run", "--max-children=2", *names)
+    session.run("python", "mutation/survivors.py", *session.posargs)
+
+
 @nox.session
 def docs(session: nox.Session) -> None:
     """The reference as one site, into build/docs: no warning and no broken link passes."""
@@ -235,7 +245,7 @@ def build(session: nox.Session) -> None:
 @nox.session
 def lock(session: nox.Session) -> None:
     """Write the newest versions of all that development needs."""
-    groups = [f"--python-version={PYTHONS[0]}", "--group=dev", "--group=fuzz"]
+    groups = [f"--python-version={PYTHONS[0]}", "--group=dev", "--group=fuzz", "--group=mutation"]
     compile_(session, "--upgrade", "--universal", *groups, f"--output-file={LOCKED}")
 
 
