@@ -138,7 +138,7 @@ def begin(
         f"/{SERVICE}/{name}", request_serializer=str.encode, response_deserializer=bytes.decode
     )
     asked = () if streams and silent else (asked,)
-    return method(*asked, metadata=tuple(metadata), timeout=20, **more)
+    return method(*asked, metadata=tuple(metadata), timeout=60, **more)
 
 
 async def call(channel: Any, name: str, *arguments: Any, **more: Any) -> list[str]:
@@ -184,7 +184,7 @@ def by_http2(
         connection.send_data(1, body, end_stream=True)
     answer: dict[str, str] = {}
     with (
-        socket.create_connection((host, int(port)), timeout=20) as plain,
+        socket.create_connection((host, int(port)), timeout=60) as plain,
         tls.wrap_socket(plain, server_hostname=host) as peer,
     ):
         peer.sendall(connection.data_to_send())

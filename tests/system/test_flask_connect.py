@@ -60,7 +60,11 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
 
 @pytest.fixture(scope="module")
 def client(app: App) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{app.origin}/connect", verify=trusting(), timeout=20) as opened:
+    # gunicorn may close a connection that is idle just as a request is sent on it.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(
+        base_url=f"{app.origin}/connect", verify=trusting(), timeout=60, limits=limits
+    ) as opened:
         yield opened
 
 

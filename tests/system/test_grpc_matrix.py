@@ -72,7 +72,7 @@ async def refused(client: Any, kind: str, target: str, headers: Any) -> tuple[An
 def begin(client: Any, kind: str, target: str, headers: Any) -> Any:
     metadata = (("kind", kind), *((name.lower(), value) for name, value in headers))
     message = () if kind.startswith("stream") else (b"",)
-    return getattr(client, kind)(target)(*message, metadata=metadata, timeout=20)
+    return getattr(client, kind)(target)(*message, metadata=metadata, timeout=60)
 
 
 @pytest.mark.parametrize("kind", KINDS)
