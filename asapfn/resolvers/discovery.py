@@ -16,8 +16,17 @@ from asapfn.errors import TokenRejected, Unavailable, shown
 from asapfn.guards import issuer_of
 from asapfn.resolvers.cache import Answer, Cache, is_prefetch, look_up
 from asapfn.resolvers.jwks import KeySet, always, in_sets, load_set, read_jwks, without_query
-from asapfn.resolvers.sources import require_https
-from asapfn.types import Caching, Fetch, Key, Names, Observe, Resolver, Unverified
+from asapfn.resolvers.sources import FETCH, require_https
+from asapfn.types import (
+    Caching,
+    Fetch,
+    Key,
+    Names,
+    Observe,
+    Resolver,
+    Unverified,
+    require_function,
+)
 
 _PATH: Final = "/.well-known/openid-configuration"
 _URL: Final = re.compile(r"[!-~]{1,2048}")
@@ -66,13 +75,16 @@ def discovered(
         for any key source.
 
     Raises:
-        TypeError: If one of `uses` is not a str.
+        TypeError: If the issuer or one of `uses` is not a str, or `fetch` is no function.
         ValueError: If the issuer or the metadata's URL is not plain https, the issuer has a query,
             or as for `jwks`.
 
     Source: OpenID Connect Discovery 1.0, sections 3 and 4; RFC 8414, section 3.3.
     """
+    if not isinstance(issuer, str):
+        raise TypeError(f"issuer is a str, not {type(issuer).__name__}")
     require_https(issuer)
+    require_function(fetch, FETCH)
     if "?" in issuer:
         raise ValueError("an issuer has no query: give metadata_url, if its metadata's URL has one")
     url = f"{issuer.removesuffix('/')}{_PATH}" if metadata_url is None else metadata_url

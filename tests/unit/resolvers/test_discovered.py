@@ -433,6 +433,13 @@ def test_an_issuer_is_an_https_url_without_query(issuer: str) -> None:
     assert "hunter2" not in str(refused.value)
 
 
+def test_an_issuer_is_a_str_and_fetch_a_function() -> None:
+    with pytest.raises(TypeError, match="issuer is a str, not NoneType"):
+        discovered(None, Provider())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="fetch is a function of a URL"):
+        discovered(ISSUER, None)  # type: ignore[arg-type]
+
+
 def test_options_are_checked_when_it_is_made() -> None:
     options: list[dict[str, Any]] = [
         {"metadata_url": "http://issuer.example/"},
