@@ -478,3 +478,22 @@ def test_an_ampersand_of_a_decoded_path_is_not_where_the_query_begins() -> None:
 
     assert accepts("GET&/ä%26b&")
     assert not accepts("GET&/ä&b&")
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("/a b", r"holds what is not printable ASCII, or a space$"),
+        ("/a#b", r"holds a #$"),
+        ("a", r"does not begin with /$"),
+        ("#" * 65_536, r"holds a #$"),
+        ("/" * 65_537, r"is longer than 65536 characters$"),
+    ],
+)
+def test_a_target_that_is_refused_is_refused_in_words(target: str, why: str) -> None:
+    with pytest.raises(TokenRejected, match=rf"the request target {why}"):
+        checks.require_target(target)
+
+
+def test_a_target_may_be_of_just_the_greatest_length() -> None:
+    checks.require_target("/" * 65_536)

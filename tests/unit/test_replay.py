@@ -167,3 +167,16 @@ def test_a_thread_that_was_held_up_does_not_bring_back_a_time_that_is_over() -> 
         other.add_done_callback(lambda _: over.set())
         assert late.result() is False
         assert other.result() is True
+
+
+async def test_what_an_issuer_still_has_counts_after_one_of_its_ids_has_died() -> None:
+    now = 0.0
+    use = in_memory(max_entries=10, clock=lambda: now)
+    assert await use("a:1", 1.0)
+    assert await use("a:2", 100.0)
+    with pytest.raises(Unavailable, match="the issuer has 2 live ids"):
+        await use("a:3", 100.0)
+    now = 2.0
+    assert await use("a:3", 100.0)
+    with pytest.raises(Unavailable, match="the issuer has 2 live ids"):
+        await use("a:4", 100.0)
