@@ -7,7 +7,7 @@ import secrets
 import time
 from typing import Any, Final
 
-from asapfn import asap, connect, forge
+from asapfn import asap, connect, forge, jitsi
 from asapfn._core import compact
 from asapfn._core.signing import sign
 from asapfn.cli.inputs import WHERE, read_key, read_secret
@@ -22,11 +22,7 @@ _API: Final = f"https://api.atlassian.com/ex/jira/{_NONE}"
 
 
 def add_asap_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what an ASAP token is made of.
-
-    Args:
-        parser: The command.
-    """
+    """Add what an ASAP token is made of."""
     group = parser.add_argument_group("the token; what is left out comes from the environment")
     option(group, "--issuer", "NAME", "the service that signs (ASAP_ISSUER)")
     audience = "the service it is for; again for another (ASAP_AUDIENCE)"
@@ -37,11 +33,7 @@ def add_asap_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_connect_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what a Connect token is made of.
-
-    Args:
-        parser: The command.
-    """
+    """Add what a Connect token is made of."""
     group = parser.add_argument_group("the token")
     option(group, "--issuer", "NAME", "the app's key", required=True)
     option(group, "--secret-from", "WHERE", f"the shared secret: {WHERE} (ASAPFN_SECRET)")
@@ -86,29 +78,12 @@ def _add_common_arguments(
 
 
 def seconds(text: str) -> float:
-    """A number of seconds, an int where it is whole, as claims usually have it.
-
-    Args:
-        text: The number.
-
-    Raises:
-        ValueError: If it is none.
-    """
+    """A number of seconds, an int where it is whole, as claims usually have it."""
     return int(text) if text.isdecimal() else float(text)
 
 
 def asap_authorizer(options: argparse.Namespace) -> Authorize:
-    """Make what signs ASAP tokens.
-
-    Args:
-        options: The command line.
-
-    Returns:
-        An `Authorize`.
-
-    Raises:
-        ValueError: If something is missing or cannot be used.
-    """
+    """Make what signs ASAP tokens; ValueError if something is missing or cannot be used."""
     issuer = options.issuer or os.environ.get("ASAP_ISSUER")
     if not issuer:
         raise ValueError("give the issuer: --issuer, or ASAP_ISSUER")
@@ -135,18 +110,7 @@ def asap_authorizer(options: argparse.Namespace) -> Authorize:
 
 
 def connect_authorizer(options: argparse.Namespace, form: str | bytes | None = None) -> Authorize:
-    """Make what signs Connect tokens.
-
-    Args:
-        options: The command line.
-        form: The form body of the requests, if they have one.
-
-    Returns:
-        An `Authorize`.
-
-    Raises:
-        ValueError: If something is missing or cannot be used.
-    """
+    """Make what signs Connect tokens, for requests with a form where there is one."""
     if options.secret_from is not None and options.key_from is not None:
         raise ValueError("give --secret-from or --key-from, not both")
     if options.key_from is not None:
@@ -218,16 +182,13 @@ def _forge_app(options: argparse.Namespace) -> dict[str, Any]:
 def jitsi_authorizer(options: argparse.Namespace) -> Authorize:
     """Make what signs tokens of Jitsi's dialect."""
     key = _private_key(options, options.key_from, options.kid)
-    issued = int(time.time())
-    claims = {
-        "iss": options.issuer,
-        "aud": options.audience,
-        "sub": options.subject or "*",
-        "room": options.room,
-        "iat": issued,
-        "exp": issued + options.lifetime,
-        **_claims(options.claim),
-    }
+    claims = jitsi.claims(
+        options.issuer,
+        options.audience,
+        options.room,
+        subject=options.subject or "*",
+        lifetime=options.lifetime,
+    ) | _claims(options.claim)
     return lambda method, url: f"Bearer {sign(claims, key)}"
 
 

@@ -21,78 +21,36 @@ _BEYOND: Final = 2**63  # no time of any token that is accepted
 
 
 def safe(text: str) -> str:
-    """A text with all that is not printable escaped.
-
-    Args:
-        text: Any text.
-
-    Returns:
-        One line that a terminal prints and does not obey.
-    """
+    """A text with all that is not printable escaped: a line that a terminal does not obey."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def without_tokens(text: str) -> str:
-    """A text in which what looks like a token is cut short, for messages that quote arguments.
-
-    Args:
-        text: Any text.
-
-    Returns:
-        The text, of each token no more than five characters.
-    """
+    """A text in which what looks like a token is cut to five characters."""
     return _TOKEN.sub(r"\1...", text)
 
 
 def shown(value: Any) -> str:
-    """A JSON value in one line, safe to print; quotes show where a string begins and ends.
-
-    Args:
-        value: The value.
-
-    Returns:
-        Its JSON.
-    """
+    """A JSON value in one line, safe to print; quotes show where a string begins and ends."""
     return safe(json.dumps(value, ensure_ascii=False))
 
 
 def as_json(members: Mapping[str, Any]) -> str:
-    """A JSON object for a machine: one line of ASCII, with a line feed.
-
-    Args:
-        members: Its members.
-
-    Returns:
-        The text.
-    """
+    """A JSON object for a machine: one line of ASCII, with a line feed."""
     return json.dumps(members) + "\n"
 
 
 def date(seconds: float) -> str:
-    """A time in UTC.
-
-    Args:
-        seconds: Seconds since the epoch.
-
-    Returns:
-        Such as `2026-11-24 14:46:03 UTC`.
-    """
+    """A time, in seconds since the epoch, such as `2026-11-24 14:46:03 UTC`."""
     if not _FIRST <= seconds < _LAST:
         return "beyond the calendar"
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def duration(seconds: float) -> str:
-    """A length of time in its two largest units.
-
-    Args:
-        seconds: The length, from 0.
-
-    Returns:
-        Such as `42 s`, `5 min` or `1 h 12 min`.
-    """
+    """A length of time in its two largest units, such as `42 s`, `5 min` or `1 h 12 min`."""
     left = int(seconds)
     parts: list[str] = []
     for size, unit in _UNITS:
@@ -103,16 +61,7 @@ def duration(seconds: float) -> str:
 
 
 def in_words(claim: str, value: float, now: float) -> str:
-    """What a time of a token means now.
-
-    Args:
-        claim: `exp`, `iat` or `nbf`.
-        value: Its value, in seconds since the epoch.
-        now: The present, likewise.
-
-    Returns:
-        Such as `2026-11-24 14:46:03 UTC, expires in 42 s`.
-    """
+    """What the time of a claim means now, such as `2026-11-24 14:46:03 UTC, expires in 42 s`."""
     past, future = {
         "exp": ("expired {} ago", "expires in {}"),
         "iat": ("issued {} ago", "issued in {}: in the future"),
@@ -123,16 +72,7 @@ def in_words(claim: str, value: float, now: float) -> str:
 
 
 def claim_line(name: str, value: Any, now: float) -> str:
-    """A claim's value, and what it means if it is a time.
-
-    Args:
-        name: The claim.
-        value: Its value.
-        now: The present, in seconds since the epoch.
-
-    Returns:
-        The text.
-    """
+    """A claim's value, and what it means now if it is a time."""
     text = shown(value)
     if name in ("exp", "iat", "nbf") and type(value) in (int, float) and abs(value) < _BEYOND:
         text += f"  {in_words(name, value, now)}"
