@@ -28,5 +28,5 @@ def test_every_address_begins_with_that_of_the_repository():
 
 
 def test_each_extra_is_of_an_adapter_or_of_the_command_line():
-    adapters = {path.stem for path in (ROOT / "asapfn" / "adapters").glob("[a-z]*.py")}
+    adapters = {path.stem for path in (Path(asapfn.__file__).parent / "adapters").glob("[a-z]*.py")}
     assert set(PROJECT["optional-dependencies"]) <= {*adapters, "completion"}
