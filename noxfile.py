@@ -206,7 +206,7 @@ def mutation(session: nox.Session) -> None:
     shutil.rmtree("mutants", ignore_errors=True)
     names = [f"{module}.*" for module in session.posargs]
     session.run("mutmut", "run", "--max-children=2", *names)
-    session.run("python", "mutation/survivors.py", *session.posargs)
+    session.run("python", "tests/mutation/survivors.py", *session.posargs)
 
 
 @nox.session

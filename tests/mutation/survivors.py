@@ -30,8 +30,8 @@ def main(modules: Sequence[str]) -> int:
     survived = set(survivors())
     known = {each for each in read(KNOWN.read_text()) if is_of(each, modules)}
     for title, mutants in (
-        ("SURVIVED, and not in mutation/survivors.txt", survived - known),
-        ("in mutation/survivors.txt, and killed or gone", known - survived),
+        ("SURVIVED, and not in tests/mutation/survivors.txt", survived - known),
+        ("in tests/mutation/survivors.txt, and killed or gone", known - survived),
     ):
         print(f"{title}: {len(mutants)}")
         for mutant in sorted(mutants):
