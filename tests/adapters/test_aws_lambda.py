@@ -260,7 +260,7 @@ def test_an_event_that_is_not_known_is_an_error_of_configuration_that_names_it(
         "this server (Mangum: expected an event of API Gateway (REST or HTTP API), a function URL"
     )
     assert said in caplog.text
-    assert "got one with the members Records) does not say it" in caplog.text
+    assert "got one with the members Records) does not say" in caplog.text
 
 
 @pytest.mark.parametrize(

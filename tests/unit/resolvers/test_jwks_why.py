@@ -63,7 +63,7 @@ async def test_the_refusal_says_why_a_published_key_cannot_be_used(
     assert isinstance(explained.verdict, TokenRejected)
     assert explained.verdict.detail == error.detail
     assert "publish the public key under" not in explained.hint
-    assert "a key that can be used" in explained.hint
+    assert "publish one usable key under this kid" in explained.hint
     assert house.requests == 1
 
 
