@@ -33,6 +33,7 @@ class Flight(Generic[T]):
 
     `asks` are the calls that it waits for itself, as where one cached resolver asks another. Until
     it is done `error` is what it would be for a task that asyncio cancels before its first step.
+    `asked` is when its question was asked, on the clock of who made the call, and set by that one.
     """
 
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
@@ -40,6 +41,7 @@ class Flight(Generic[T]):
     waiting: int = 0
     task: object = None
     asks: "set[Flight[Any]]" = field(default_factory=set)
+    asked: float = math.inf
     result: T | None = None
     error: BaseException | None = field(default_factory=asyncio.CancelledError)
 
@@ -57,6 +59,17 @@ def in_progress(flights: Flights[T], key: Hashable) -> Flight[T] | None:
     """The call for this key in this event loop, unless it is about to be cancelled."""
     flight = flights.get(current_token().native_token, {}).get(key)
     return None if flight is None or flight.scope.cancel_called else flight
+
+
+def give_up(flights: Flights[T], key: Hashable) -> None:
+    """Let the next caller for this key begin another call; who waits already gets the outcome."""
+    flights.get(current_token().native_token, {}).pop(key, None)
+
+
+def note_asked(now: float) -> None:
+    """Note for the call that the running code is part of when its question is asked."""
+    flight: Any = _part_of.get()
+    flight.asked = now
 
 
 def begin(flights: Flights[T], key: Hashable, make: Callable[[], Awaitable[T]]) -> Flight[T]:

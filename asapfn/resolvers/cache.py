@@ -31,7 +31,15 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from asapfn._core.verified_keys import has_verified
 from asapfn.errors import TokenRejected, Unavailable, cause
 from asapfn.resolvers._budget import Budget, refund, take_turn
-from asapfn.resolvers._single_flight import Flights, begin, count, in_progress, join
+from asapfn.resolvers._single_flight import (
+    Flights,
+    begin,
+    count,
+    give_up,
+    in_progress,
+    join,
+    note_asked,
+)
 from asapfn.types import Caching, Event, Key, Kind, Observe, Resolver, Unverified
 
 T = TypeVar("T")
@@ -46,6 +54,8 @@ _LONGEST_PAUSE: Final = 1.0
 _LONGEST_OUTAGE_PAUSE: Final = 0.5
 _LONGEST_RETRY_AFTER: Final = 60.0
 _TRIES: Final = 5
+# A question hangs if one that was asked so many seconds later was answered.
+_OVERTAKEN: Final = 0.5
 
 
 class Answer(NamedTuple, Generic[T]):
@@ -307,7 +317,11 @@ async def _ask(
 ) -> T | None:
     """The old value while a refresh runs beside, or else the outcome of a call to the source."""
     known = entry is not None and entry.value is not None
-    running = in_progress(cache.flights, key) is not None
+    flight = in_progress(cache.flights, key)
+    if flight is not None and flight.asked < cache.answered - _OVERTAKEN:
+        give_up(cache.flights, key)
+        flight = None
+    running = flight is not None
     failure = _failure(cache, key, now)
     detail = "" if failure is None else failure.detail
     paused = not running and failure is not None and now < failure.retry_at
@@ -354,6 +368,7 @@ async def _refresh(
         _report(cache, "rate_limited", unverified, 0.0)
         return RateLimited(issuer)
     began, serial = cache.clock(), next(cache.serials)
+    note_asked(began)
     failure = _probe(cache, began)
     if failure is not None:
         if charged:

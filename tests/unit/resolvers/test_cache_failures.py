@@ -343,6 +343,34 @@ async def test_old_questions_that_fail_one_by_one_do_not_put_off_the_next_try() 
         assert house.requests - asked >= 4.0 / 0.5 - 1
 
 
+@pytest.mark.parametrize("later", [0.4, 0.6])
+async def test_who_comes_after_a_recovery_does_not_wait_for_a_question_that_hangs(
+    later: float,
+) -> None:
+    house = House()
+    open_gate = house.repository.close_gate()
+    seen: list[str] = []
+
+    async def look(kid: str) -> None:
+        seen.append(await house.sees(kid))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(look, "cold/key")
+        await settle()
+        house.repository.closed = None
+        house.clock.turn(later)
+        # Another key's question began later and is answered: so the first one hangs, or was slow.
+        assert await house.sees("other/key") == "key"
+        with anyio.move_on_after(0.05):
+            await look("cold/key")
+        assert seen == ([] if later < 0.5 else ["key"])
+        asked = house.requests
+        open_gate()
+    assert seen == ["key"] * (1 if later < 0.5 else 2)
+    assert house.requests == asked == (2 if later < 0.5 else 3)
+    assert not house.cache.flights
+
+
 async def test_an_outage_spends_no_budget() -> None:
     house = House(lambda url: down(url))
     open_gate = house.repository.close_gate()
