@@ -1,7 +1,7 @@
 """ASAP, the receiving side: where keys are, and what is demanded of a token."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from asapfn import checks
 from asapfn._core import verification
@@ -29,6 +29,7 @@ def repository(
     fetch: Fetch,
     *,
     caching: Caching = Caching(),
+    clock: Callable[[], float] = time.monotonic,
     observe: Observe | None = None,
 ) -> Resolver:
     """Find the issuers' public keys in ASAP's key repository.
@@ -37,6 +38,7 @@ def repository(
         urls: The repository's https URL, or several mirrors, also as `url1 | url2`.
         fetch: The way to the network, such as `adapters.httpx.fetcher()`.
         caching: How long and how much to remember, and how often to ask.
+        clock: For the cache, a clock in seconds, that never goes back.
         observe: Receives every event but a plain hit.
 
     Returns:
@@ -45,9 +47,10 @@ def repository(
         around it. See `resolvers.pem_repository`.
 
     Raises:
+        TypeError: If `fetch` is no function of a URL and an Accept header.
         ValueError: If there is no URL, or one is not plain https.
     """
-    return pem_repository(urls, fetch, caching=caching, observe=observe)
+    return pem_repository(urls, fetch, caching=caching, clock=clock, observe=observe)
 
 
 def policy(

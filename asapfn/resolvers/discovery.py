@@ -16,7 +16,7 @@ from asapfn.errors import TokenRejected, Unavailable, shown
 from asapfn.guards import issuer_of
 from asapfn.resolvers.cache import Answer, Cache, is_prefetch, look_up
 from asapfn.resolvers.jwks import KeySet, always, in_sets, load_set, read_jwks, without_query
-from asapfn.resolvers.sources import FETCH, require_https
+from asapfn.resolvers.sources import require_fetch, require_https
 from asapfn.types import (
     Caching,
     Fetch,
@@ -25,7 +25,6 @@ from asapfn.types import (
     Observe,
     Resolver,
     Unverified,
-    require_function,
 )
 
 _PATH: Final = "/.well-known/openid-configuration"
@@ -84,7 +83,7 @@ def discovered(
     if not isinstance(issuer, str):
         raise TypeError(f"issuer is a str, not {type(issuer).__name__}")
     require_https(issuer)
-    require_function(fetch, FETCH)
+    require_fetch(fetch)
     if "?" in issuer:
         raise ValueError("an issuer has no query: give metadata_url, if its metadata's URL has one")
     url = f"{issuer.removesuffix('/')}{_PATH}" if metadata_url is None else metadata_url

@@ -13,7 +13,7 @@ from asapfn._core.verified_keys import has_verified
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import DatedKey, import_jwk, not_valid
 from asapfn.resolvers.cache import Answer, Cache, look_up
-from asapfn.resolvers.sources import FETCH, require_https
+from asapfn.resolvers.sources import require_fetch, require_https
 from asapfn.types import (
     Caching,
     Clock,
@@ -25,7 +25,6 @@ from asapfn.types import (
     Observe,
     Resolver,
     Unverified,
-    require_function,
 )
 
 _ACCEPT: Final = "application/jwk-set+json, application/json"
@@ -132,7 +131,7 @@ def key_sets(
         clock: See `jwks`.
         observe: See `jwks`.
     """
-    require_function(fetch, FETCH)
+    require_fetch(fetch)
     load = partial(_load, url_of, fetch, read or read_jwks(_SIGNATURES), absent, clock)
     return in_sets(load, url_of, source, now, cooldown, caching, clock, observe)
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any, Final, get_args
 from urllib.parse import urlsplit
@@ -43,7 +44,7 @@ PEM_MEDIA_TYPE = "application/x-pem-file"
 # are missing, and too much or too slow asking.
 _OF_ALL_KEYS: Final = (401, 407, 408, 425, 429)
 
-FETCH: Final = "fetch is a function of a URL, such as fetcher(client)"
+_FETCH: Final = "fetch is a function of a URL and an Accept header, such as fetcher(client)"
 
 _MOST_SECRETS: Final = 1024
 _MOST_READS: Final = 16
@@ -273,13 +274,26 @@ def pem_repository(
         ValueError: If there is no URL, one is not plain https, or a bound in `caching` is negative,
             infinite or not a number.
     """
-    require_function(fetch, FETCH)
+    require_fetch(fetch)
     bases = mirrors(urls)
     load = partial(_from_mirrors, tuple(bases), fetch, locate, media_types)
     cache: Cache[Key] = Cache(
         load, " | ".join(bases), caching, clock, observe, admit=admit, one_source=True
     )
     return partial(_from_repository, cache)
+
+
+def require_fetch(fetch: object) -> None:
+    """Raise TypeError for what is not called as a `Fetch` is, such as `fetcher` itself."""
+    require_function(fetch, _FETCH)
+    try:
+        parameters = signature(fetch)  # type: ignore[arg-type]
+    except ValueError:  # written in C
+        return
+    try:
+        parameters.bind("", "")
+    except TypeError:
+        raise TypeError(f"{_FETCH}, or fetcher(), with its parentheses") from None
 
 
 def _from_repository(cache: Cache[Key], unverified: Unverified) -> Awaitable[Key | None]:

@@ -13,6 +13,8 @@ from asapfn import (
     bearer,
     connect,
     explain,
+    forge,
+    jitsi,
     policy,
     sign,
     verifier,
@@ -20,7 +22,14 @@ from asapfn import (
 )
 from asapfn.adapters.httpx import fetcher
 from asapfn.keys import export_public_pem, import_data_uri, import_pem, import_secret
-from asapfn.resolvers import jwks, keys_by_id, pem_repository, shared_secrets
+from asapfn.resolvers import (
+    certificates,
+    discovered,
+    jwks,
+    keys_by_id,
+    pem_repository,
+    shared_secrets,
+)
 from tests.support.keyring import key_for
 from tests.support.keysources import asking
 
@@ -184,3 +193,24 @@ async def test_secrets_that_are_looked_up_by_a_kid_that_is_missing_are_a_hint():
     found = await explain(BY_SECRET, policy(keys_by_id({"tenant": SHARED}), algorithms=["HS256"]))
     assert str(found.verdict) == 'unknown_key: no key for iss "tenant"; there is no kid'
     assert "the token has no kid: shared_secrets looks up secrets by iss" in found.hint
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda fetch: asap.repository("https://keys.example", fetch),
+        lambda fetch: jitsi.repository("https://keys.example", fetch),
+        lambda fetch: jwks("https://keys.example", fetch),
+        lambda fetch: certificates("https://keys.example", fetch),
+        lambda fetch: discovered("https://issuer.example", fetch),
+        lambda fetch: forge.keys(fetch),
+    ],
+    ids=["asap", "jitsi", "jwks", "certificates", "discovered", "forge"],
+)
+def test_the_maker_of_a_fetch_is_a_type_error_when_a_source_is_made(make):
+    for wrong in (fetcher, lambda url: url):
+        with pytest.raises(TypeError, match=r"function of a URL and .*fetcher\(\), with its paren"):
+            make(wrong)
+    # What has other parameters besides, and what was written in C, of which none are known.
+    for right in (lambda url, *more, **options: url, lambda url, accept, tries=3: url, max):
+        assert make(right)

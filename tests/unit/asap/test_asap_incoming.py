@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asapfn import asap
+from asapfn import asap, testing
 from asapfn._core.algorithms import ASAP
 from asapfn._core.signing import sign
 from asapfn.errors import TokenRejected, Unavailable
@@ -55,6 +55,20 @@ async def test_a_good_token_is_taken() -> None:
     verified = await verify(sign(CLAIMS, KEY))
     assert verified.claims == CLAIMS
     assert (verified.verified_at, verified.usable_until) == (NOW, NOW + 70)
+
+
+async def test_a_repositorys_keys_age_by_the_clock_that_it_is_given() -> None:
+    elapsed = testing.clock(0.0)
+    issuer = testing.issuer("issuer")
+    asked: list[str] = []
+    fetch = testing.fetch(testing.repository(issuer), observe=asked.append)
+    caching = Caching(default_age=60.0)
+    repository = asap.repository(testing.REPOSITORY, fetch, caching=caching, clock=elapsed)
+    verify = asap.verifier(repository, "service", issuers="issuer")
+    for seconds, times in ((0.0, 1), (59.0, 1), (2.0, 2)):
+        elapsed.time += seconds
+        assert await verify(issuer.token("service"))
+        assert len(asked) == times
 
 
 @pytest.mark.parametrize("name", ["iss", "aud", "iat", "exp", "jti"])
