@@ -525,6 +525,8 @@ def _failed(
         answers = unusable or outage.answered
         if answers or not cache.one_source:
             pause = max(pause, asked_off)
+        elif began < cache.answered:
+            pause = 0.0  # the source is well again
         needed_at = retry_at = now + pause
         if not unusable and entry is not None and now < entry.error_until:
             retry_at = max(retry_at, now + cache.caching.min_age * (1 - cache.chance() / 2))

@@ -371,6 +371,21 @@ async def test_who_comes_after_a_recovery_does_not_wait_for_a_question_that_hang
     assert not house.cache.flights
 
 
+async def test_a_question_that_fails_after_a_recovery_puts_off_no_later_one_for_its_key() -> None:
+    house = House(down)
+    open_gate = house.repository.close_gate()
+    async with anyio.create_task_group() as group:
+        group.start_soon(house.sees, "cold/key")
+        await settle()
+        house.repository.closed, house.repository.answer = None, good
+        house.clock.turn(0.1)
+        assert await house.sees("other/key") == "key"
+        house.repository.answer = down
+        open_gate()
+    house.repository.answer = good
+    assert await house.sees("cold/key") == "key"
+
+
 async def test_an_outage_spends_no_budget() -> None:
     house = House(lambda url: down(url))
     open_gate = house.repository.close_gate()
