@@ -33,7 +33,7 @@ from asapfn.connect.incoming import query_tokens
 from asapfn.errors import TokenRejected
 from asapfn.explaining import Explanation, Step, explain
 from asapfn.hints import hint
-from asapfn.types import Clock
+from asapfn.types import Clock, Token
 
 
 class Report(NamedTuple):
@@ -82,7 +82,8 @@ async def run(options: argparse.Namespace) -> int:
     if options.json:
         sys.stdout.write(as_json(_as_members(report)))
     else:
-        _show(report, PROFILES[options.profile].title)
+        note = question.note if isinstance(found.verdict, Token) else ""
+        _show(report, PROFILES[options.profile].title, note)
     return exit_code(found.verdict)
 
 
@@ -177,11 +178,13 @@ def _as_members(report: Report) -> dict[str, Any]:
     return members
 
 
-def _show(report: Report, title: str) -> None:
+def _show(report: Report, title: str, note: str) -> None:
     found = report.found
     show_verdict(found.verdict)
     if found.hint:
         show("hint      ", found.hint, "bold")
+    if note:
+        show("note      ", note, "bold")
     if report.expected:
         _show_request(report)
     about = f"{title}, as of {date(report.now)}, keys from {report.source}"

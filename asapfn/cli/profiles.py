@@ -12,7 +12,7 @@ from asapfn import asap, connect, forge, jitsi, oidc
 from asapfn._core.credentials import credentials
 from asapfn._core.verification import peek
 from asapfn.asap.environment import leeway_from_env
-from asapfn.checks import context_token, has_scopes, not_replayed, request_matches
+from asapfn.checks import claim_equals, context_token, has_scopes, not_replayed, request_matches
 from asapfn.cli import sources
 from asapfn.cli.inputs import GIVE_TOKEN, authorization, read_bytes
 from asapfn.cli.parsing import option, switch
@@ -21,6 +21,9 @@ from asapfn.errors import TokenRejected
 from asapfn.replay import in_memory
 from asapfn.types import Check, Clock, Fetch, Policy, ReplayStore, Request, Token
 
+_ANY_WORKLOAD: Final = (
+    "without --claim NAME=VALUE, a token of any project or workload of this provider is accepted"
+)
 _ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#\\]*")
 
 
@@ -35,6 +38,7 @@ class Question(NamedTuple):
         source: Where keys are looked up, in words.
         url: The URL of the request, as it was given.
         base_url: Where a token is for one request, the app's base URL; else None.
+        note: What an acceptance does not say, if anything.
     """
 
     request: Request
@@ -44,6 +48,7 @@ class Question(NamedTuple):
     source: str
     url: str = ""
     base_url: str | None = None
+    note: str = ""
 
 
 class Profile(NamedTuple):
@@ -218,12 +223,15 @@ def _add_oidc(parser: argparse.ArgumentParser) -> None:
     _add_names(group, "--authorized-party", "a client that azp may name; none for any")
     _add_seconds(group, "--max-lifetime", None, "any")
     _add_seconds(group, "--leeway", 10.0)
+    claim = "a claim that the token must have, its value this text; repeatable"
+    option(group, "--claim", "NAME=VALUE", claim, action="append", default=[])
 
 
 async def _ask_oidc(
     options: argparse.Namespace, text: str | None, fetch: Fetch, now: Clock
 ) -> Question:
     request = _request(text, "Bearer")
+    claims = tuple(_claim_check(each) for each in options.claim)
     keys = sources.source(options, fetch, "oidc")
     policy = oidc.policy(
         keys.resolve,
@@ -235,7 +243,15 @@ async def _ask_oidc(
         leeway=options.leeway,
         now=now,
     )
-    return Question(request, _bearer_token, policy, (), keys.name)
+    note = "" if claims else _ANY_WORKLOAD
+    return Question(request, _bearer_token, policy, claims, keys.name, note=note)
+
+
+def _claim_check(given: str) -> Check:
+    name, equals, value = given.partition("=")
+    if not name or not equals:
+        raise ValueError("--claim is given as NAME=VALUE")
+    return claim_equals(name, value)
 
 
 def _unless_any(names: list[str]) -> list[str] | None:

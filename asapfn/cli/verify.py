@@ -59,22 +59,22 @@ def add_token_argument(parser: argparse.ArgumentParser) -> None:
 async def run(options: argparse.Namespace) -> int:
     """Run the command: 0 if the token is accepted, 1 if it is rejected, 3 if unavailable."""
     text = read_token(options)
-    verdict = await _verdict(options, text)
+    verdict, note = await _verdict(options, text)
     if options.json:
         sys.stdout.write(as_json(verdict_as_members(verdict)))
     else:
-        _show(verdict)
+        _show(verdict, note)
     return exit_code(verdict)
 
 
-async def _verdict(options: argparse.Namespace, text: str | None) -> Verdict:
+async def _verdict(options: argparse.Namespace, text: str | None) -> tuple[Verdict, str]:
     async with network(options.cacert) as fetch:
         question = await PROFILES[options.profile].ask(options, text, fetch, time.time)
         try:
             token = question.token_of(question.request)
-            return await verifier(question.policy)(token, *question.checks)
+            return await verifier(question.policy)(token, *question.checks), question.note
         except (TokenRejected, Unavailable) as error:
-            return error
+            return error, ""
 
 
 def exit_code(verdict: Verdict) -> int:
@@ -128,8 +128,10 @@ def show_verdict(verdict: Verdict) -> None:
     show(f"{word}  ", rest, _STYLES[word])
 
 
-def _show(verdict: Verdict) -> None:
+def _show(verdict: Verdict, note: str) -> None:
     show_verdict(verdict)
+    if note:
+        show("note      ", note, "bold")
     if isinstance(verdict, Token):
         show_members("header", verdict.header, verdict.verified_at)
         show_members("claims", verdict.claims, verdict.verified_at)

@@ -142,3 +142,46 @@ def test_wrong_use_is_said_with_exit_code_2(arguments, said, asapfn):
     ran = asapfn("verify", "oidc", *arguments)
     assert (ran.code, ran.out) == (2, "")
     assert said in ran.err
+
+
+GITLAB = {"project_id": "22", "ref": "a=b", "attempt": 1}
+
+
+@pytest.mark.parametrize("command", ["verify", "explain"])
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        (("--claim", "project_id=22"), 0, "accepted"),
+        (("--claim", "project_id=22", "--claim", "ref=a=b"), 0, "accepted"),
+        (("--claim", "project_id=23"), 1, 'invalid_claim (project_id)'),
+        (("--claim", "project_id=22", "--claim", "ref=main"), 1, 'invalid_claim (ref)'),
+        (("--claim", "project_id="), 1, 'expected "", got "22"'),
+        (("--claim", "attempt=1"), 1, 'expected "1", got 1'),
+        (("--claim", "environment=production"), 1, "missing_claim (environment)"),
+    ],
+)  # fmt: skip
+def test_a_token_of_another_project_is_rejected_by_claim(
+    command, flags, code, said, asapfn, provider
+):
+    ran = asapfn(*common(provider, command), *flags, token(provider, **GITLAB))
+    assert ran.code == code
+    assert said in ran.out
+    assert "note" not in ran.out
+
+
+@pytest.mark.parametrize("command", ["verify", "explain"])
+def test_without_claim_a_note_says_that_any_workload_is_accepted(command, asapfn, provider):
+    text = token(provider, **GITLAB)
+    ran = asapfn(*common(provider, command), text)
+    assert ran.code == 0
+    assert "note      without --claim NAME=VALUE, " in ran.out
+    for quiet in (("--json", text), (token(provider, aud="vault"),)):
+        assert "note" not in asapfn(*common(provider, command), *quiet).out
+
+
+@pytest.mark.parametrize("wrong", ["project_id", "=22", ""])
+def test_a_claim_without_a_name_or_a_value_is_wrong_use(wrong, asapfn, provider):
+    ran = asapfn(*common(provider), "--claim", wrong, token(provider))
+    assert (ran.code, ran.out) == (2, "")
+    assert "--claim is given as NAME=VALUE" in ran.err
+    assert provider.asked == []
