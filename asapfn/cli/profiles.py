@@ -324,6 +324,7 @@ PROFILES: Final[Mapping[str, Profile]] = {
         "an ID token, from an OpenID provider to a workload",
         _add_oidc,
         _ask_oidc,
-        "--issuer https://gitlab.com --audience https://billing.example @token.txt",
+        "--issuer https://gitlab.com --audience https://billing.example --claim project_id=22"
+        " @token.txt",
     ),
 }
