@@ -1,13 +1,13 @@
 """Keys of an OpenID provider: its metadata says where its key set is.
 
 There are two documents and a cache for each. The metadata is asked for when a key set has to be
-fetched, and asked for again, within the cooldown, where the set cannot be had at the place it names
-or lacks the token's key: the set may have moved.
+fetched, and asked for again if it is as old as the cooldown: the set may have moved.
 """
 
 import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NamedTuple, cast
 
@@ -60,7 +60,8 @@ def discovered(
         metadata_url: Where the metadata is, if not there.
         uses: See `jwks`.
         cooldown: Seconds after a fetch during which a key that the set lacks is unknown; after
-            them it makes the set be fetched again, and the metadata too if the set still lacks it.
+            them it makes the set be fetched again. The metadata is fetched again before any fetch
+            of the set that comes so many seconds after it, however long it may be kept.
         caching: How long to remember either document, and how often to ask for it.
         clock: A clock in seconds, that never goes back.
         observe: Called with every event but a plain hit: those of the metadata have its URL as
@@ -118,35 +119,18 @@ async def _load_keys(
     load_at: Callable[[str], Awaitable[Answer[KeySet]]],
     unverified: Unverified,
 ) -> Answer[KeySet]:
-    """The set where the metadata says; if that is of no use, where newer metadata says."""
+    """The set where the metadata says, once that is not older than the cooldown.
+
+    Whatever the token: whoever asks first may name a key of the set that moved, also with no
+    signature, and would keep the new keys from all others.
+    """
+    asked = documents.clock()
     metadata = cast("_Metadata", await look_up(documents, issuer, unverified))
-    answer = await _load_or_outage(load_at, metadata.jwks_uri)
-    if not _has_key(answer, unverified) and documents.clock() >= metadata.completed + cooldown:
-        try:
-            found = await look_up(documents, issuer, unverified, metadata)
-        except Unavailable:
-            found = metadata
-        newer = cast("_Metadata", found)
-        if newer.jwks_uri != metadata.jwks_uri:
-            answer = await _load_or_outage(load_at, newer.jwks_uri)
-    if isinstance(answer, Unavailable):
-        raise answer
-    return answer
-
-
-async def _load_or_outage(
-    load_at: Callable[[str], Awaitable[Answer[KeySet]]], url: str
-) -> Answer[KeySet] | Unavailable:
-    try:
-        return await load_at(url)
-    except Unavailable as outage:
-        return outage
-
-
-def _has_key(answer: Answer[KeySet] | Unavailable, unverified: Unverified) -> bool:
-    if isinstance(answer, Unavailable) or answer.value is None:
-        return False
-    return unverified.header.get("kid") in answer.value.by_id
+    if asked >= metadata.completed + cooldown:
+        with suppress(Unavailable):
+            newer = await look_up(documents, issuer, unverified, metadata)
+            metadata = cast("_Metadata", newer)
+    return await load_at(metadata.jwks_uri)
 
 
 async def _load_metadata(

@@ -265,4 +265,4 @@ async def test_a_provider_that_rotates_under_load_is_not_noticed(
     assert seen == ["accepted"] * 60
     assert await service.sees() == "unknown_key"
     # Once each: the start, the rotation, and the move.
-    assert server.asked == [METADATA, "/keys", "/keys", METADATA, "/moved"]
+    assert server.asked == [METADATA, "/keys", METADATA, "/keys", METADATA, "/moved"]

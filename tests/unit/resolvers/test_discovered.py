@@ -212,7 +212,7 @@ async def test_a_key_that_is_new_makes_both_be_asked_for_again_after_the_cooldow
     assert provider.asked_since() == [METADATA, KEYS]
     provider.clock.turn(0.1)
     assert await provider.sees(NEW.kid) == "found"
-    assert provider.asked_since() == [KEYS]
+    assert provider.asked_since() == [METADATA, KEYS]
 
 
 async def test_a_key_set_that_moved_is_found_though_the_old_one_is_still_there() -> None:
@@ -224,7 +224,64 @@ async def test_a_key_set_that_moved_is_found_though_the_old_one_is_still_there()
     provider.clock.turn(30.0)
     assert await provider.sees(NEW.kid) == "found"
     assert await provider.sees() == "unknown_key"
-    assert provider.asked == [METADATA, KEYS, KEYS, METADATA, MOVED]
+    assert provider.asked == [METADATA, KEYS, METADATA, MOVED]
+
+
+# Who asks while the set moves, by the old key's kid: the algorithm, which may not fit the key; and
+# how long metadata and sets are fresh.
+KEEPS_OUT: dict[str, tuple[str | None, tuple[float, ...], tuple[float, ...]]] = {
+    "nobody": (None, (86_400.0,), ()),
+    "unsigned tokens": ("ES256", (86_400.0,), ()),
+    "unsigned tokens, metadata of default age": ("ES256", (), ()),
+    "unsigned tokens, both fresh for a day": ("ES256", (86_400.0,), (86_400.0,)),
+    "tokens of the old key, sets of 10 seconds": ("RS256", (86_400.0,), (10.0,)),
+}
+
+
+@pytest.mark.parametrize(("algorithm", "ages", "set_ages"), KEEPS_OUT.values(), ids=KEEPS_OUT)
+async def test_no_token_keeps_the_new_keys_of_a_set_that_moved_out(
+    algorithm: str | None, ages: tuple[float, ...], set_ages: tuple[float, ...]
+) -> None:
+    provider = Provider(cooldown=30.0)
+    provider.there |= {METADATA: metadata(*ages), KEYS: key_set(RSA, ages=set_ages)}
+    assert await provider.sees() == "found"
+    provider.there |= {
+        METADATA: metadata(*ages, jwks_uri=MOVED),
+        MOVED: key_set(RSA, NEW, ages=set_ages),
+    }
+    seen: list[str] = []
+    while len(seen) < 30 and "found" not in seen:
+        provider.clock.turn(1.0)
+        if algorithm is not None:
+            await provider.sees(algorithm=algorithm)
+        seen.append(await provider.sees(NEW.kid))
+    assert seen[-1] == "found"
+    assert len(provider.asked) <= 8
+
+
+async def test_a_key_set_that_moved_is_found_by_tokens_of_the_old_keys_alone() -> None:
+    """As the old place may go away any day: each fetch of the set follows the metadata."""
+    provider = Provider(cooldown=30.0)
+    provider.there[METADATA] = metadata(86_400.0)
+    assert await provider.sees() == "found"
+    provider.there |= {METADATA: metadata(86_400.0, jwks_uri=MOVED), MOVED: key_set(RSA, NEW)}
+    provider.clock.turn(600.0)
+    assert await provider.sees() == "found"
+    assert provider.asked == [METADATA, KEYS, METADATA, MOVED]
+
+
+async def test_without_a_cooldown_metadata_that_was_just_fetched_is_not_asked_for_again() -> None:
+    provider = Provider(cooldown=0.0)
+    document = provider.there[METADATA]
+    assert isinstance(document, Document)
+
+    def after_a_second() -> Document:
+        provider.clock.turn(1.0)
+        return document
+
+    provider.there[METADATA] = after_a_second
+    assert await provider.sees() == "found"
+    assert provider.asked == [METADATA, KEYS]
 
 
 GONE: dict[str, Any] = {
@@ -242,7 +299,7 @@ async def test_a_key_set_that_moved_is_found_when_the_old_one_is_gone(gone: Any)
     provider.there |= {METADATA: metadata(jwks_uri=MOVED), MOVED: key_set(RSA), KEYS: gone}
     provider.clock.turn(600.0)
     assert await provider.sees() == "found"
-    assert provider.asked == [METADATA, KEYS, KEYS, METADATA, MOVED]
+    assert provider.asked == [METADATA, KEYS, METADATA, MOVED]
     assert provider.events.kinds()[-1] == "refreshed"
 
 
@@ -262,7 +319,7 @@ async def test_unknown_keys_cost_two_fetches_a_cooldown_however_many_there_are()
     provider.clock.turn(30.0)
     for number in range(50):
         assert await provider.sees(f"random/{number}") == "unknown_key"
-    assert provider.asked == [METADATA, KEYS, KEYS, METADATA]
+    assert provider.asked == [METADATA, KEYS, METADATA, KEYS]
 
 
 async def test_metadata_that_cannot_be_had_again_leaves_the_place_that_was_known() -> None:
