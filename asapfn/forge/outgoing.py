@@ -1,7 +1,8 @@
 """The calls back of a remote: the access tokens that come with a call, and where they may go."""
 
 import re
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import unquote
 
 from asapfn._core.destinations import is_within, split
@@ -17,8 +18,12 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
 _URL: Final = re.compile(r"[!-~]+")
 
 
-class AccessTokens(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class AccessTokens:
     """The access tokens that came with an invocation. They print without themselves.
+
+    It is no tuple, which `json.dumps` and `%` would write out. Do not give it to what writes out
+    dataclasses, such as `dataclasses.asdict` and orjson.
 
     Attributes:
         system: To call Atlassian as the app; None where the manifest does not ask for it.
@@ -26,11 +31,12 @@ class AccessTokens(NamedTuple):
             it, and for calls without a user.
     """
 
-    system: str | None
-    user: str | None
+    system: str | None = field(repr=False)
+    user: str | None = field(repr=False)
 
     def __repr__(self) -> str:
-        system, user = ("None" if token is None else "..." for token in self)
+        each = (self.system, self.user)
+        system, user = ("None" if token is None else "..." for token in each)
         return f"AccessTokens(system={system}, user={user})"
 
 

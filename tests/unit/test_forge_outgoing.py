@@ -1,5 +1,7 @@
 """The access tokens of a Forge remote: read from one header each, and sent to one place."""
 
+import dataclasses
+import json
 import pprint
 import time
 from typing import Any
@@ -38,7 +40,9 @@ def invocation(**changes: Any) -> forge.Invocation:
     ],
 )
 def test_each_access_token_has_a_header(headers: Any, tokens: Any) -> None:
-    assert forge.access_tokens(request(*headers)) == tokens
+    given = forge.access_tokens(request(*headers))
+    assert (given.system, given.user) == tokens
+    assert given == forge.AccessTokens(*tokens)
 
 
 @pytest.mark.parametrize("name", ["x-forge-oauth-system", "x-forge-oauth-user"])
@@ -72,6 +76,25 @@ def test_access_tokens_print_without_themselves() -> None:
     for text in texts:
         assert "AccessTokens(system=..., user=None)" in text
     assert "eyJ" not in repr(request(("x-forge-oauth-user", USER)))
+    shown = [field.name for field in dataclasses.fields(tokens) if field.repr]
+    assert shown == []  # rich prints dataclasses by itself
+
+
+def test_access_tokens_are_no_tuple_that_a_log_of_json_or_a_format_writes_out() -> None:
+    tokens: Any = forge.AccessTokens(SYSTEM, USER)
+    # As structlog's JSONRenderer has it: what is no JSON is written by its repr.
+    line = json.dumps({"event": "called", "tokens": tokens}, default=repr)
+    assert line == '{"event": "called", "tokens": "AccessTokens(system=..., user=...)"}'
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        json.dumps(tokens)
+    with pytest.raises(TypeError):
+        "%s / %s" % tokens  # noqa: UP031
+    with pytest.raises(TypeError):
+        list(tokens)
+    with pytest.raises(AttributeError):
+        tokens.system = "another"
+    with pytest.raises((AttributeError, TypeError)):
+        vars(tokens)
 
 
 @pytest.mark.parametrize(
