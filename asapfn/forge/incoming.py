@@ -126,11 +126,11 @@ def policy(
 
     Returns:
         The policy. Of `app`, `context` and `principal` the documented members are checked where
-        they are there: their types; that `app.id` is the `aud`; that the API base URL is an https
-        URL of one of `api_hosts`; and that the installation and the cloud ids are the same
-        wherever they are named. That they are there is for `invocation` to demand. A token of
-        Isolated Cloud has an `icLabel`, by which the resolver finds its keys (see `keys`): of 1 to
-        50 of `a-z 0-9 _ -`, and one alone.
+        they are there: their types; that `app.id` is the `aud`, and one of `app_ids` where that
+        names several; that the API base URL is an https URL of one of `api_hosts`; and that the
+        installation and the cloud ids are the same wherever they are named. That they are there is
+        for `invocation` to demand. A token of Isolated Cloud has an `icLabel`, by which the
+        resolver finds its keys (see `keys`): of 1 to 50 of `a-z 0-9 _ -`, and one alone.
 
     Raises:
         TypeError: If an app's id, an environment type or a host is not a str.
@@ -142,7 +142,7 @@ def policy(
     apps = as_names(app_ids, "app_ids")
     if not all(app.startswith(_ARI) and app != _ARI for app in apps):
         raise ValueError(f"each of app_ids is an app's ARI, {_ARI}<uuid>, as the manifest has it")
-    checks = [claim_equals("iss", _ISSUER), members_have_types, app_is_audience]
+    checks = [claim_equals("iss", _ISSUER), members_have_types, app_is_audience(apps)]
     checks += [api_host_is_one_of(api_hosts), ids_agree]
     if environment_types is not None:
         checks.append(environment_is_one_of(environment_types))

@@ -39,7 +39,7 @@ _URL: Final = re.compile(
     re.ASCII,
 )
 # Of other products it is not documented that their URLs name the site.
-_CLOUD: Final = re.compile(r"/ex/(?:jira|confluence)/([A-Za-z0-9._~-]+)", re.ASCII)
+_CLOUD: Final = re.compile(r"/ex/(?:jira|confluence)/([^/]+)(?:/.*)?", re.ASCII)
 _TYPE_NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
 
 
@@ -133,11 +133,22 @@ def _require_types(members: Mapping[str, Any], types: _Members, path: str) -> No
                 _require_types(value, inner, f"{path}{name}.")
 
 
-def app_is_audience(token: Token, /) -> None:
-    """The id of app is the aud."""
-    app, audience = (token.claims.get("app") or _NONE).get("id"), token.claims["aud"]
-    if app is not None and app != audience and (type(audience) is str or app not in audience):
-        raise _invalid("app.id", f"the aud, {shown(audience)}", app)
+def app_is_audience(app_ids: Names) -> Callable[[Token], None]:
+    """Require that the id of app is the aud, or one of several, and one of these apps."""
+    served = as_names(app_ids, "app_ids")
+
+    def check(token: Token) -> None:
+        """The id of app is the aud."""
+        app, audience = (token.claims.get("app") or _NONE).get("id"), token.claims["aud"]
+        if app is None:
+            return
+        if app != audience and (type(audience) is str or app not in audience):
+            raise _invalid("app.id", f"the aud, {shown(audience)}", app)
+        # An aud of several names apps that are not served, too.
+        if app not in served:
+            raise _invalid("app.id", f"{one_of(served)} (by app_ids)", app)
+
+    return check
 
 
 def api_host_is_one_of(hosts: Names) -> Callable[[Token], None]:
@@ -176,6 +187,10 @@ def ids_agree(token: Token, /) -> None:
     others = [url for url in each if url is not None]
     if own is not None and others and own not in others:
         expected = f"one of those of the installation, {listed(others, 'or')}"
+        raise _invalid("app.apiBaseUrl", expected, own)
+    cloud, clouds = _cloud_of(own), _cloud_ids(_NONE, contexts)
+    if cloud is not None and clouds and cloud not in clouds:
+        expected = f"a URL of the installation's cloud, {one_of(clouds)}"
         raise _invalid("app.apiBaseUrl", expected, own)
     clouds = _cloud_ids(app, contexts)
     cloud = (token.claims.get("context") or _NONE).get("cloudId")

@@ -148,6 +148,17 @@ async def test_app_id_is_the_audience() -> None:
     assert forge.invocation(await verified(aud=[APP, other])).app == APP
 
 
+async def test_an_invocation_is_of_an_app_that_this_remote_serves() -> None:
+    """A token for two apps, of which the remote serves one, is not the other's invocation."""
+    other = f"{APP}0"
+    error = await refused(aud=[APP, other], app__id=other)
+    assert (error.reason, error.claim) == ("invalid_claim", "app.id")
+    assert error.detail == f'app.id: expected "{APP}" (by app_ids), got "{other}"'
+    verify = forge.verifier(keys_by_id([KEY]), [APP, other])
+    claims = invocation_claims(time.time(), aud=[APP, other], app__id=other)
+    assert forge.invocation(await verify(sign(claims, KEY))).app == other
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -254,6 +265,43 @@ def test_a_host_of_the_api_is_a_host(host: str) -> None:
             },
             "context.cloudId",
         ),
+        # Contexts that name clouds without a URL, or by a URL with a path behind the cloud.
+        ({"app__installation__contexts": [{"cloudId": OTHER_CLOUD}]}, "app.apiBaseUrl"),
+        (
+            {"app__installation__contexts": [{"cloudId": OTHER_CLOUD}], "context": ...},
+            "app.apiBaseUrl",
+        ),
+        (
+            {
+                "app__installation__contexts": [{"cloudId": OTHER_CLOUD}],
+                "context__cloudId": OTHER_CLOUD,
+            },
+            "app.apiBaseUrl",
+        ),
+        (
+            {
+                "app__installation__contexts": [
+                    {"apiBaseUrl": f"{API}/x"},
+                    {"apiBaseUrl": f"{API}/rest", "cloudId": OTHER_CLOUD},
+                ],
+            },
+            "app.installation.contexts[1].cloudId",
+        ),
+        *[
+            (
+                {
+                    "app__apiBaseUrl": f"{API}{rest}",
+                    "app__installation": ...,
+                    "context__cloudId": OTHER_CLOUD,
+                },
+                "context.cloudId",
+            )
+            for rest in ("/rest", "/rest/api/3", "/{x}", "/%7Bx%7D", "/rest/")
+        ],
+        (
+            {"app__apiBaseUrl": API.replace(CLOUD, "%7Bx%7D"), "app__installation": ...},
+            "context.cloudId",
+        ),
     ],
 )
 async def test_installation_and_cloud_ids_agree(changes: dict[str, Any], claim: str) -> None:
@@ -280,6 +328,22 @@ async def test_an_app_in_two_products_of_a_site_is_in_one_cloud() -> None:
     far = {"name": "jira", "apiBaseUrl": JIRA.replace(CLOUD, OTHER_CLOUD)}
     token = await verified(app__installation__contexts=[far, CONTEXTS[1]])
     assert forge.invocation(token).cloud_ids == (CLOUD, OTHER_CLOUD)
+
+
+async def test_a_cloud_that_a_context_names_by_its_id_alone_is_the_apps() -> None:
+    contexts = [{"name": "jira"}, {"cloudId": OTHER_CLOUD}, {"name": "x", "cloudId": CLOUD}]
+    token = await verified(app__installation__contexts=contexts)
+    assert forge.invocation(token).cloud_ids == (CLOUD, OTHER_CLOUD)
+    # Of other products it is not documented that the URL names a cloud.
+    workspace = "https://api.atlassian.com/ex/bitbucket/%7Bb7ea02c9%7D"
+    token = await verified(app__apiBaseUrl=workspace, app__installation__contexts=contexts)
+    assert forge.invocation(token).cloud_ids == (OTHER_CLOUD, CLOUD)
+
+
+async def test_the_cloud_of_an_api_base_url_has_a_path_behind_it_or_none() -> None:
+    for rest in ("", "/", "/rest", "/rest/api/3"):
+        token = await verified(app__apiBaseUrl=f"{API}{rest}", app__installation=...)
+        assert forge.invocation(token).cloud_ids == (CLOUD,)
 
 
 @pytest.mark.parametrize("kind", ["PRODUCTION", "STAGING", "DEVELOPMENT", "CUSTOM"])

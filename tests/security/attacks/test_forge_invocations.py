@@ -21,6 +21,7 @@ from tests.support.keyring import key_for
 from tests.support.victim import told
 
 FORGE = key_for("RS256", "forge")
+OTHER_APP = "ari:cloud:ecosystem::app/00000000-1f32-48bb-8c52-5877dab48107"
 ACCESS = "eyJ.the-access-token.x"
 OTHER_INSTALLATION = "ari:cloud:ecosystem::installation/75969db9-dc7b-4798-9715-bd098ac0d9d1"
 
@@ -72,7 +73,14 @@ async def test_environment_confusion_an_app_in_development_is_not_one_in_product
         {"app__installation__contexts": [{"apiBaseUrl": API.replace(CLOUD, OTHER_CLOUD)}]},
         {"app__installation__contexts": [{"apiBaseUrl": API, "cloudId": OTHER_CLOUD}]},
         {"app__apiBaseUrl": API.replace(CLOUD, OTHER_CLOUD)},
-        {"app__id": "ari:cloud:ecosystem::app/00000000-1f32-48bb-8c52-5877dab48107"},
+        {"app__id": OTHER_APP},
+        {"aud": [APP, OTHER_APP], "app__id": OTHER_APP},
+        {"app__installation__contexts": [{"cloudId": OTHER_CLOUD}], "context": ...},
+        {
+            "app__apiBaseUrl": f"{API}/rest",
+            "app__installation": ...,
+            "context__cloudId": OTHER_CLOUD,
+        },
     ],
 )
 async def test_a_token_that_names_two_installations_or_clouds_is_no_ones(
