@@ -2,6 +2,7 @@
 
 import re
 from typing import Final
+from urllib.parse import unquote
 
 from asapfn._core.canonical import is_below
 
@@ -14,10 +15,16 @@ _ORIGIN: Final = re.compile(
 )
 # A segment of a path that leads up or nowhere, to whoever may read the path on its way: encoded,
 # twice too; between backslashes, as browsers have it; with parameters, which Tomcat and others take
-# off first; with white space or a zero byte behind it, which some cut off.
+# off first; with white space or a zero byte behind it, which some cut off; or before a query that
+# is one only when it has been decoded.
 _SLASH: Final = r"(?:[/\\]|%(?:25)*(?:2f|5c))"
-_END: Final = rf"(?:%(?:25)*20)*(?:{_SLASH}|;|%(?:25)*(?:3b|[01][0-9a-f])|\Z)"
+_CUT: Final = r"[;?#\x00-\x1f]|%(?:25)*(?:3b|3f|23|[01][0-9a-f])"
+_END: Final = rf"(?: |%(?:25)*20)*(?:{_SLASH}|{_CUT}|\Z)"
 _DOTS: Final = re.compile(rf"{_SLASH}(?:\.|%(?:25)*2e){{1,2}}(?={_END})", re.IGNORECASE)
+_NO_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# Bytes that UTF-8 never has, in which lenient decoders read dots and slashes (RFC 3629, section 3).
+_OVERLONG: Final = re.compile("[\xc0\xc1\xf5-\xff]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]")
+_MOST_DECODINGS: Final = 8
 
 
 def split(url: str) -> tuple[Origin | None, str]:
@@ -44,4 +51,19 @@ def is_within(url: str, origin: Origin | None, base: str) -> bool:
         inside = path.startswith("/") and path[1:2] not in ("/", "\\")
     else:
         inside, path = found == origin, path or "/"
-    return inside and is_below(path, base) and not (base and _DOTS.search(path))
+    return inside and is_below(path, base) and not (base and _may_lead_out(path))
+
+
+def _may_lead_out(path: str) -> bool:
+    """Whether a path leads up or nowhere to anyone, however often and leniently it is decoded."""
+    if _NO_ESCAPE.search(path):
+        return True
+    for _ in range(_MOST_DECODINGS):
+        if _DOTS.search(path) or _OVERLONG.search(path):
+            return True
+        # By bytes, for which latin-1 has one character each.
+        decoded = unquote(path, "latin-1")
+        if decoded == path:
+            return False
+        path = decoded
+    return True

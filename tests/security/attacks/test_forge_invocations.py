@@ -104,6 +104,59 @@ def test_two_installations_or_clouds_are_refused_by_invocation_too() -> None:
     assert good.installation == INSTALLATION
 
 
+# Of a segment that leads up: written so that who decodes again, or leniently, reads the dots.
+UPWARDS = [
+    "%25%32%65%25%32%65/x",
+    "%25%32%45%25%32%45/x",
+    "%%32%65%%32%65/x",
+    "%2%65%2%65/x",
+    "%252%65%252%65/x",
+    "..%25%32%66x",
+    "..%%32%66x",
+    "..%25%35%63x",
+    "..%2525%32%66x",
+    "..%25%32%35%32%66x",
+    "%25%32%65%25%32%65%20/x",
+    "%25%32%65%25%32%65%00/x",
+    "%25%32%65%25%32%65%3bx/y",
+    "%25%32%65%25%32%65;x/y",
+    "..%25%32%30/x",
+    "..%3fx",
+    "..%23x",
+    "..%253fx",
+    # Longer than UTF-8 allows, of two bytes to six.
+    "%c0%ae%c0%ae/x",
+    "%C1%9C..%C1%9Cx",
+    "..%c0%afx",
+    "..%25c0%25afx",
+    "..%e0%80%afx",
+    "%e0%80%ae%e0%80%ae/x",
+    "..%e0%2580%25afx",
+    "..%f0%80%80%afx",
+    "..%f8%80%80%80%afx",
+    "..%fc%80%80%80%80%afx",
+    # What is no escape, and what some read as one.
+    "%u002e%u002e/x",
+    "..%u2215x",
+    "..%0/x",
+    "..%",
+    "x%2",
+    "x%zz",
+    # Escapes of escapes without an end in sight.
+    f"%{'25' * 20}41",
+]
+LEGITIMATE = [
+    "rest/api/3/issue/A%2FB",
+    "rest/a%20b/%20",
+    "rest/100%25",
+    "rest/100%25zz/%25%20",
+    "rest/a%2525b",
+    "rest/%C3%A9/%E2%82%AC/%F0%9F%98%80/%ED%9F%BF/%EF%BC%8F/%E0%A0%80",
+    "rest/%25C3%25A9",
+    "rest/a..b/%2e%2e%2e/..a/x%2e",
+    "rest/what%3F/%23tag;a=b",
+]
+
 HOST = "https://api.atlassian.com"
 ELSEWHERE = [
     # Another host.
@@ -186,7 +239,7 @@ ELSEWHERE = [
 ]
 
 
-@pytest.mark.parametrize("url", ELSEWHERE)
+@pytest.mark.parametrize("url", [*ELSEWHERE, *(f"{API}/{path}" for path in UPWARDS)])
 def test_an_access_token_is_sent_nowhere_but_below_the_api_base_url(url: str) -> None:
     call = forge.invocation(Token({}, invocation_claims(time.time()), 0.0, 0.0))
     authorize = forge.authorizer(ACCESS, call)
@@ -194,6 +247,12 @@ def test_an_access_token_is_sent_nowhere_but_below_the_api_base_url(url: str) ->
         authorize("GET", url)
     assert ACCESS not in str(refused.value)
     assert authorize("GET", f"{API}/wiki/rest/api/content") == f"Bearer {ACCESS}"
+
+
+@pytest.mark.parametrize("path", LEGITIMATE)
+def test_escapes_that_lead_nowhere_else_are_sent(path: str) -> None:
+    call = forge.invocation(Token({}, invocation_claims(time.time()), 0.0, 0.0))
+    assert forge.authorizer(ACCESS, call)("GET", f"{API}/{path}") == f"Bearer {ACCESS}"
 
 
 @pytest.mark.parametrize(

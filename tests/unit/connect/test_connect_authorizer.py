@@ -63,6 +63,12 @@ BASE = "https://acme.atlassian.net/wiki"
         "https://acme.atlassian.net/wiki/%252e%252e/rest/x",
         "https://acme.atlassian.net/wiki/..%252frest/x",
         "https://acme.atlassian.net/wiki/..%20/rest/x",
+        "https://acme.atlassian.net/wiki/%25%32%65%25%32%65/rest/x",
+        "https://acme.atlassian.net/wiki/..%25%32%66rest/x",
+        "https://acme.atlassian.net/wiki/%25%32%65%25%32%65%20/rest/x",
+        "https://acme.atlassian.net/wiki/%c0%ae%c0%ae/rest/x",
+        "https://acme.atlassian.net/wiki/..%e0%80%afrest/x",
+        "https://acme.atlassian.net/wiki/..%3frest/x",
         "https://acme.atlassian.net/wiki/..%00/rest/x",
         "https://acme.atlassian.net/wiki\\..\\rest",
         "https://acme.atlassian.net/wiki/x\\..\\..\\rest",
@@ -127,6 +133,8 @@ def test_the_base_url_itself_is_signed(base: str, url: str) -> None:
 def test_dots_that_lead_nowhere_else_are_signed() -> None:
     authorize = connect.authorizer("app", SECRET, base_url=BASE)
     for path in ("/.well-known/x", "/a..b", "/...", "/x.", "/x?y=/../z", "/..x;y", "/..%20x"):
+        assert authorize("GET", f"{BASE}{path}").startswith("JWT ")
+    for path in ("/A%2FB", "/a%20b", "/100%25", "/a%2525b", "/%C3%A9", "/%25zz"):
         assert authorize("GET", f"{BASE}{path}").startswith("JWT ")
     # Below an origin alone there is no path to leave.
     authorize = connect.authorizer("app", SECRET, base_url="https://acme.atlassian.net")
