@@ -22,7 +22,7 @@ from asapfn.forge.invocation import (
 )
 from asapfn.guards import has_key_id
 from asapfn.resolvers import jwks
-from asapfn.resolvers.jwks import key_sets
+from asapfn.resolvers.jwks import key_sets, without_query
 from asapfn.resolvers.sources import require_https
 from asapfn.types import (
     Caching,
@@ -91,7 +91,7 @@ def keys(
     before, after = _halves(isolated_cloud)
     labelled = key_sets(
         partial(_labelled_url, before, after),
-        isolated_cloud,
+        without_query(isolated_cloud),
         fetch,
         absent=(403, 404),
         caching=caching,
