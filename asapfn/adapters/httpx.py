@@ -43,7 +43,10 @@ __all__ = ["auth", "fetcher", "request_hook"]
 
 # The fields of HTTP that hold credentials (RFC 9110, section 11; RFC 6265, section 5.4).
 _CREDENTIALS: Final = ("Authorization", "Proxy-Authorization", "Cookie")
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
+# A header's value of fewer characters is no secret, and part of many an error's text.
+_LEAST_SECRET: Final = 4
 # Where a request remembers what the hook set: httpx hands extensions on to a redirected request.
 _SET_BY_HOOK: Final = "asapfn.authorization"
 # Of all places there are so many times those of one origin, so that one that hangs leaves some.
@@ -132,8 +135,9 @@ def fetcher(
 
     Raises:
         TypeError: If the client is not async, or an origin is not a str.
-        ValueError: If a limit is not positive and finite, a header holds a control character, or
-            one of `origins` is no origin.
+        ValueError: If a limit is not positive and finite, a header's name is no token, its value is
+            not ASCII, holds a control character, or begins or ends with a space, or one of
+            `origins` is no origin.
     """
     if client is not None and not inspect.iscoroutinefunction(client.send):
         raise TypeError("fetcher needs an AsyncClient: this client's send is not async")
@@ -143,8 +147,7 @@ def fetcher(
         raise ValueError(f"timeout must be positive and finite seconds, not {timeout!r}")
     if not max_bytes >= 1 or not max_concurrent >= 1:
         raise ValueError("max_bytes and max_concurrent must be positive")
-    if any(map(_CONTROLS.search, (headers or {}).values())):
-        raise ValueError("headers must hold no control characters, such as the newline of a file")
+    _require_headers(headers or {})
     places = pool_size(client)
     made = _Fetcher(
         _own_client() if client is None else _callers_client(client),
@@ -160,6 +163,19 @@ def fetcher(
         return await _fetch(made, url, accept)
 
     return fetch
+
+
+def _require_headers(headers: Mapping[str, str]) -> None:
+    """Refuse what a client would refuse with each request, quoting it."""
+    if not all(map(_TOKEN.fullmatch, headers)):
+        raise ValueError("a header's name is a token, such as X-Api-Key: no spaces, no colon")
+    for value in headers.values():
+        if _CONTROLS.search(value):
+            raise ValueError(
+                "headers must hold no control characters, such as the newline of a file"
+            )
+        if not value.isascii() or value != value.strip(" "):
+            raise ValueError("a header's value is ASCII, and neither begins nor ends with a space")
 
 
 async def _fetch(made: _Fetcher, url: str, accept: str) -> Document:
@@ -184,7 +200,8 @@ async def _fetch(made: _Fetcher, url: str, accept: str) -> Document:
     except Unavailable:
         raise
     except Exception as error:
-        detail = cause(error, *secrets)
+        values = (each for each in made.headers.values() if len(each) >= _LEAST_SECRET)
+        detail = cause(error, *secrets, *values)
     else:
         detail = f"no whole answer within {made.timeout:g} seconds: {progress.phase}"
     # Outside of the `except`: the client's errors hold the request, and so its credentials.

@@ -188,6 +188,45 @@ def test_a_header_that_cannot_be_sent_is_refused_and_not_quoted(end: str) -> Non
     assert "hunter2" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("Bearer hunter2 ", " Bearer hunter2", "Bearer hunter2\t", "\tBearer hunter2", " "),
+        *("Bearer hunter2\u00a0", "Bearer hunter2\u20ac", "Bearer hunter2\udc80", "h\xfcnter2"),
+    ],
+)
+def test_a_header_that_the_client_would_quote_or_not_send_is_refused(value: str) -> None:
+    """As a secret from a file or a form has a space at its end, which h11 quotes with it."""
+    with pytest.raises(ValueError, match="header") as raised:
+        fetcher(headers={"Authorization": value})
+    assert "hunter2" not in str(raised.value)
+    assert raised.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "name", ["Authorization: Bearer hunter2", "hunter2 ", "", "x\n", "hunter2\u20ac", "a:", "(a)"]
+)
+def test_a_header_whose_name_is_no_token_is_refused_and_not_quoted(name: str) -> None:
+    with pytest.raises(ValueError, match="a header's name is a token") as raised:
+        fetcher(headers={name: "value"})
+    assert "hunter2" not in str(raised.value)
+
+
+async def test_an_error_that_quotes_a_header_is_only_named(package: Any) -> None:
+    async def quote(request: Any) -> None:
+        raise LookupError(f"{request.headers['X-Api-Key']}: not a header of version 1")
+
+    async with package.AsyncClient(event_hooks={"request": [quote]}) as client:
+        for value, detail in (
+            ("hunter2", "LookupError"),
+            ("1", "LookupError: 1: not a header of version 1"),
+        ):
+            fetch = fetcher(client, headers={"X-Api-Key": value, "X-Version": "1"})
+            with pytest.raises(Unavailable) as raised:
+                await fetch("https://localhost/key", PEM)
+            assert raised.value.detail == detail
+
+
 async def test_an_outage_keeps_nothing_of_the_request_and_its_credentials(client: Any) -> None:
     fetch = fetcher(client, headers={"Authorization": "Bearer hunter2"})
     with pytest.raises(Unavailable, match="refused") as raised:
