@@ -41,8 +41,8 @@ from asapfn.types import Authorize, Document, Fetch, Names
 
 __all__ = ["auth", "fetcher", "request_hook"]
 
-# The fields of HTTP that hold credentials (RFC 9110, section 11; RFC 6265, section 5.4).
-_CREDENTIALS: Final = ("Authorization", "Proxy-Authorization", "Cookie")
+# What of a client's own header fields goes with a fetch: any other may hold a credential.
+_NEEDED: Final = frozenset(("host", "user-agent", "accept", "accept-encoding", "connection"))
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
 # A header's value of fewer characters is no secret, and part of many an error's text.
@@ -97,9 +97,10 @@ def fetcher(
     """Fetch keys through httpx or httpx2.
 
     Only https is spoken, and no redirect is followed, whatever a client is set to. No credentials
-    are sent but those in `headers`: not the client's auth, its cookies, its `Authorization` header
-    or its query parameters. Nothing of an answer is kept: cookies are dropped before the client
-    sees them (if it has a transport of another make, give the fetcher a client of its own).
+    are sent but those in `headers`: not the client's auth, its cookies, its query parameters or its
+    own header fields, of which `User-Agent` alone is sent. Nothing of an answer is kept: cookies
+    are dropped before the client sees them (if it has a transport of another make, give the fetcher
+    a client of its own).
 
     Without a client, each fetch opens a connection of its own, in the event loop that asks, and
     closes it. So one fetcher serves any number of event loops, threads and processes, before and
@@ -260,8 +261,8 @@ def _request(client: Client[Any], made: _Fetcher, url: str, accept: str) -> Outg
     request: OutgoingRequest = client.build_request("GET", url, headers=wanted, timeout=NO_TIMEOUTS)
     # The client's base URL and parameters have no say in where a key is.
     request.url = type(request.url)(url)
-    for name in _CREDENTIALS:
-        request.headers.pop(name, None)
+    for name in [each for each in request.headers if each.lower() not in _NEEDED]:
+        del request.headers[name]
     if made.origins is None or origin_of(_sent_origin(request)) in made.origins:
         request.headers.update(made.headers)
     request.headers["Accept"] = accept

@@ -84,7 +84,13 @@ async def test_no_credentials_of_the_client_are_sent(
     async with package.AsyncClient(
         verify=trusting(),
         auth=("user", "password"),
-        headers={"authorization": TOKEN, "Proxy-Authorization": TOKEN, "X-Mine": "stays"},
+        headers={
+            "authorization": TOKEN,
+            "Proxy-Authorization": TOKEN,
+            "X-Auth-Token": TOKEN,
+            "x-api-key": "secret",
+            "Cookie": "session=secret",
+        },
         cookies={"session": "secret"},
         params={"api_key": "secret"},
         base_url=f"{origin}/base/",
@@ -95,12 +101,26 @@ async def test_no_credentials_of_the_client_are_sent(
             await fetcher(client, headers=headers)(f"{origin}/key?version=2", PEM)
     assert [seen.target for seen in app.seen] == ["/key?version=2"] * 2
     for seen in app.seen:
-        assert seen.all("x-mine") == ["stays"]
         assert seen.all("user-agent") == ["mine/1.0"]
         assert seen.all("x-api-key") == ["mine"]
         assert seen.all("accept") == [PEM]
-        for name in ("authorization", "proxy-authorization", "cookie"):
+        for name in ("authorization", "proxy-authorization", "cookie", "x-auth-token"):
             assert seen.all(name) == []
+
+
+async def test_of_a_clients_own_fields_only_those_that_a_fetch_needs_are_sent(
+    package: Any, app: Recorder, origin: str
+) -> None:
+    """Wherever a provider's metadata points: a header of any name may be a credential."""
+    own = {"X-Api-Key": "secret", "X-Amz-Security-Token": "secret", "User-Agent": "mine/1.0"}
+    async with package.AsyncClient(verify=trusting(), headers=own) as client:
+        await fetcher(client, headers={"X-Tenant": "ours"}, origins=origin)(f"{origin}/key", PEM)
+        await fetcher(client)(f"{origin}/key", PEM)
+    first, second = (dict(seen.headers) for seen in app.seen)
+    needed = {"host", "user-agent", "accept", "accept-encoding", "connection"}
+    assert set(first) == needed | {"x-tenant"}
+    assert set(second) == needed
+    assert second["user-agent"] == "mine/1.0"
 
 
 async def test_credentials_that_the_fetcher_is_given_are_sent(
