@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import sys
+import time
 import types
 from typing import Any
 
@@ -173,6 +174,41 @@ def test_it_is_the_depth_that_counts_and_not_the_brackets(opening: bytes, closin
         deeper = nested(33, opening, closing)
         with pytest.raises(ValueError, match=r"^nested too deep$"):
             compact.decode_object(deeper[:-1] + b',"d":' + beside + b"}")
+
+
+def depth(data: bytes) -> int:
+    """How deep brackets nest, byte by byte."""
+    deepest = now = 0
+    quoted = escaped = False
+    for byte in data:
+        if not quoted:
+            now += (byte in b"[{") - (byte in b"]}")
+            deepest = max(deepest, now)
+        quoted ^= byte == ord('"') and not escaped
+        escaped = byte == ord("\\") and not escaped
+    return deepest
+
+
+BRACKETS = st.lists(st.sampled_from([b"[", b"{", b"}", b"]", b'"', b'"]"', b"a", b"\xff", b"\x01"]))
+
+
+@given(BRACKETS.map(b"".join), st.sampled_from([b"", b'"\\"]"', b'"\\\\"', b'"[\\\\\\"[{"']))
+def test_the_depth_is_that_of_brackets_outside_of_strings(data: bytes, text: bytes) -> None:
+    for joined in (data, text + data, b"[" + text + b"[" + data, data + text + data):
+        assert compact._depth(joined) == depth(joined)
+
+
+@pytest.mark.parametrize("filling", [b" ", b"1e9,", b"[],", b'{"":[]},'])
+def test_the_depth_of_large_metadata_does_not_hold_the_event_loop(filling: bytes) -> None:
+    data = b"[" * 33 + filling * (100_000 // len(filling)) + b"]" * 33
+    seconds: dict[object, float] = {}
+    for count in (depth, compact._depth):
+        for _ in range(3):
+            began = time.thread_time()
+            assert count(data) >= 33
+            took = time.thread_time() - began
+            seconds[count] = min(took, seconds.get(count, took))
+    assert seconds[compact._depth] < seconds[depth] / 4
 
 
 def test_a_refusal_does_not_carry_the_text() -> None:
