@@ -10,7 +10,7 @@ be looked at, such as its own time and id.
 import hashlib
 import hmac
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from asapfn.errors import TokenRejected, shown
@@ -48,8 +48,10 @@ def hub_signature(
             than once or has more than one value, `unsupported_algorithm` for another than sha256,
             `malformed` for anything else that is no signature, and `bad_signature` where it was
             made with none of the secrets, or of another body. All have the status 401.
-        TypeError: If the body is not bytes, or a secret is neither str nor bytes.
-        ValueError: If there is no secret, one is empty, or `header` is no name.
+        TypeError: If the body is not bytes, a secret is neither str nor bytes, or `secrets` is a
+            mapping, whose elements are names.
+        ValueError: If there is no secret, one is empty or holds a lone surrogate, or `header` is no
+            name.
 
     Source: Atlassian, "Jira Cloud webhooks"; Bitbucket, "Manage webhooks"; GitHub, "Validating
     webhook deliveries".
@@ -70,12 +72,20 @@ def hub_signature(
 
 
 def _keys(secrets: Secret | Collection[Secret]) -> list[bytes]:
+    given: object = secrets
+    if isinstance(given, Mapping):
+        raise TypeError("secrets is a collection of secrets, not of names to secrets: .values()")
     each = [secrets] if isinstance(secrets, (str, bytes)) else list(secrets)
     if not all(isinstance(secret, (str, bytes)) for secret in each):
         raise TypeError("a secret is a str or bytes")
     if not each or not all(each):
         raise ValueError("a webhook's secret is empty: anybody could sign with it")
-    return [secret.encode() if isinstance(secret, str) else secret for secret in each]
+    try:
+        return [secret.encode() if isinstance(secret, str) else secret for secret in each]
+    except UnicodeEncodeError:
+        # Raised below rather than here: chained, the cause would carry the secret along.
+        pass
+    raise ValueError("a webhook's secret holds a lone surrogate")
 
 
 def _signature(request: Request, header: str) -> bytes:

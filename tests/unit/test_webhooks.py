@@ -2,6 +2,8 @@
 
 import hashlib
 import hmac
+from collections import ChainMap
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -117,6 +119,27 @@ def test_an_empty_secret_is_an_error(secrets: Any) -> None:
     signature = hmac.new(b"", BODY, hashlib.sha256).hexdigest()
     with pytest.raises(ValueError, match="empty"):
         webhooks.hub_signature(BODY, request(f"sha256={signature}"), secrets)
+
+
+def test_the_names_of_secrets_are_no_secrets() -> None:
+    """A mapping's elements are its names, and whoever knows these could sign."""
+    forged = hmac.new(b"jira", BODY, hashlib.sha256).hexdigest()
+    for secrets in ({"jira": SECRET}, MappingProxyType({"jira": SECRET}), ChainMap({"jira": "x"})):
+        for signature in (f"sha256={forged}", SIGNATURE):
+            with pytest.raises(TypeError, match="not of names to secrets") as caught:
+                webhooks.hub_signature(BODY, request(signature), secrets)  # type: ignore[arg-type]
+            assert SECRET not in str(caught.value)
+    webhooks.hub_signature(BODY, request(SIGNATURE), {"jira": SECRET}.values())
+
+
+def test_a_secret_with_a_lone_surrogate_is_an_error_that_does_not_hold_it() -> None:
+    for secrets in (f"{SECRET}\udcff", ["the new one", f"{SECRET}\ud800"]):
+        with pytest.raises(ValueError, match="lone surrogate") as caught:
+            webhooks.hub_signature(BODY, request(SIGNATURE), secrets)
+        error = caught.value
+        assert type(error) is ValueError
+        assert error.__context__ is error.__cause__ is None
+        assert SECRET not in repr(error)
 
 
 def test_wrong_use_gets_a_sentence() -> None:

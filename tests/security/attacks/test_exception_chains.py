@@ -22,12 +22,17 @@ from asapfn import (
     asap,
     bearer,
     canonical_request,
+    jitsi,
     peek,
     policy,
     qsh,
     sign,
     verifier,
     verify,
+    webhooks,
+)
+from asapfn import (
+    forge as forge_remote,
 )
 from asapfn.adapters.asgi import protect
 from asapfn.connect.installation import read_installation
@@ -52,6 +57,11 @@ PKCS8 = export_private_pem(key_for("ES256"))
 RSA_PKCS8 = export_private_pem(key_for("RS256"))
 BODY = body(PKCS8.encode()).decode().replace("\n", "")
 JWK = whole("RS256")
+HOOK = Request("POST", "/", (("X-Hub-Signature", f"sha256={'0' * 64}"),))
+INVOCATION = forge_remote.Invocation(
+    *("a", "i", "PRODUCTION", "e", None, None, "https://api.atlassian.com/ex/jira/c", ("c",)),
+    *(None, None, None),
+)
 
 
 def held(error: BaseException) -> Iterator[object]:
@@ -91,6 +101,24 @@ def uri(der: str) -> str:
 
 REFUSED: dict[str, Callable[[], object]] = {
     "a secret with a lone surrogate": lambda: import_secret(f"{SECRET}\udc80"),
+    "a deployment's secret with a lone surrogate": lambda: jitsi.app_secret(f"{SECRET}\udc80"),
+    "a deployment's secret that is short": lambda: jitsi.app_secret(SECRET[:20]),
+    **{
+        f"a webhook's secret with a lone surrogate, {what}": partial(
+            webhooks.hub_signature, b"", HOOK, secrets
+        )
+        for what, secrets in {
+            "alone": f"{SECRET}\udc80",
+            "first": [f"{SECRET}\udc80", "the old one"],
+            "last": ["the old one", f"{SECRET}\udc80"],
+        }.items()
+    },
+    "a webhook's secret beside an empty one": lambda: webhooks.hub_signature(
+        b"", HOOK, [SECRET, ""]
+    ),
+    "an access token with a lone surrogate": lambda: forge_remote.authorizer(
+        f"{SECRET}\udc80", INVOCATION
+    ),
     "a short secret": lambda: import_secret(SECRET[:20]),
     "a secret that is a key": lambda: import_secret(PKCS8),
     "a PEM with a lone surrogate": lambda: import_pem(f"{PKCS8}\udc80"),
@@ -192,6 +220,7 @@ def test_no_refusal_keeps_what_it_refused(name: str) -> None:
     # By four different pieces of each key, and the beginnings of the secrets.
     private = (BODY[48:80], JWK["d"][:20], JWK["d"][40:60], JWK["p"][:20], JWK["dp"][:20])
     lines = (RSA_PKCS8.split("\n")[5], whole("ES256")["d"], whole("EdDSA")["d"])
+    assert not isinstance(caught.value, UnicodeError)
     assert_keeps_none_of(caught.value, (SECRET[:8], PASSWORD[:14], *private, *lines))
 
 
