@@ -215,7 +215,10 @@ def _cause(
         return _NO_KID
     if unverified is not None and error.reason in ("wrong_audience", "issuer_not_allowed"):
         given = unverified.claims.get(error.claim or "")
-        return _near(given if isinstance(given, list) else [given], wants)
+        names = given if isinstance(given, list) else [given]
+        if error.claim == "aud" and any("," in name for name in names if isinstance(name, str)):
+            return "aud is one name with a comma; give each audience by itself"
+        return _near(names, wants)
     if unverified is not None and error.reason == "bad_signature" and key is not None:
         return _other_secret(unverified, key)
     return ""

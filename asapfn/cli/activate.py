@@ -16,7 +16,7 @@ from asapfn.cli.inputs import read_key
 from asapfn.cli.layout import SUFFIXES, require_last
 from asapfn.cli.mirrors import Served, exit_code, served
 from asapfn.cli.outputs import make_folders, replace
-from asapfn.cli.parsing import Commands, add_command, option, switch
+from asapfn.cli.parsing import Commands, add_command, option, seconds, switch
 from asapfn.cli.sources import add_cacert, network, repositories
 from asapfn.cli.style import show
 from asapfn.cli.text import as_json
@@ -44,7 +44,7 @@ def add_to(commands: Commands) -> None:
     option(parser, "--repository", "URL", urls, action="append")
     option(parser, "--directory", "DIR", "default keys", default="keys")
     wait = "how long receivers may remember that there is no such key; default 30"
-    option(parser, "--wait", "SECONDS", wait, type=float, default=30.0)
+    option(parser, "--wait", "SECONDS", wait, type=seconds, default=30.0)
     switch(parser, "--now", "do not ask the repository and do not wait: for an issuer's first key")
     add_cacert(parser)
 
@@ -87,15 +87,34 @@ def _no_repository() -> list[str]:
 def _paths(root: Path, kid: str) -> tuple[Path, Path]:
     """Where the private key is, and where it will be."""
     there = root / "staged"
-    files = [path.relative_to(there).as_posix() for path in there.rglob("*") if path.is_file()]
+    files = _files(there)
     name = next((kid + suffix for suffix in SUFFIXES.values() if kid + suffix in files), None)
     if name is None:
-        others = f"{', '.join(sorted(files))} {'are' if files[1:] else 'is'}" if files else ""
-        raise ValueError(f"the key is not staged in {there}: {others or 'nothing is'}")
+        raise ValueError(_why_not_staged(root, kid, files))
     private = root / "private" / name
     if private.exists():
         raise ValueError(f"{private} exists: a key of this id is active already")
     return there / name, private
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
+
+
+def _why_not_staged(root: Path, kid: str, files: list[str]) -> str:
+    """What is wrong with a key id: its key signs already, or it lacks its issuer."""
+    names = [f"/{kid}{suffix}" for suffix in SUFFIXES.values()]
+    for file in files:
+        for name in names:
+            if file.endswith(name):
+                return f"a key id begins with its issuer: give {file.removesuffix(name)}/{kid}"
+    for file in _files(root / "private"):
+        if any(f"/{file}".endswith(name) for name in names):
+            return f"{root / 'private' / file} exists: the key is active already"
+    others = f"{', '.join(files)} {'are' if files[1:] else 'is'}" if files else ""
+    return f"the key is not staged in {root / 'staged'}: {others or 'nothing is'}"
 
 
 async def _served_throughout(

@@ -7,6 +7,7 @@ give the secret itself instead.
 
 import argparse
 import os
+import re
 import select
 import sys
 from getpass import getpass
@@ -19,6 +20,7 @@ from asapfn.keys import import_data_uri, import_jwk, import_pem, import_secret
 from asapfn.types import Key
 
 WHERE: Final = "a file, - for standard input, or env:NAME for an environment variable"
+_VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,39}")
 GIVE_TOKEN: Final = "give the token: itself, - for standard input, or @FILE"
 
 
@@ -36,7 +38,7 @@ def read_bytes(where: str, what: str) -> bytes:
         ValueError: If there is nothing, or it cannot be read.
     """
     if where.startswith("env:"):
-        data = os.environ.get(where.removeprefix("env:"), "").encode("utf-8", "surrogateescape")
+        data = _variable(where.removeprefix("env:"))
     elif where == "-":
         data = _standard_input(what)
     else:
@@ -48,6 +50,14 @@ def read_bytes(where: str, what: str) -> bytes:
     if not data:
         raise ValueError(f"the {what} is empty")
     return data
+
+
+def _variable(name: str) -> bytes:
+    value = os.environ.get(name)
+    if value is None:
+        named = f" {name}" if _VARIABLE.fullmatch(name) else ""
+        raise ValueError(f"environment variable{named} is not set")
+    return value.encode("utf-8", "surrogateescape")
 
 
 def _standard_input(what: str) -> bytes:
@@ -135,22 +145,31 @@ def read_token(options: argparse.Namespace) -> str | None:
     """The text that holds a token: the argument itself, `-` for standard input, or a file.
 
     Returns:
-        The text, without white space around it; it may be empty. None if there is no argument,
-        and nobody at a terminal to be asked.
+        The text, without white space around it; it may be empty on standard input, or beside a
+        URL. None if there is no argument, and nobody at a terminal to be asked.
+
+    Raises:
+        ValueError: If it is empty otherwise, or a PEM.
     """
     where: str | None = options.token
-    if where is None and getattr(options, "url", None) is None and sys.stdin.isatty():
+    url = getattr(options, "url", None)
+    if where is None and url is None and sys.stdin.isatty():
         where = "-"
+    if where is None:
+        return None
+    text, place = where, "the argument"
     if where == "-":
-        text = _standard_input("token").decode("utf-8", "replace").strip()
-        if not text and sys.stdin.isatty():
-            raise ValueError("the token is empty")
-        return text
-    if where is not None and where.startswith("@"):
-        where = Path(where[1:]).read_bytes().decode("utf-8", "replace")
-    elif where is not None and os.path.isfile(where):
-        where = Path(where).read_bytes().decode("utf-8", "replace")
-    return None if where is None else where.strip()
+        text, place = _standard_input("token").decode("utf-8", "replace"), "standard input"
+    elif where.startswith("@") or os.path.isfile(where):
+        path = Path(where.removeprefix("@"))
+        text, place = path.read_bytes().decode("utf-8", "replace"), "the file"
+    text = text.strip()
+    if text.startswith("-----BEGIN "):
+        raise ValueError(f"{place} holds a PEM, not a token")
+    # A request without a token is asked about by standard input, or with its URL.
+    if not text and (sys.stdin.isatty() if where == "-" else url is None):
+        raise ValueError("the token is empty")
+    return text
 
 
 def authorization(text: str, scheme: str) -> tuple[tuple[str, str], ...]:

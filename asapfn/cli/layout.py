@@ -58,4 +58,6 @@ def signing_key(given: str, issuer: str) -> Key:
     try:
         return private_key_directory(given, issuer)()
     except ValueError as error:
-        raise ValueError(f"--key-directory: {error}") from None
+        below = f"/{path.as_posix()}".endswith(f"/{issuer}") and any(path.glob("*.pem"))
+        hint = f"; give DIR without the issuer: {path.parents[issuer.count('/')]}" if below else ""
+        raise ValueError(f"--key-directory: {error}{hint}") from None

@@ -27,6 +27,7 @@ _CHOICE: Final = re.compile(
 _VALUE: Final = re.compile(
     r"(argument [^:]*: (?:invalid \S+ value|ignored explicit argument)):? .*", re.DOTALL
 )
+_TIME: Final = re.compile(r"[0-9.]{1,6} ?(ms|s|sec|m|min|h|d)")
 _MISSING: Final = "the following arguments are required: "
 _FLAG: Final = re.compile(r"-[a-z]|--[a-z]+(-[a-z]+)*")
 _LONGEST_FLAG: Final = 30
@@ -92,13 +93,24 @@ def _suggestion(parser: argparse.ArgumentParser, message: str, given: Sequence[s
     """What may have been meant, of what there is."""
     known = [flag for action in parser._actions for flag in action.option_strings]
     asked = [(flag, known) for flag in map(_flag, given) if flag.startswith("--")]
+    if message == f"{_MISSING}URL":
+        return "; give METHOD, then URL"
     if choice := _CHOICE.fullmatch(message):
         asked.insert(0, (choice[2].strip("'"), re.findall(r"[\w-]+", choice[4])))
     for what, there in asked:
         near = get_close_matches(what, there, 1)
         if near and what not in there:
             return f"; did you mean {near[0]}?"
-    return ""
+    return _taken_for_a_command(choice, given) if choice else ""
+
+
+def _taken_for_a_command(choice: re.Match[str], given: Sequence[str]) -> str:
+    """Behind which flag stands what was read as the name of a command or a profile, if any does."""
+    what, name = choice[2].strip("'"), choice[1].split()[1].rstrip(":")
+    before = _flag(given[given.index(what) - 1]) if what in given[1:] else ""
+    if name not in ("COMMAND", "PROFILE") or not before:
+        return ""
+    return f"; the value after {before} was taken for {name}: give {name} before the flags"
 
 
 def complete(parser: Parser) -> None:
@@ -157,6 +169,16 @@ def option(
 ) -> None:
     """Add an option or an argument: its name, that of its value, its help, and more names."""
     parser.add_argument(name, *names, metavar=metavar, help=what, **more)
+
+
+def seconds(text: str) -> float:
+    """A number of seconds, an int where it is whole, as claims usually have it."""
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        # Nothing else of what was given is repeated: it may be a secret.
+        seen = f", not {text}" if _TIME.fullmatch(text) else ""
+        raise argparse.ArgumentTypeError(f"expected seconds, such as 120{seen}") from None
 
 
 def switch(

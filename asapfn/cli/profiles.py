@@ -15,7 +15,7 @@ from asapfn.asap.environment import leeway_from_env
 from asapfn.checks import claim_equals, context_token, has_scopes, not_replayed, request_matches
 from asapfn.cli import sources
 from asapfn.cli.inputs import GIVE_TOKEN, authorization, read_bytes
-from asapfn.cli.parsing import option, switch
+from asapfn.cli.parsing import option, seconds, switch
 from asapfn.connect.incoming import token_of
 from asapfn.errors import TokenRejected
 from asapfn.replay import in_memory
@@ -292,7 +292,7 @@ def _add_seconds(
     group: argparse._ArgumentGroup, flag: str, default: float | None, otherwise: str = ""
 ) -> None:
     shown = otherwise if default is None else f"{default:g}"
-    option(group, flag, "SECONDS", f"default {shown}", type=float, default=default)
+    option(group, flag, "SECONDS", f"default {shown}", type=seconds, default=default)
 
 
 PROFILES: Final[Mapping[str, Profile]] = {

@@ -14,7 +14,7 @@ import httpx
 
 from asapfn.adapters._causes import cause
 from asapfn.adapters.httpx import request_hook
-from asapfn.cli.parsing import Commands, add_command, add_group, option, switch
+from asapfn.cli.parsing import Commands, add_command, add_group, option, seconds, switch
 from asapfn.cli.signers import (
     add_asap_arguments,
     add_connect_arguments,
@@ -65,7 +65,7 @@ def add_to(commands: Commands) -> None:
         option(parser, "-d", "DATA", body, "--data")
         switch(parser, "-i", "show the headers too", "--include")
         switch(parser, "-L", "follow redirects", "--location")
-        option(parser, "--timeout", "SECONDS", "default 30", type=float, default=30.0)
+        option(parser, "--timeout", "SECONDS", "default 30", type=seconds, default=30.0)
         add_arguments(parser)
         add_cacert(parser)
 

@@ -12,7 +12,7 @@ from asapfn._core import compact
 from asapfn._core.signing import sign
 from asapfn.cli.inputs import WHERE, read_key, read_secret
 from asapfn.cli.layout import signing_key
-from asapfn.cli.parsing import option
+from asapfn.cli.parsing import option, seconds
 from asapfn.forge.invocation import split_base_url
 from asapfn.resolvers import keys_by_id
 from asapfn.types import Authorize, Key, Names
@@ -75,11 +75,6 @@ def _add_common_arguments(
     option(group, "--lifetime", "SECONDS", f"default {default}", type=seconds, default=default)
     more = "one more claim, its value JSON or else text; again for another"
     option(group, "--claim", "NAME=VALUE", more, action="append", default=[])
-
-
-def seconds(text: str) -> float:
-    """A number of seconds, an int where it is whole, as claims usually have it."""
-    return int(text) if text.isdecimal() else float(text)
 
 
 def asap_authorizer(options: argparse.Namespace) -> Authorize:

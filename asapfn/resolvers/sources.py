@@ -46,6 +46,8 @@ _OF_ALL_KEYS: Final = (401, 407, 408, 425, 429)
 
 _FETCH: Final = "fetch is a function of a URL and an Accept header, such as fetcher(client)"
 
+# Such as a host, with a port or without, or a path.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_./-]+(:[0-9]{1,5}(/[A-Za-z0-9_./-]*)?)?")
 _MOST_SECRETS: Final = 1024
 _MOST_READS: Final = 16
 _LOOK_AGAIN: Final = 0.01
@@ -384,7 +386,7 @@ def require_https(url: str) -> None:
     if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc or "#" in url:
         host = parts.netloc.rpartition("@")[2]
         seen = f", not {parts.scheme}://{host}{parts.path}" if parts.scheme == "http" else ""
-        if re.fullmatch(r"[A-Za-z0-9_./-]+", url):  # such as a host alone, or a path
+        if _PLAIN.fullmatch(url):
             seen = f", such as https://keys.example/, not {url[:100]}"
         raise ValueError(
             "keys come from an https URL that has neither userinfo nor fragment"

@@ -97,8 +97,11 @@ VERIFY = ("verify", "asap", "x", "--audience", "a")
         ((*KEYGEN, "--format", SECRET), "argument --format: invalid choice (choose from"),
         ((*KEYGEN, f"--format={SECRET}"), "argument --format: invalid choice (choose from"),
         ((*VERIFY, "--tokne", SECRET), "unrecognized arguments: --tokne, 1 value"),
-        ((*VERIFY, "--leeway", SECRET), "argument --leeway: invalid float value"),
-        (("token", "asap", "--lifetime", SECRET), "argument --lifetime: invalid seconds value"),
+        ((*VERIFY, "--leeway", SECRET), "argument --leeway: expected seconds, such as 120\n"),
+        (
+            ("token", "asap", "--lifetime", SECRET),
+            "argument --lifetime: expected seconds, such as 120\n",
+        ),
         ((SECRET,), "argument COMMAND: invalid choice (choose from"),
         (("--tokne", SECRET), "argument COMMAND: invalid choice (choose from"),
         (("verify", SECRET), "argument PROFILE: invalid choice (choose from"),

@@ -126,6 +126,79 @@ def test_a_directory_that_no_keygen_made_is_used_as_it_is(asapfn, home):
     assert "--key-directory mine has public keys, and signing needs the private ones" in ran.err
 
 
+PUBLIC = ("--audience", "billing", "--key-directory", "keys/public")
+PRIVATE = ("--key-directory", "keys/private")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("verify", "asap", "@keys/public/issuer/RS256.pem", *PUBLIC), "the file holds a PEM, not"),
+        (("inspect", "keys/public/issuer/RS256.pem"), "the file holds a PEM, not a token"),
+        (("explain", "asap", f"-----BEGIN X\n{SECRET}", *PUBLIC), "the argument holds a PEM, not"),
+        (("verify", "asap", "", *PUBLIC), "the token is empty"),
+        (("explain", "asap", " ", *PUBLIC), "the token is empty"),
+        (("verify", "asap", "@empty.txt", *PUBLIC), "the token is empty"),
+        ((*TOKEN, "--key-from", "env:NO_SUCH"), "environment variable NO_SUCH is not set"),
+        ((*TOKEN, "--key-directory", "keys/private/issuer"),
+         "give DIR without the issuer: keys/private\n"),
+        ((*TOKEN, *PRIVATE, "--lifetime", "2h"), "expected seconds, such as 120, not 2h"),
+        ((*verify(), "--leeway", "1.5m"), "expected seconds, such as 120, not 1.5m"),
+        (("activate", "x", "--wait", "30s"), "--wait: expected seconds, such as 120, not 30s"),
+        (("request", "asap", "/", "--timeout", "1 h"), "expected seconds, such as 120, not 1 h"),
+        (("token", "--issuer", "orders"),
+         "the value after --issuer was taken for PROFILE: give PROFILE before the flags"),
+        (("--json", "verify", "asap"), "unrecognized arguments: --json"),
+        (("--issuer", "orders", "token"),
+         "the value after --issuer was taken for COMMAND: give COMMAND before the flags"),
+        (("qsh", "https://x.example/"), "required: URL; give METHOD, then URL"),
+        (("token", "connect", "/x", "--issuer", "a"), "required: URL; give METHOD, then URL"),
+        (("activate", "issuer/Z.pem", "--repository", "localhost:8544"),
+         "such as https://keys.example/, not localhost:8544\n"),
+        (("publish", "keys/public", "--check", "localhost:8544/keys"),
+         "such as https://keys.example/, not localhost:8544/keys\n"),
+        (("activate", "Z.pem", "--now"), "a key id begins with its issuer: give issuer/Z.pem"),
+        (("activate", "Y.pem", "--now"), "not staged in keys/staged: issuer/Z.pem is"),
+        (("activate", "issuer/RS256.pem", "--now"),
+         "keys/private/issuer/RS256.pem exists: the key is active already"),
+        (("activate", "RS256.pem", "--now"), "RS256.pem exists: the key is active already"),
+    ],
+)  # fmt: skip
+def test_what_a_newcomer_types_gets_a_sentence_that_says_what_to_give(
+    arguments, said, asapfn, home
+):
+    (home / "empty.txt").write_text("\n")
+    ran = asapfn(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+    assert SECRET not in ran.err
+
+
+def test_a_pem_on_standard_input_is_no_token(asapfn, home):
+    pem = (home / "keys" / "public" / "issuer" / "RS256.pem").read_bytes()
+    ran = asapfn("verify", "asap", "-", *PUBLIC, stdin=pem)
+    assert (ran.code, ran.err) == (2, "asapfn: standard input holds a PEM, not a token\n")
+
+
+def test_the_issuers_own_folder_is_recognized_for_any_issuer(asapfn, home, monkeypatch):
+    make = ("keygen", "--issuer", "a/b", "--name", "1.pem", "--algorithm", "ES256")
+    assert asapfn(*make).code == asapfn("activate", "a/b/1.pem", "--now").code == 0
+    signs = ("token", "asap", "--issuer", "a/b", "--audience", "billing", "--key-directory")
+    assert "without the issuer: keys/private\n" in asapfn(*signs, "keys/private/a/b/").err
+    monkeypatch.chdir("keys/private")
+    assert "without the issuer: .\n" in asapfn(*signs, "a/b").err
+    assert "without" not in asapfn(*signs, "a").err
+
+
+def test_an_audience_with_a_comma_is_explained(asapfn, home):
+    for audience in (("billing,shipping",), ("vault,billing", "shipping")):
+        given = [each for name in audience for each in ("--audience", name)]
+        made = asapfn("token", "asap", "--issuer", "issuer", *given, *PRIVATE).out.strip()
+        ran = asapfn("explain", "asap", made, *PUBLIC)
+        assert ran.code == 1
+        assert "aud is one name with a comma; give each audience by itself" in ran.out
+
+
 def test_a_key_that_is_only_staged_is_named_with_the_command_that_is_missing(asapfn, tmp_path):
     asapfn("keygen", "--issuer", "issuer", "--name", "1.pem", "--algorithm", "ES256",
            "--directory", tmp_path)  # fmt: skip

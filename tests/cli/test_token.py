@@ -116,10 +116,11 @@ def test_a_secret_is_read_without_the_line_feed_at_its_end(asapfn, secret):
         ((*ASAP, "--key-from", "{pem}", "--kid", "issuer/k", "--claim", "=x"), "NAME=VALUE"),
         ((*ASAP, "--key-from", "{pem}", "--kid", "issuer/k", "--claim", "x=NaN"), "JSON"),
         ((*ASAP, "--key-from", "{pem}", "--kid", "issuer/k", "--claim", "iss=x"), "among"),
-        ((*ASAP, "--key-from", "{pem}", "--lifetime", "long"), "invalid seconds value"),
+        ((*ASAP, "--key-from", "{pem}", "--lifetime", "long"), "expected seconds, such as 120\n"),
         (CONNECT, "give the secret"),
         ((*CONNECT, "--key-from", "a", "--secret-from", "b"), "not both"),
-        ((*CONNECT, "--secret-from", "env:NO_SUCH"), "the secret is empty"),
+        ((*CONNECT, "--secret-from", "env:NO_SUCH"), "environment variable NO_SUCH is not set"),
+        ((*CONNECT, "--secret-from", "env:s3cr3t"), "environment variable is not set"),
         ((*CONNECT, "--secret-from", "s3cr3t-itself"), "cannot read the secret"),
     ],
 )  # fmt: skip
