@@ -169,6 +169,14 @@ def test_a_token_of_another_project_is_rejected_by_claim(
     assert "note" not in ran.out
 
 
+def test_explain_shows_each_claim_that_differs(asapfn, provider):
+    flags = ("--claim", "project_id=23", "--claim", "ref=main")
+    ran = asapfn(*common(provider, "explain"), *flags, token(provider, **GITLAB))
+    assert ran.out.startswith("rejected  invalid_claim (project_id)")
+    assert "invalid_claim (ref). " in ran.out
+    assert 'expected "main", got "a=b"' in ran.out
+
+
 @pytest.mark.parametrize("command", ["verify", "explain"])
 def test_without_claim_a_note_says_that_any_workload_is_accepted(command, asapfn, provider):
     text = token(provider, **GITLAB)
