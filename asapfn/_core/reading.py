@@ -2,13 +2,16 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from asapfn.errors import TokenRejected, Unavailable, escaped
 from asapfn.types import Token
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+# More than fit into a detail: of many elements of a list each may be a fault.
+_MOST_FAULTS: Final = 100
 
 
 def reading(
@@ -78,7 +81,16 @@ def read_claims(
 def _described(error: Any) -> str:
     """What does not fit, and where; without the values, which pydantic puts into its message."""
     try:
-        faults = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
+        first = _faults(error)[:_MOST_FAULTS]
+        faults = [(".".join(map(str, each["loc"])), each["msg"]) for each in first]
     except (AttributeError, TypeError, KeyError):
         return f"{type(error).__name__}: {error}"
     return "; ".join(f"{place}: {message}" if place else message for place, message in faults)
+
+
+def _faults(error: Any) -> Any:
+    """The faults of an error of pydantic; without what is not used, where it can leave it out."""
+    try:
+        return error.errors(include_url=False, include_context=False, include_input=False)
+    except TypeError:
+        return error.errors()

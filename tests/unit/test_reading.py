@@ -133,6 +133,55 @@ async def test_the_detail_names_the_claim() -> None:
     }
 
 
+class Fault(dict[str, Any]):
+    """A fault that counts how often one is read."""
+
+    read = 0
+
+    def __getitem__(self, name: str) -> Any:
+        Fault.read += 1
+        return super().__getitem__(name)
+
+
+@pytest.mark.parametrize("arguments", ["those of pydantic 2", "none"])
+async def test_of_very_many_faults_the_first_are_formatted(arguments: str) -> None:
+    """A token of 16 KiB has room for 20,000, which would hold the event loop."""
+    faults = [Fault(loc=("tags", number), msg="no") for number in range(20_000)]
+    asked: list[dict[str, Any]] = []
+
+    class Faulty(ValueError):
+        def errors(self, **named: Any) -> list[Fault]:
+            if named and arguments == "none":
+                raise TypeError("errors() takes no arguments")
+            asked.append(named)
+            return faults
+
+    def read(claims: dict[str, Any]) -> None:
+        raise Faulty
+
+    Fault.read = 0
+    with pytest.raises(TokenRejected) as rejected:
+        await reading(VERIFY, read)(token(tags=[]))
+    whole = "; ".join(f"tags.{number}: no" for number in range(100))
+    assert rejected.value.detail == f"the claims do not fit: {whole}"[:200]
+    assert rejected.value.claim == "tags"
+    assert Fault.read <= 200
+    # What is not in the detail is not asked for: of pydantic 2 it costs as much as the rest.
+    unused = dict.fromkeys(("include_url", "include_context", "include_input"), False)
+    assert asked == [{} if arguments == "none" else unused]
+
+
+async def test_a_detail_of_many_faults_of_pydantic_begins_with_the_first() -> None:
+    class Tags(pydantic.BaseModel):
+        tags: list[int | bytes]
+
+    with pytest.raises(TokenRejected) as rejected:
+        await reading(VERIFY, Tags.model_validate)(token(tags=[{}] * 2000))
+    detail = rejected.value.detail
+    assert detail.startswith("the claims do not fit: tags.0.int: Input should be a valid integer; ")
+    assert len(detail) == 200
+
+
 async def test_what_a_model_says_of_all_claims_has_no_place() -> None:
     class Both(pydantic.BaseModel):
         @pydantic.model_validator(mode="after")
