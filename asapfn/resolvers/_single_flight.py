@@ -2,9 +2,9 @@
 
 The task belongs to its event loop, not to a caller: callers wait for its outcome and may be
 cancelled at any time, and the call goes on. It ends by itself, `FINISH_WITHIN` seconds after the
-caller that began it has gone, or with the event loop. The task raises nothing: whatever the call
-raises is its outcome. A call serves the callers of one event loop, since an event cannot wake a
-task of another.
+caller that began it has gone (if that was another call, after it began), or with the event loop.
+The task raises nothing: whatever the call raises is its outcome. A call serves the callers of one
+event loop, since an event cannot wake a task of another.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ class Flight(Generic[T]):
 
     `asks` are the calls that it waits for itself, as where one cached resolver asks another. Until
     it is done `error` is what it would be for a task that asyncio cancels before its first step.
+    `begun` is when it began, on the event loop's clock, and
     `asked` is when its question was asked, on the clock of who made the call, and set by that one.
     """
 
@@ -41,6 +42,7 @@ class Flight(Generic[T]):
     waiting: int = 0
     task: object = None
     asks: "set[Flight[Any]]" = field(default_factory=set)
+    begun: float = field(default_factory=anyio.current_time)
     asked: float = math.inf
     result: T | None = None
     error: BaseException | None = field(default_factory=asyncio.CancelledError)
@@ -78,7 +80,7 @@ def begin(flights: Flights[T], key: Hashable, make: Callable[[], Awaitable[T]]) 
     if loop not in flights:
         _drop_closed_loops(flights)
     flight: Flight[T] = Flight()
-    flight.scope.deadline = anyio.current_time() + FINISH_WITHIN
+    flight.scope.deadline = flight.begun + FINISH_WITHIN
     flights.setdefault(loop, {})[key] = flight
     place = flights, loop, key, flight
     if isinstance(loop, asyncio.AbstractEventLoop):
@@ -141,7 +143,10 @@ async def _wait(flight: Flight[T], leads: bool) -> None:
         if asker is not None:
             asker.asks.discard(flight)
         if leads and not flight.done.is_set():
-            flight.scope.deadline = anyio.current_time() + FINISH_WITHIN
+            # A call has its own time for this: with as much again, those who wait for it would
+            # wait twice as long where the source hangs.
+            since = anyio.current_time() if asker is None else flight.begun
+            flight.scope.deadline = since + FINISH_WITHIN
 
 
 async def _run(

@@ -242,6 +242,49 @@ async def test_a_call_that_hangs_is_given_up_some_time_after_its_first_caller_ha
     assert answers == ["answer 1"] * 3
 
 
+async def test_a_call_within_a_call_that_hangs_is_given_up_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the metadata within the key set: who comes next waits for one of them, not for both."""
+    monkeypatch.setattr(_single_flight, "FINISH_WITHIN", 1.0)
+    outer: Flights[str] = {}
+    inner: Flights[str] = {}
+    source = Source()
+    well = False
+
+    async def ask() -> str:
+        return await join(inner, "key", source if well else hang, "source")
+
+    with anyio.fail_after(20):
+        with anyio.move_on_after(0.02):
+            await join(outer, "key", ask, "source")
+        flight = in_progress(outer, "key")
+        assert flight is not None
+        assert in_progress(inner, "key") is not None
+        well = True
+        await flight.done.wait()
+        assert in_progress(inner, "key") is None
+        assert await join(outer, "key", ask, "source") == "answer 1"
+
+
+async def test_a_call_within_a_call_has_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have begun late, and what it brings is cached though nobody waits for it."""
+    monkeypatch.setattr(_single_flight, "FINISH_WITHIN", 3.0)
+    inner: Flights[str] = {}
+
+    async def ask() -> str:
+        with anyio.move_on_after(0.01):
+            await join(inner, "key", hang, "source")
+        return "given up"
+
+    assert await join({}, "key", ask, "source") == "given up"
+    flight = in_progress(inner, "key")
+    assert flight is not None
+    assert flight.scope.deadline == flight.begun + 3.0
+    flight.scope.cancel()
+    await flight.done.wait()
+
+
 async def test_a_patient_caller_waits_for_as_long_as_it_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
