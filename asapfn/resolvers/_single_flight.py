@@ -33,8 +33,8 @@ class Flight(Generic[T]):
 
     `asks` are the calls that it waits for itself, as where one cached resolver asks another. Until
     it is done `error` is what it would be for a task that asyncio cancels before its first step.
-    `begun` is when it began, on the event loop's clock, and
-    `asked` is when its question was asked, on the clock of who made the call, and set by that one.
+    `begun` is when it began, on the event loop's clock; `asked` is when its question was asked, on
+    the clock of who made the call, and set by that one.
     """
 
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
