@@ -9,11 +9,11 @@ a client and a request, so that neither package need be imported here.
 import inspect
 import math
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
@@ -82,7 +82,14 @@ class _Fetcher:
     max_bytes: int
     headers: Mapping[str, str]
     origins: frozenset[Origin] | None
-    sockets: dict[str, WeakSet[Any]]
+    sockets: dict[str, "_Sockets"]
+
+
+class _Sockets(NamedTuple):
+    """What was opened to an origin and is still in use, and the requests under way to it."""
+
+    opened: WeakSet[Any]
+    requests: set[object]
 
 
 def fetcher(
@@ -182,7 +189,7 @@ def _require_headers(headers: Mapping[str, str]) -> None:
 async def _fetch(made: _Fetcher, url: str, accept: str) -> Document:
     """Fetch once, within the deadline."""
     source, origin, secrets = _source(url)
-    progress = Progress(sockets=made.sockets.setdefault(origin, WeakSet()))
+    progress = Progress()
 
     async def ask() -> Document:
         async with made.open() as client, to_its_end(client, progress):
@@ -190,7 +197,7 @@ async def _fetch(made: _Fetcher, url: str, accept: str) -> Document:
             return await read(response, source, made.max_bytes)
 
     try:
-        with anyio.move_on_after(made.timeout):
+        with _sockets(made, origin) as progress.sockets, anyio.move_on_after(made.timeout):
             place, answered = await acquire(made.places, origin), False
             try:
                 document = await in_own_task(ask, progress)
@@ -207,6 +214,20 @@ async def _fetch(made: _Fetcher, url: str, accept: str) -> Document:
         detail = f"no whole answer within {made.timeout:g} seconds: {progress.phase}"
     # Outside of the `except`: the client's errors hold the request, and so its credentials.
     raise Unavailable(source, detail)
+
+
+@contextmanager
+def _sockets(made: _Fetcher, origin: str) -> Iterator[WeakSet[Any]]:
+    """The sockets of an origin, for one request; what is not used any more is forgotten."""
+    its, request = made.sockets.setdefault(origin, _Sockets(WeakSet(), set())), object()
+    its.requests.add(request)
+    try:
+        yield its.opened
+    finally:
+        its.requests.discard(request)
+        for each, of_each in list(made.sockets.items()):
+            if not (of_each.requests or of_each.opened):
+                made.sockets.pop(each, None)
 
 
 def _own_client() -> _Open:

@@ -1,3 +1,5 @@
+import gc
+import inspect
 import math
 import time
 from typing import Any
@@ -315,3 +317,56 @@ async def test_a_timeout_that_is_no_time_is_a_programming_error(timeout: float) 
 async def test_a_limit_that_is_not_positive_is_a_programming_error(limit: Any) -> None:
     with pytest.raises(ValueError, match="must be positive"):
         fetcher(**limit)
+
+
+def origins_of(fetch: Any) -> dict[str, Any]:
+    """The origins whose sockets a fetcher knows."""
+    known: dict[str, Any] = inspect.getclosurevars(fetch).nonlocals["made"].sockets
+    return known
+
+
+async def test_an_origin_is_forgotten_with_its_last_socket(
+    package: Any, origin: str, elsewhere: tuple[str, Recorder]
+) -> None:
+    """Those that a client keeps must be found again, and a key's place may be of any origin."""
+    ours = origin.removeprefix("https://")
+    async with package.AsyncClient(verify=trusting()) as client:
+        fetch = fetcher(client)
+        for port in range(1, 11):
+            with pytest.raises(Unavailable):
+                await fetch(f"https://localhost:{port}/key", PEM)
+        assert list(origins_of(fetch)) == []
+        await fetch(f"{origin}/key", PEM)
+        await fetch(f"{elsewhere[0]}/key", PEM)
+        assert ours in origins_of(fetch)
+    gc.collect()
+    with pytest.raises(Unavailable, match="closed"):
+        await fetch("https://localhost:1/key", PEM)
+    assert list(origins_of(fetch)) == []
+
+
+async def test_an_origin_is_not_forgotten_while_another_request_is_under_way(package: Any) -> None:
+    waits, may_end = anyio.Event(), anyio.Event()
+
+    async def hold(request: Any) -> None:
+        if request.url.path == "/held":
+            waits.set()
+            await may_end.wait()
+        raise LookupError("no server")
+
+    async def held() -> None:
+        with pytest.raises(Unavailable):
+            await fetch("https://localhost/held", PEM)
+
+    async with package.AsyncClient(event_hooks={"request": [hold]}) as client:
+        fetch = fetcher(client, timeout=60)
+        async with anyio.create_task_group() as group:
+            group.start_soon(held)
+            await waits.wait()
+            known = origins_of(fetch)["localhost"]
+            for host in ("localhost", "127.0.0.1"):
+                with pytest.raises(Unavailable):
+                    await fetch(f"https://{host}/key", PEM)
+            assert list(origins_of(fetch).items()) == [("localhost", known)]
+            may_end.set()
+        assert list(origins_of(fetch)) == []
