@@ -78,9 +78,10 @@ def interceptor(
             case, to the logger `asapfn`.
 
     Returns:
-        An interceptor. Put it first: what comes before it sees calls of anybody. What
-        `authenticate`, `unless` or `observe` raise beside a refusal is logged as an error, and the
-        call ended with INTERNAL and none of its text, which gRPC would send.
+        An interceptor for `grpc.aio.server`; `grpc.server` cannot run it. Put it first: what comes
+        before it sees calls of anybody. What `authenticate`, `unless` or `observe` raise beside a
+        refusal is logged as an error, and the call ended with INTERNAL and none of its text, which
+        gRPC would send.
     """
 
     async def decide(asked: Request) -> Token | TokenRejected | Unavailable | None:
