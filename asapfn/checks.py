@@ -18,7 +18,7 @@ from anyio.lowlevel import current_token
 from asapfn._core.canonical import base_path, canonical_request, is_below, qsh
 from asapfn._core.reading import read_claims
 from asapfn.errors import TokenRejected, listed, shown
-from asapfn.types import ReplayStore, Token
+from asapfn.types import ReplayStore, Token, require_bool
 
 CONTEXT_QSH = "context-qsh"
 _KEPT_LONGER: Final = 60.0
@@ -247,10 +247,11 @@ def request_matches(
         constant time.
 
     Raises:
-        TypeError: If a URL is not a str.
+        TypeError: If a URL is not a str, or an option no bool.
         ValueError: If the base URL is malformed.
     """
     base = received_base(base_url, proxy_strips_prefix)
+    require_bool(decoded_path, "decoded_path")
 
     def check(token: Token) -> None:
         """The qsh is the hash of the request."""
@@ -261,6 +262,7 @@ def request_matches(
 
 def received_base(base_url: str, proxy_strips_prefix: bool) -> str:
     """The path that received targets are below; ValueError if the base URL is malformed."""
+    require_bool(proxy_strips_prefix, "proxy_strips_prefix")
     base = base_path(base_url)
     return "" if proxy_strips_prefix else base
 

@@ -31,6 +31,7 @@ from asapfn.types import (
     Unverified,
     Verify,
     as_names,
+    require_bool,
 )
 
 __all__ = ["app_secret", "claims", "policy", "repository", "verifier"]
@@ -170,17 +171,20 @@ def policy(
         The policy. It requires `iss` and `aud`, and `kid` unless tokens are signed by a secret.
 
     Raises:
-        TypeError: If a name is not a str.
+        TypeError: If a name is not a str, or `app_secret`, `require_room` or `require_exp` no bool.
         ValueError: If there is no issuer or no audience, one is `*`, which is no name here, or the
             leeway is negative or not finite.
     """
     for names, what in ((issuers, "issuers"), (audience, "audience")):
         if names is not None and _STAR in as_names(names, what):
             raise ValueError(f"{what}=None accepts any: {_STAR!r} is no name here")
+    require_bool(app_secret, "app_secret")
+    optional = {"exp": require_exp, "room": require_room}
+    for name, required in optional.items():
+        require_bool(required, f"require_{name}")
     guards: list[Guard] = [] if app_secret else [has_key_id]
     if issuers is not None:
         guards.append(issuer_is_one_of(issuers))
-    optional = {"exp": require_exp, "room": require_room}
     made = verification.policy(
         resolver,
         room_is_text,

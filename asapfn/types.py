@@ -420,6 +420,12 @@ def as_names(names: Names, what: str) -> frozenset[str]:
     return each
 
 
+def require_bool(given: object, what: str) -> None:
+    """Raise TypeError for what is neither True nor False: the text "false" of a setting is true."""
+    if not isinstance(given, bool):
+        raise TypeError(f"{what} must be True or False, not {type(given).__name__}")
+
+
 def require_function(given: object, what: str) -> None:
     """Raise TypeError for what cannot be called; `what` says what it should be."""
     if not callable(given):

@@ -43,6 +43,7 @@ from asapfn.types import (
     Unverified,
     Verify,
     as_names,
+    require_bool,
     require_function,
 )
 
@@ -260,12 +261,14 @@ def policy(
         The policy. To change it, use `policy._replace(...)`.
 
     Raises:
-        TypeError: If a name is not a str, or `algorithms` or `required` is a bare str.
+        TypeError: If a name is not a str, `algorithms` or `required` a bare str, or
+            `audience_required` no bool.
         ValueError: As for `verify`.
     """
     for name, names in (("algorithms", algorithms), ("required", required)):
         if isinstance(names, str):
             raise TypeError(f"{name} is a collection of names, not one str")
+    require_bool(audience_required, "audience_required")
     return validated(
         Policy(
             resolver,
@@ -292,6 +295,7 @@ def validated(policy: Policy) -> Policy:
     require_function(policy.resolver, _RESOLVER)
     if not isinstance(policy.audience, (frozenset, set, type(None))):
         raise TypeError("a policy's audience is a frozenset of names, or None for any")
+    require_bool(policy.audience_required, "audience_required")
     if not policy.algorithms <= _ALGORITHMS:
         raise ValueError(f"unknown algorithm: use those of {', '.join(ALGORITHMS)}")
     if not 0 <= policy.leeway < math.inf:

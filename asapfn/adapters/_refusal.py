@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from asapfn._core.reporting import LOGGER
 from asapfn.errors import TokenRejected, Unavailable, challenge
-from asapfn.types import Authenticate, Request, Token
+from asapfn.types import Authenticate, Request, Token, require_bool
 
 # As long as a source of keys is left alone after it failed (`Caching.min_age`).
 _RETRY_AFTER: Final = "5"
@@ -48,17 +48,19 @@ def require_scheme(scheme: str) -> None:
         raise ValueError("scheme is one word, such as Bearer or JWT")
 
 
-def require_enforcement(enforce: bool) -> None:
+def require_enforcement(enforce: bool, optional: bool) -> None:
     """Refuse what is not plainly True or False, and warn where nothing will be enforced.
 
     Args:
         enforce: Whether refusals are enforced.
+        optional: Whether a token may be missing.
 
     Raises:
-        TypeError: If it is no bool: None, as of a setting that is missing, must not open a service.
+        TypeError: If one is no bool: neither None, as of a setting that is missing, nor the text
+            "false" of one must open a service.
     """
-    if not isinstance(enforce, bool):
-        raise TypeError(f"enforce must be True or False, not {type(enforce).__name__}")
+    require_bool(enforce, "enforce")
+    require_bool(optional, "optional")
     if not enforce:
         LOGGER.warning("asapfn: NOT PROTECTING: enforce=False lets every request through")
 

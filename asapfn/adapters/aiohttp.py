@@ -119,11 +119,11 @@ def server_middleware(
         A middleware for `web.Application(middlewares=[...])`.
 
     Raises:
-        TypeError: If `enforce` is no bool.
+        TypeError: If `enforce` or `optional` is no bool.
         ValueError: If `scheme` is not one word.
     """
     require_scheme(scheme)
-    require_enforcement(enforce)
+    require_enforcement(enforce, optional)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -82,11 +82,11 @@ def protect(
         lifespan: what has no headers cannot show a token.
 
     Raises:
-        TypeError: If `enforce` is no bool.
+        TypeError: If `enforce` or `optional` is no bool.
         ValueError: If `scheme` is not one word.
     """
     require_scheme(scheme)
-    require_enforcement(enforce)
+    require_enforcement(enforce, optional)
 
     async def protected(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

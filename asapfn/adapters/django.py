@@ -104,11 +104,11 @@ def middleware(
         A middleware factory, for sync and async requests.
 
     Raises:
-        TypeError: If `enforce` is no bool.
+        TypeError: If `enforce` or `optional` is no bool.
         ValueError: If `scheme` is not one word.
     """
     require_scheme(scheme)
-    require_enforcement(enforce)
+    require_enforcement(enforce, optional)
     loop = Loop(portal)
 
     def answered(request: Any, outcome: _Outcome, began: float) -> HttpResponse | None:
@@ -177,12 +177,12 @@ def requires(
         installed.
 
     Raises:
-        TypeError: If `enforce` is no bool; or, on the first request, if it is used without its
-            parentheses.
+        TypeError: If `enforce` or `optional` is no bool; or, on the first request, if it is used
+            without its parentheses.
         ValueError: If `scheme` is not one word.
     """
     require_scheme(scheme)
-    require_enforcement(enforce)
+    require_enforcement(enforce, optional)
     loop = Loop(portal)
 
     def refused(request: Any, outcome: _Outcome, began: float) -> HttpResponse | None:

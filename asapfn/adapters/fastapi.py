@@ -128,11 +128,11 @@ def requires(
         A dependency, for `Depends`; in a test `app.dependency_overrides` replaces it.
 
     Raises:
-        TypeError: If `enforce` is no bool.
+        TypeError: If `enforce` or `optional` is no bool.
         ValueError: If `scheme` is not one word.
     """
     require_scheme(scheme)
-    require_enforcement(enforce)
+    require_enforcement(enforce, optional)
     shown: Any = {"scheme_name": name or scheme, "description": description, "auto_error": False}
     security = (
         HTTPBearer(bearerFormat="JWT", **shown)

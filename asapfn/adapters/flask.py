@@ -88,11 +88,11 @@ def requires(
         `before_request`.
 
     Raises:
-        TypeError: If `enforce` is no bool.
+        TypeError: If `enforce` or `optional` is no bool.
         ValueError: If `scheme` is not one word.
     """
     require_scheme(scheme)
-    require_enforcement(enforce)
+    require_enforcement(enforce, optional)
     loop = Loop(portal)
 
     def refused() -> Response | None:

@@ -77,11 +77,11 @@ def protect(
         running.
 
     Raises:
-        TypeError: If `enforce` is no bool.
+        TypeError: If `enforce` or `optional` is no bool.
         ValueError: If `scheme` is not one word.
     """
     require_scheme(scheme)
-    require_enforcement(enforce)
+    require_enforcement(enforce, optional)
     loop = Loop(portal)
 
     def protected(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -21,6 +21,7 @@ from asapfn.types import (
     Resolver,
     Verify,
     as_names,
+    require_bool,
 )
 
 
@@ -84,12 +85,13 @@ def policy(
         The policy. It requires `kid`, `iss`, `aud`, `iat`, `exp` and `jti`.
 
     Raises:
-        TypeError: If a name is not a str.
+        TypeError: If a name is not a str, or `subject_is_issuer` no bool.
         ValueError: If there is no audience or no issuer, `max_lifetime` is over an hour, or
             `leeway` is negative or not finite.
     """
     if not 0 < max_lifetime <= 3600:
         raise ValueError("max_lifetime is at most the 3600 seconds of the specification")
+    require_bool(subject_is_issuer, "subject_is_issuer")
     guards: list[Guard] = [] if issuers is None else [issuer_is_one_of(issuers)]
     each: list[Check] = [checks.subject_is_issuer()] if subject_is_issuer else []
     if replay is not None:

@@ -27,6 +27,7 @@ from asapfn.types import (
     Token,
     Unverified,
     as_names,
+    require_bool,
 )
 
 # Both at once: the key that the resolver finds decides which of the two it is, since each needs a
@@ -138,11 +139,12 @@ def authenticator(
         It raises ValueError when the server gives no raw target.
 
     Raises:
-        TypeError: If a name is not a str.
+        TypeError: If a name is not a str, or an option no bool.
         ValueError: If the base URL is malformed, the leeway negative or not finite, or `remember`
             negative or no int.
     """
     base = received_base(base_url, proxy_strips_prefix)
+    require_bool(decoded_path, "decoded_path")
     asked = policy(resolver, audience=audience, leeway=leeway, now=now)
     verify_token = verification.verifier(asked, remember=remember)
     require = partial(require_request, decoded_path=True) if decoded_path else require_request

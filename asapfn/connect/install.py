@@ -31,6 +31,7 @@ from asapfn.types import (
     Token,
     Unverified,
     as_names,
+    require_bool,
 )
 
 _ALGORITHMS: Final = ("RS256",)
@@ -123,7 +124,7 @@ async def verify_reinstall(
             `clientKey`; `ambiguous_token` for a token in the query; and for the body `malformed`
             and `unsuitable_key`.
         Unavailable: If the secret could not be looked up.
-        TypeError: If the body is not bytes, or a URL not a str.
+        TypeError: If the body is not bytes, a URL not a str, or `proxy_strips_prefix` no bool.
         ValueError: As `authenticator` does.
 
     Source: Bitbucket Cloud, "Connect for Bitbucket Cloud", "App lifecycle".
@@ -184,7 +185,7 @@ async def verify_install(
             product in no table; `ambiguous_token` for a token in the query; and for the body
             `malformed` and `unsuitable_key`.
         Unavailable: If the key hosts did not answer.
-        TypeError: If the body is not bytes, or a base URL not a str.
+        TypeError: If the body is not bytes, a base URL not a str, or `proxy_strips_prefix` no bool.
         ValueError: If there is no base URL, one is malformed, the leeway is negative or not finite,
             or the server gives no raw target.
 
@@ -192,6 +193,7 @@ async def verify_install(
     requests".
     """
     bases = _without_slash(base_urls)
+    require_bool(proxy_strips_prefix, "proxy_strips_prefix")
     target = received_target(request)
     found: list[Installation] = []
 

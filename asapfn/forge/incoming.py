@@ -36,6 +36,7 @@ from asapfn.types import (
     Unverified,
     Verify,
     as_names,
+    require_bool,
 )
 
 __all__ = ["API_HOSTS", "keys", "policy", "verifier"]
@@ -82,9 +83,11 @@ def keys(
         `cached` around it: that does not know of labels.
 
     Raises:
+        TypeError: If `staging` is no bool.
         ValueError: If `isolated_cloud` is not such a template, or a bound in `caching` is negative,
             infinite or not a number.
     """
+    require_bool(staging, "staging")
     unlabelled = jwks(_KEY_SETS[staging], fetch, caching=caching, observe=observe)
     if isolated_cloud is None:
         return partial(_by_label, unlabelled, None)
