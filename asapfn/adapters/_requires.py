@@ -9,6 +9,7 @@ from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Authenticate, Check, Request, Token
 
 _VERIFIED: Final = "asapfn.verified"
+_REFUSED: Final = "asapfn.refused"
 
 
 async def admit_to(
@@ -56,4 +57,19 @@ async def admit_to(
         return admitted
 
     # Whatever a check rejects for, the token is not missing.
-    return await admit(also(verified_before, *checks), request, False)
+    outcome = await admit(also(verified_before, *checks), request, False)
+    if not isinstance(outcome, Token):
+        carrier[_REFUSED] = request
+    return outcome
+
+
+def carry(carrier: MutableMapping[str, Any], request: Request, token: Token | None) -> Token | None:
+    """Put a token where an endpoint finds it, unless a check there has refused it; what is there.
+
+    A check that enforces nothing lets a request through to what may demand less of the same token.
+    """
+    carrier.pop("asapfn.token", None)
+    if token is None or carrier.get(_REFUSED) == request:
+        return None
+    carrier["asapfn.token"] = token
+    return token

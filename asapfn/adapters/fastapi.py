@@ -17,7 +17,7 @@ from asapfn.adapters._refusal import (
     require_enforcement,
     require_scheme,
 )
-from asapfn.adapters._requires import admit_to
+from asapfn.adapters._requires import admit_to, carry
 from asapfn.adapters.asgi import refuse, request
 from asapfn.errors import Reason, TokenRejected
 from asapfn.types import Authenticate, Check, ObserveRequest, Token
@@ -145,15 +145,13 @@ def requires(
     ) -> Token | None:
         scope = connection.scope
         began = time.monotonic()
-        outcome = await admit_to(authenticate, checks, scope, request(scope), optional)
+        asked = request(scope)
+        outcome = await admit_to(authenticate, checks, scope, asked, optional)
         report(outcome, began, observe, enforce)
         outcome = acted_on(outcome, enforce)
-        if outcome is None:
-            scope.pop("asapfn.token", None)
-            return None
-        if isinstance(outcome, Token):
-            scope["asapfn.token"] = outcome
-            return outcome
+        if outcome is None or isinstance(outcome, Token):
+            held = carry(scope, asked, outcome)
+            return outcome if enforce else held
         answer = refusal(outcome, scheme)
         # Where Starlette looks for a handler once the error has left the endpoint.
         if _HANDLERS in scope:

@@ -14,7 +14,7 @@ from anyio.from_thread import BlockingPortal
 from asapfn._core.reporting import report
 from asapfn.adapters import wsgi
 from asapfn.adapters._refusal import acted_on, refusal, require_enforcement, require_scheme
-from asapfn.adapters._requires import admit_to
+from asapfn.adapters._requires import admit_to, carry
 from asapfn.adapters._threads import Loop, decided
 from asapfn.types import Authenticate, Check, ObserveRequest, Token
 
@@ -98,16 +98,14 @@ def requires(
     def refused() -> Response | None:
         """Verify the request's token; the refusal where it is not accepted."""
         environ = flask.request.environ
+        asked = wsgi.request(environ)
         began = time.monotonic()
-        decide = partial(admit_to, authenticate, checks, environ, wsgi.request(environ), optional)
+        decide = partial(admit_to, authenticate, checks, environ, asked, optional)
         outcome = decided(loop, decide)
         report(outcome, began, observe, enforce)
         outcome = acted_on(outcome, enforce)
-        environ.pop("asapfn.token", None)
-        if outcome is None:
-            return None
-        if isinstance(outcome, Token):
-            environ["asapfn.token"] = outcome
+        carry(environ, asked, outcome if isinstance(outcome, Token) else None)
+        if outcome is None or isinstance(outcome, Token):
             return None
         status, headers, body = refusal(outcome, scheme)
         return Response(body, status, list(headers))

@@ -400,6 +400,57 @@ def test_a_routers_token_is_not_that_of_an_endpoint_whose_check_it_fails() -> No
     assert get({})[0] == 401
 
 
+@pytest.mark.parametrize("enforce", [True, False])
+def test_a_view_does_not_put_back_the_token_that_its_blueprints_check_refused(
+    enforce: bool,
+) -> None:
+    app, admin = Flask(__name__), Blueprint("admin", __name__)
+    admin.before_request(flask.requires(scripted, IS_BOSS, enforce=False))
+
+    @admin.get("/")
+    @flask.requires(scripted, enforce=enforce)
+    def who() -> str:
+        return str("asapfn.token" in flask_request.environ)
+
+    app.register_blueprint(admin)
+    get = by_transport(httpx.WSGITransport(app))
+    assert get(ALICE.headers("service")) == (200, "False")
+    assert get(ALICE.headers("service", claims={"boss": True})) == (200, "True")
+    assert get({})[0] == (401 if enforce else 200)
+
+
+@pytest.mark.parametrize("enforce", [True, False])
+def test_an_endpoint_does_not_put_back_the_token_that_its_routers_check_refused(
+    enforce: bool,
+) -> None:
+    boss = fastapi.requires(scripted, IS_BOSS, enforce=False)
+    app, admin = FastAPI(), APIRouter(dependencies=[Depends(boss)])
+
+    @admin.get("/")
+    def who(
+        request: StarletteRequest,
+        caller: Annotated[Token | None, Depends(fastapi.requires(scripted, enforce=enforce))],
+    ) -> str:
+        return f"{caller is not None} {'asapfn.token' in request.scope}"
+
+    app.include_router(admin)
+    get = by_test_client(app)
+    # What an enforced dependency promises is a token; it is not the request's.
+    assert get(ALICE.headers("service")) == (200, f"{enforce} False")
+    assert get(ALICE.headers("service", claims={"boss": True})) == (200, "True True")
+    assert get({})[0] == (401 if enforce else 200)
+
+
+def test_a_view_behind_two_decorators_that_enforce_nothing_finds_no_token_that_one_refused() -> (
+    None
+):
+    """Django, whose middleware verifies once."""
+    both = [django.requires(IS_BOSS, enforce=False), django.requires(enforce=False)]
+    with of_django(scripted, within=lambda view: both[0](both[1](view)), enforce=False) as get:
+        assert get(ALICE.headers("service")) == (200, "nobody")
+        assert get(ALICE.headers("service", claims={"boss": True})) == (200, "alice")
+
+
 def test_a_websocket_opens_without_a_token_where_nothing_is_enforced() -> None:
     app = FastAPI()
 
