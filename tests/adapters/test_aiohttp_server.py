@@ -5,8 +5,6 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect as open_websocket
 
 from asapfn import connect
 from asapfn.adapters.aiohttp import server_middleware
@@ -19,6 +17,7 @@ from tests.support.refusals import (
     assert_nobody_could_tell,
 )
 from tests.support.servers import trusting
+from tests.support.websocket import first_message, refusal
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +55,8 @@ def test_an_outage_is_503(server: str) -> None:
 
 def test_a_websocket_is_refused_before_it_opens(server: str) -> None:
     url = f"{server.replace('https', 'wss')}/ws"
-    with open_websocket(url, ssl=trusting(), additional_headers=good(), proxy=None) as websocket:
-        assert websocket.recv() == "issuer"
-    with pytest.raises(InvalidStatus) as refused:
-        open_websocket(url, ssl=trusting(), proxy=None)
-    assert refused.value.response.status_code == 401
+    assert first_message(url, good()) == "issuer"
+    assert refusal(url).status_code == 401
 
 
 @pytest.mark.parametrize(

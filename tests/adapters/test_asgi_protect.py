@@ -5,8 +5,6 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect as open_websocket
 
 from asapfn import Request, Token, Unavailable, asap, bearer, connect
 from asapfn.adapters.asgi import protect, request
@@ -19,7 +17,8 @@ from tests.support.refusals import (
     assert_head_is_refused_without_a_body,
     assert_nobody_could_tell,
 )
-from tests.support.servers import asgi_server, trusting
+from tests.support.servers import asgi_server
+from tests.support.websocket import first_message, refusal
 
 KEY = key_for("RS256")
 VERIFY = asap.verifier(keys_by_id([KEY]), "service", issuers="issuer")
@@ -121,14 +120,11 @@ def test_the_token_of_another_protect_does_not_stand_in_for_a_missing_one(origin
 
 def test_a_websocket_opens_for_a_good_token(origin: str) -> None:
     url = origin.replace("https", "wss")
-    with open_websocket(url, ssl=trusting(), additional_headers=good(), proxy=None) as websocket:
-        assert websocket.recv() == "issuer"
+    assert first_message(url, good()) == "issuer"
 
 
 def test_a_websocket_is_refused_with_the_whole_answer_where_the_server_can(origin: str) -> None:
-    with pytest.raises(InvalidStatus) as refused:
-        open_websocket(origin.replace("https", "wss"), ssl=trusting(), proxy=None)
-    response = refused.value.response
+    response = refusal(origin.replace("https", "wss"))
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"] == "Bearer"
     assert json.loads(response.body)["reason"] == "missing_token"

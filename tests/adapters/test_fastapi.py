@@ -11,8 +11,6 @@ from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 from starlette.middleware.base import BaseHTTPMiddleware
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect as open_websocket
 
 from asapfn import Request as Asked
 from asapfn import Token, TokenRejected, Unavailable, asap, bearer, checks
@@ -24,6 +22,7 @@ from asapfn.resolvers import keys_by_id
 from asapfn.types import Verdict
 from tests.support.keyring import key_for
 from tests.support.servers import asgi_server, trusting
+from tests.support.websocket import first_message, refusal
 
 KEYS = [key_for("ES256"), key_for("ES256", "other")]
 RESOLVER = keys_by_id(KEYS)
@@ -269,13 +268,8 @@ def test_each_request_is_reported_as_protect_does(caplog: pytest.LogCaptureFixtu
 def test_a_websocket_opens_for_a_good_token_alone() -> None:
     with asgi_server(service()) as origin:
         url = f"{origin.replace('https', 'wss')}/chat"
-        with open_websocket(
-            url, ssl=trusting(), additional_headers=good(), proxy=None
-        ) as websocket:
-            assert websocket.recv() == "issuer"
-        with pytest.raises(InvalidStatus) as refused:
-            open_websocket(url, ssl=trusting(), proxy=None)
-        response = refused.value.response
+        assert first_message(url, good()) == "issuer"
+        response = refusal(url)
         assert response.status_code == 401
         assert response.headers["WWW-Authenticate"] == "Bearer"
         expected = httpx.get(f"{origin}/who", verify=trusting())

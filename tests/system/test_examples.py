@@ -13,8 +13,6 @@ import pytest
 import requests
 from atlassian_jwt_auth import create_signer
 from atlassian_jwt_auth.contrib.requests import JWTAuth
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect as open_websocket
 
 from asapfn import asap
 from asapfn.adapters.asgi import key_repository
@@ -24,6 +22,7 @@ from tests.support.grpc_service import channel_credentials
 from tests.support.keyring import key_for
 from tests.support.processes import announcing, running, trusted
 from tests.support.servers import asgi_server, trusting
+from tests.support.websocket import first_message, refusal
 
 EXAMPLES = Path(__file__).parent / "examples"
 ORDERS = key_for("ES256", "orders")
@@ -128,13 +127,8 @@ def test_an_endpoint_says_who_may_call_it(service: str) -> None:
 @pytest.mark.parametrize("service", ["fastapi", "aiohttp"], indirect=True)
 def test_a_websocket_opens_for_a_good_token_alone(service: str) -> None:
     url = f"{service.replace('https', 'wss')}/events"
-    with open_websocket(
-        url, ssl=trusting(), additional_headers=headers_of("orders"), proxy=None
-    ) as websocket:
-        assert websocket.recv() == "Hello, orders."
-    with pytest.raises(InvalidStatus) as refused:
-        open_websocket(url, ssl=trusting(), proxy=None)
-    assert refused.value.response.status_code == 401
+    assert first_message(url, headers_of("orders")) == "Hello, orders."
+    assert refusal(url).status_code == 401
 
 
 @pytest.mark.parametrize("service", ["django on WSGI", "django on ASGI"], indirect=True)
