@@ -11,7 +11,8 @@ import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
@@ -80,7 +81,7 @@ class _Fetcher:
     places: Places
     timeout: float
     max_bytes: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     origins: frozenset[Origin] | None
     sockets: dict[str, "_Sockets"]
 
@@ -167,10 +168,7 @@ def fetcher(
         {},
     )
 
-    async def fetch(url: str, accept: str) -> Document:
-        return await _fetch(made, url, accept)
-
-    return fetch
+    return partial(_fetch, made)
 
 
 def _require_headers(headers: Mapping[str, str]) -> None:
@@ -186,7 +184,7 @@ def _require_headers(headers: Mapping[str, str]) -> None:
             raise ValueError("a header's value is ASCII, and neither begins nor ends with a space")
 
 
-async def _fetch(made: _Fetcher, url: str, accept: str) -> Document:
+async def _fetch(made: _Fetcher, url: str, accept: str, /) -> Document:
     """Fetch once, within the deadline."""
     source, origin, secrets = _source(url)
     progress = Progress()
