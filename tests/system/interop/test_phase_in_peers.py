@@ -23,15 +23,18 @@ from django.test import RequestFactory  # noqa: E402
 from asapfn.adapters.django import requires  # noqa: E402
 
 ORDERS, SHIPPING = testing.issuer("orders"), testing.issuer("shipping")
+
+
 # None of them has a key that could not be fetched: there both answer otherwise, as the table says.
-REQUESTS: Mapping[str, Mapping[str, str]] = {
-    "good": ORDERS.headers("billing"),
-    **{
-        reason: testing.broken(reason, ORDERS, "billing").headers
-        for reason in ("missing_token", "expired", "wrong_audience", "bad_signature")
-    },
-    "another issuer": SHIPPING.headers("billing"),
-}
+def requests() -> Mapping[str, Mapping[str, str]]:
+    return {
+        "good": ORDERS.headers("billing"),
+        **{
+            reason: testing.broken(reason, ORDERS, "billing").headers
+            for reason in ("missing_token", "expired", "wrong_audience", "bad_signature")
+        },
+        "another issuer": SHIPPING.headers("billing"),
+    }
 
 
 class Keys(BasePublicKeyRetriever):
@@ -72,14 +75,14 @@ def test_asap_required_lets_through_what_its_equivalent_does(required: bool) -> 
     verify = asap.verifier(testing.resolver(ORDERS, SHIPPING), "billing", issuers="orders")
     phasing_in: dict[str, Any] = {} if required else {"optional": True, "enforce": False}
     protected = wsgi.protect(ours, bearer(verify), **phasing_in)
-    answers = {name: answer(protected, headers) for name, headers in REQUESTS.items()}
+    sent = requests()
+    answers = {name: answer(protected, headers) for name, headers in sent.items()}
     peers = {
-        name: answer(ASAPMiddleware(theirs, settings), headers)
-        for name, headers in REQUESTS.items()
+        name: answer(ASAPMiddleware(theirs, settings), headers) for name, headers in sent.items()
     }
     assert answers == peers
     refused = {name for name, (status, _) in answers.items() if status != 200}
-    assert refused == (set(REQUESTS) - {"good"} if required else set())
+    assert refused == (set(sent) - {"good"} if required else set())
     assert {text for _, text in answers.values() if text} == (
         {"orders"} if required else {"orders", "nobody"}
     )
