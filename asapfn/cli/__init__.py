@@ -6,11 +6,8 @@ Exit codes say what a script needs to know: 0 accepted, 1 rejected, 2 wrong use,
 import argparse
 import io
 import os
-import signal
 import sys
-import threading
-from collections.abc import Awaitable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Sequence
 
 import anyio
 
@@ -49,27 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     complete(parser)
     options = parse(parser, arguments)
     try:
-        with _interruptible():
-            return anyio.run(_run, options)
+        return anyio.run(_run, options)
     except KeyboardInterrupt:
         return 130
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C end a blocking read at once: an event loop's own handler waits for its end."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 async def _run(options: argparse.Namespace) -> int:

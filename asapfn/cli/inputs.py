@@ -9,7 +9,11 @@ import argparse
 import os
 import re
 import select
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from getpass import getpass
 from importlib import import_module
 from pathlib import Path
@@ -40,16 +44,42 @@ def read_bytes(where: str, what: str) -> bytes:
     if where.startswith("env:"):
         data = _variable(where.removeprefix("env:"))
     elif where == "-":
-        data = _standard_input(what)
+        data = standard_input(what)
     else:
         try:
-            data = Path(where).read_bytes()
+            data = read_file(Path(where))
         except OSError as error:
             raise ValueError(f"cannot read the {what}: {error.strerror}; give {WHERE}") from None
     data = data.removesuffix(b"\n").removesuffix(b"\r")
     if not data:
         raise ValueError(f"the {what} is empty")
     return data
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a blocking read at once: the event loop's own handler waits for its end.
+
+    It is for reads alone. Raised anywhere else, KeyboardInterrupt can leave cancel scopes open.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file, which may be a pipe."""
+    with interruptible():
+        return path.read_bytes()
 
 
 def _variable(name: str) -> bytes:
@@ -60,10 +90,14 @@ def _variable(name: str) -> bytes:
     return value.encode("utf-8", "surrogateescape")
 
 
-def _standard_input(what: str) -> bytes:
+def standard_input(what: str) -> bytes:
     """What is on standard input; on a terminal it is asked for, and not shown."""
-    if not sys.stdin.isatty():
-        return sys.stdin.buffer.read()
+    with interruptible():
+        return _asked(what) if sys.stdin.isatty() else sys.stdin.buffer.read()
+
+
+def _asked(what: str) -> bytes:
+    """What is typed into the terminal, which does not show it."""
     prompt = f"{what} (not shown): "
     try:
         termios = import_module("termios")
@@ -159,10 +193,10 @@ def read_token(options: argparse.Namespace) -> str | None:
         return None
     text, place = where, "the argument"
     if where == "-":
-        text, place = _standard_input("token").decode("utf-8", "replace"), "standard input"
+        text, place = standard_input("token").decode("utf-8", "replace"), "standard input"
     elif where.startswith("@") or os.path.isfile(where):
         path = Path(where.removeprefix("@"))
-        text, place = path.read_bytes().decode("utf-8", "replace"), "the file"
+        text, place = read_file(path).decode("utf-8", "replace"), "the file"
     text = text.strip()
     if text.startswith("-----BEGIN "):
         raise ValueError(f"{place} holds a PEM, not a token")

@@ -14,6 +14,7 @@ import httpx
 
 from asapfn.adapters._causes import cause
 from asapfn.adapters.httpx import request_hook
+from asapfn.cli.inputs import interruptible, read_file
 from asapfn.cli.parsing import Commands, add_command, add_group, option, seconds, switch
 from asapfn.cli.signers import (
     add_asap_arguments,
@@ -135,8 +136,9 @@ def _headers(given: list[str]) -> httpx.Headers:
 
 def _body(data: str) -> bytes:
     if data == "@-":
-        return sys.stdin.buffer.read()
-    return Path(data[1:]).read_bytes() if data.startswith("@") else data.encode()
+        with interruptible():
+            return sys.stdin.buffer.read()
+    return read_file(Path(data[1:])) if data.startswith("@") else data.encode()
 
 
 def _show(response: httpx.Response, options: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ import httpx
 
 from asapfn import forge, jitsi
 from asapfn.adapters.httpx import fetcher
-from asapfn.cli.inputs import WHERE, read_key, read_secret
+from asapfn.cli.inputs import WHERE, read_file, read_key, read_secret
 from asapfn.cli.layout import require_keys
 from asapfn.cli.parsing import option
 from asapfn.errors import Unavailable, cause
@@ -157,7 +157,7 @@ def _key_set(where: str, fetch: Fetch) -> Source:
     if "://" in where:
         with named("--jwks", local=True):
             return Source(jwks(where, fetch), where)
-    data = Path(where).read_bytes()
+    data = read_file(Path(where))
 
     async def read(url: str, accept: str) -> Document:
         return Document(200, "application/json", data)

@@ -4,12 +4,14 @@ import io
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from asapfn import asap, forge, peek
 from asapfn.adapters.asgi import key_repository
 from asapfn.cli import main
+from asapfn.cli.inputs import read_file
 from asapfn.keys import export_data_uri, export_private_pem, export_public_pem, generate
 from asapfn.types import Token
 from tests.support.keyring import key_for
@@ -366,3 +368,9 @@ def test_a_forge_token_is_looked_up_where_atlassian_publishes_its_keys(asapfn, h
     ran = asapfn("verify", "forge", made, "--app-id", app)
     assert ran.code == 3
     assert "atlassian-dev.net" in ran.out
+
+
+def test_a_thread_reads_a_file_as_the_main_thread_does(tmp_path):
+    (tmp_path / "token.txt").write_text("token")
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(read_file, tmp_path / "token.txt").result() == b"token"
