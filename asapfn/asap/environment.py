@@ -38,7 +38,7 @@ def signer_from_env(environ: Mapping[str, str] | None = None) -> Callable[[Names
     sign_for = signer(
         _required(environ, "ASAP_ISSUER"), key, subject=environ.get("ASAP_SUBJECT") or None
     )
-    default = _list(environ.get("ASAP_AUDIENCE", ""))
+    default = comma_list(environ.get("ASAP_AUDIENCE", ""))
 
     def sign_for_audience(audience: Names | None = None) -> str:
         if audience is None and not default:
@@ -85,7 +85,7 @@ def verifier_from_env(
         urls += _mirrors(environ, _FALLBACK)
     return verifier(
         repository(urls, fetch),
-        _list(_required(environ, "ASAP_SERVER_AUDIENCE")),
+        comma_list(_required(environ, "ASAP_SERVER_AUDIENCE")),
         issuers=_issuers(environ) if issuers is None else issuers,
         leeway=leeway_from_env(environ),
         replay=replay,
@@ -124,7 +124,7 @@ def _issuers(environ: Mapping[str, str]) -> list[str] | None:
     """The issuers of `ASAP_VALID_ISSUERS`, None if it is not set; none of them is an error."""
     if "ASAP_VALID_ISSUERS" not in environ:
         return None
-    issuers = _list(environ["ASAP_VALID_ISSUERS"])
+    issuers = comma_list(environ["ASAP_VALID_ISSUERS"])
     if not issuers:
         raise ValueError("ASAP_VALID_ISSUERS names no issuer: unset it to allow each")
     return issuers
@@ -137,5 +137,6 @@ def _required(environ: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _list(names: str) -> list[str]:
+def comma_list(names: str) -> list[str]:
+    """The names in a comma list, which may have spaces between them."""
     return [name.strip() for name in names.split(",") if name.strip()]

@@ -16,7 +16,7 @@ from asapfn.cli.inputs import read_key
 from asapfn.cli.layout import SUFFIXES, require_last
 from asapfn.cli.mirrors import Served, exit_code, served
 from asapfn.cli.outputs import make_folders, replace
-from asapfn.cli.parsing import Commands, add_command, option, seconds, switch
+from asapfn.cli.parsing import Commands, add_command, option, switch
 from asapfn.cli.sources import add_cacert, network, repositories
 from asapfn.cli.style import show
 from asapfn.cli.text import as_json
@@ -40,11 +40,11 @@ def add_to(commands: Commands) -> None:
         run,
     )
     option(parser, "kid", "KID", "the key id, as keygen shows it")
-    urls = "the key repository; again for each mirror (ASAP_PUBLIC_KEY_REPOSITORY_URL)"
-    option(parser, "--repository", "URL", urls, action="append")
-    option(parser, "--directory", "DIR", "default keys", default="keys")
-    wait = "how long receivers may remember that there is no such key; default 30"
-    option(parser, "--wait", "SECONDS", wait, type=seconds, default=30.0)
+    urls = "the key repository and each mirror (ASAP_PUBLIC_KEY_REPOSITORY_URL)"
+    option(parser, "--repository", "URL...", urls)
+    option(parser, "--directory", "DIR", default="keys")
+    wait = "how long receivers may remember that there is no such key"
+    option(parser, "--wait", "SECONDS", wait, default=30)
     switch(parser, "--now", "do not ask the repository and do not wait: for an issuer's first key")
     add_cacert(parser)
 

@@ -15,21 +15,20 @@ from typing import Any, NamedTuple
 from asapfn._core.canonical import canonical_request
 from asapfn._core.verification import peek
 from asapfn.checks import CONTEXT_QSH
-from asapfn.cli.inputs import authorization, read_bytes, read_token
-from asapfn.cli.parsing import Commands, option
-from asapfn.cli.profiles import PROFILES, Question, target_of
+from asapfn.cli.inputs import read_bytes, read_token
+from asapfn.cli.parsing import Commands, add_for_profiles, call, option
+from asapfn.cli.profiles import PROFILES, Question, find_token
 from asapfn.cli.sources import network
 from asapfn.cli.style import show
 from asapfn.cli.text import as_json, claim_line, date, shown
 from asapfn.cli.variants import Variant, find_variant
 from asapfn.cli.verify import (
-    add_for_profiles,
+    add_token_argument,
     exit_code,
     show_verdict,
     verdict_as_members,
     verdict_in_words,
 )
-from asapfn.connect.incoming import query_tokens
 from asapfn.errors import TokenRejected
 from asapfn.explaining import Explanation, Step, explain
 from asapfn.hints import hint
@@ -41,14 +40,14 @@ class Report(NamedTuple):
 
     Attributes:
         found: The explanation, of the request too.
-        source: Where keys were looked up.
+        question: What was asked.
         expected: The canonical request that the `qsh` should be the hash of, if it is not.
         variant: What it is the hash of instead, if that was found.
         now: As of when, in seconds since the epoch.
     """
 
     found: Explanation
-    source: str
+    question: Question
     expected: str
     variant: Variant | None
     now: float
@@ -56,15 +55,14 @@ class Report(NamedTuple):
 
 def add_to(commands: Commands) -> None:
     """Add the command."""
-    parsers = add_for_profiles(
-        commands,
-        "explain",
-        "show why a token is rejected, and what to do about it",
+    summary = "show why a token is rejected, and what to do about it"
+    what = (
         "Go through every rule in order, with what it saw, and say which one failed and what to do"
-        " about it. The exit code is that of verify.",
-        run,
+        " about it. The exit code is that of verify."
     )
+    parsers = add_for_profiles(commands, "explain", summary, (what, "Explain"), run, PROFILES)
     for parser in parsers.values():
+        add_token_argument(parser)
         at = "explain it as of seconds since the epoch, a date such as 2026-11-24T14:46:03Z, or iat"
         option(parser, "--at", "TIME", at)
     option(parsers["connect"], "--form-from", "WHERE", "the form body that the request had, if any")
@@ -75,54 +73,54 @@ async def run(options: argparse.Namespace) -> int:
     text = read_token(options)
     now = _clock(options, text)
     async with network(options.cacert) as fetch:
-        question = await PROFILES[options.profile].ask(options, text, fetch, now)
-        found = await _explain(question)
-    form = getattr(options, "form_from", None)
-    report = _report(question, found, read_bytes(form, "form").decode() if form else None, now())
+        question = await PROFILES[options.profile].make(options, fetch, now)
+        found = await _explain(options, text, question)
+    report = _report(options, question, found, now())
     if options.json:
         sys.stdout.write(as_json(_as_members(report)))
     else:
-        note = question.note if isinstance(found.verdict, Token) else ""
-        _show(report, PROFILES[options.profile].title, note)
+        _show(report, PROFILES[options.profile].title)
     return exit_code(found.verdict)
 
 
-async def _explain(question: Question) -> Explanation:
+async def _explain(options: argparse.Namespace, text: str, question: Question) -> Explanation:
     """The library's explanation, after the rule that the request has one token."""
     try:
-        token = question.token_of(question.request)
+        token = find_token(options, text)
     except TokenRejected as error:
         return Explanation(error, (Step("one token", "fail", {}, "", error),), hint(error))
-    found = await explain(token, question.policy, *question.checks)
+    found = await explain(token, question.policy)
     return found._replace(steps=(Step("one token", "pass", {}, ""), *found.steps))
 
 
-def _report(question: Question, found: Explanation, form: str | None, now: float) -> Report:
+def _report(
+    options: argparse.Namespace, question: Question, found: Explanation, now: float
+) -> Report:
     """Look closer at a `qsh` that is wrong."""
-    step = next((step for step in found.steps if _is_mismatch(step)), None)
+    step = next((step for step in found.steps if _is_mismatch(step.error)), None)
     if step is None or not isinstance(step.saw.get("qsh"), str):
-        return Report(found, question.source, "", None, now)
-    cause, expected, variant = _compare(question, step, form)
-    if isinstance(found.verdict, TokenRejected) and found.verdict.reason == "request_mismatch":
+        return Report(found, question, "", None, now)
+    cause, expected, variant = _compare(options, step)
+    if _is_mismatch(found.verdict):
         found = found._replace(hint=f"{cause}; {found.hint}")
-    return Report(found, question.source, expected, variant, now)
+    return Report(found, question, expected, variant, now)
 
 
-def _is_mismatch(step: Step) -> bool:
-    return isinstance(step.error, TokenRejected) and step.error.reason == "request_mismatch"
+def _is_mismatch(error: object) -> bool:
+    return isinstance(error, TokenRejected) and error.reason == "request_mismatch"
 
 
-def _compare(question: Question, step: Step, form: str | None) -> tuple[str, str, Variant | None]:
+def _compare(options: argparse.Namespace, step: Step) -> tuple[str, str, Variant | None]:
     """Why a token's `qsh` is not the one that it should be."""
     given: str = step.saw["qsh"]
-    if question.base_url is None:
+    if options.context:
         return "it is for one request, and no context token", "", None
     if given == CONTEXT_QSH:
         return "it is a context token, for endpoints that accept those (--context)", "", None
-    method, url = question.request.method, question.url
+    form = options.form_from and read_bytes(options.form_from, "form").decode()
     try:
-        expected = canonical_request(method, url, base_url=question.base_url)
-        variant = find_variant(given, method, url, base_url=question.base_url, form=form)
+        expected = call(canonical_request, options)
+        variant = call(find_variant, options, given, form=form)
     except ValueError as error:
         return f"the URL is malformed: {error}", "", None
     if variant is None:
@@ -133,7 +131,7 @@ def _compare(question: Question, step: Step, form: str | None) -> tuple[str, str
     return f"its hash is of this request in another form: {why}", expected, variant
 
 
-def _clock(options: argparse.Namespace, text: str | None) -> Clock:
+def _clock(options: argparse.Namespace, text: str) -> Clock:
     if options.at is None:
         return time.time
     seconds = _issued(options, text) if options.at == "iat" else _seconds(options.at)
@@ -151,12 +149,10 @@ def _seconds(text: str) -> float:
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
-def _issued(options: argparse.Namespace, text: str | None) -> float:
+def _issued(options: argparse.Namespace, text: str) -> float:
     try:
-        tokens = query_tokens(target_of(getattr(options, "url", None) or "/"))
-        tokens += [value.split(" ")[-1] for _, value in authorization(text or "", "Bearer")]
-        issued: float = peek(tokens[0]).claims["iat"]
-    except (TokenRejected, IndexError, KeyError):
+        issued: float = peek(find_token(options, text)).claims["iat"]
+    except (TokenRejected, KeyError):
         raise ValueError("--at iat: there is no token whose iat can be read") from None
     return issued
 
@@ -169,7 +165,12 @@ def _as_members(report: Report) -> dict[str, Any]:
             step["error"] = verdict_as_members(error)
         steps.append(step)
     members = verdict_as_members(report.found.verdict)
-    members |= {"at": report.now, "keys": report.source, "rules": steps, "hint": report.found.hint}
+    members |= {
+        "at": report.now,
+        "keys": report.question.source,
+        "rules": steps,
+        "hint": report.found.hint,
+    }
     if report.expected:
         variant = report.variant
         given = variant and {"canonical": variant.canonical, "why": variant.differences}
@@ -178,16 +179,16 @@ def _as_members(report: Report) -> dict[str, Any]:
     return members
 
 
-def _show(report: Report, title: str, note: str) -> None:
+def _show(report: Report, title: str) -> None:
     found = report.found
     show_verdict(found.verdict)
     if found.hint:
         show("hint      ", found.hint, "bold")
-    if note:
-        show("note      ", note, "bold")
+    if report.question.note and isinstance(found.verdict, Token):
+        show("note      ", report.question.note, "bold")
     if report.expected:
         _show_request(report)
-    about = f"{title}, as of {date(report.now)}, keys from {report.source}"
+    about = f"{title}, as of {date(report.now)}, keys from {report.question.source}"
     show("rules     ", about, "bold")
     for step in found.steps:
         if step.outcome != "skip":

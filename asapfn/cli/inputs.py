@@ -25,7 +25,6 @@ from asapfn.types import Key
 
 WHERE: Final = "a file, - for standard input, or env:NAME for an environment variable"
 _VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,39}")
-GIVE_TOKEN: Final = "give the token: itself, - for standard input, or @FILE"
 
 
 def read_bytes(where: str, what: str) -> bytes:
@@ -175,22 +174,24 @@ def read_secret(where: str) -> Key:
     return import_secret(read_bytes(where, "secret"))
 
 
-def read_token(options: argparse.Namespace) -> str | None:
+def read_token(options: argparse.Namespace) -> str:
     """The text that holds a token: the argument itself, `-` for standard input, or a file.
 
     Returns:
         The text, without white space around it; it may be empty on standard input, or beside a
-        URL. None if there is no argument, and nobody at a terminal to be asked.
+        URL.
 
     Raises:
-        ValueError: If it is empty otherwise, or a PEM.
+        ValueError: If there is none, it is empty otherwise, or it is a PEM.
     """
     where: str | None = options.token
     url = getattr(options, "url", None)
-    if where is None and url is None and sys.stdin.isatty():
-        where = "-"
     if where is None:
-        return None
+        if url is not None:
+            return ""
+        if not sys.stdin.isatty():
+            raise ValueError("give the token: itself, - for standard input, or @FILE")
+        where = "-"
     text, place = where, "the argument"
     if where == "-":
         text, place = standard_input("token").decode("utf-8", "replace"), "standard input"

@@ -7,7 +7,7 @@ from typing import Any
 
 from asapfn._core import compact
 from asapfn._core.verification import peek
-from asapfn.cli.inputs import GIVE_TOKEN, authorization, read_token
+from asapfn.cli.inputs import authorization, read_token
 from asapfn.cli.parsing import Commands, add_command
 from asapfn.cli.style import show
 from asapfn.cli.text import as_json
@@ -31,10 +31,7 @@ def add_to(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command: 0 if it is a token, 1 if it is none that a verifier would read."""
-    given = read_token(options)
-    if given is None:
-        raise ValueError(GIVE_TOKEN)
-    headers = authorization(given, "Bearer")
+    headers = authorization(read_token(options), "Bearer")
     if not headers:
         raise ValueError("there is no token: it is empty")
     text = headers[0][1].partition(" ")[2].strip()

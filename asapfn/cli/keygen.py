@@ -38,9 +38,8 @@ def add_to(commands: Commands) -> None:
     option(parser, "--issuer", "NAME", "the service that signs", required=True)
     name = "the key's own name, by default the time in UTC and .pem: the last by name signs"
     option(parser, "--name", "NAME", name)
-    algorithms = f"default RS256; of {', '.join(_ALGORITHMS)}"
-    option(parser, "--algorithm", "NAME", algorithms, default="RS256")
-    option(parser, "--directory", "DIR", "default keys", default="keys")
+    option(parser, "--algorithm", "NAME", f"of {', '.join(_ALGORITHMS)}", default="RS256")
+    option(parser, "--directory", "DIR", default="keys")
     form = "the private key's form: PEM, ASAP's data URI for an environment variable, or a JWK"
     parser.add_argument("--format", choices=list(SUFFIXES), default="pem", help=form)
 

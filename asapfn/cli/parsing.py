@@ -6,15 +6,17 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any, Final, NoReturn
+from inspect import signature
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 from asapfn.cli.style import continued, fitted
 from asapfn.cli.text import safe, without_tokens
 
+T = TypeVar("T")
 # What `add_subparsers` gives, to which a command adds itself.
 Commands = Any
 Run = Callable[[argparse.Namespace], int | Awaitable[int]]
@@ -163,15 +165,27 @@ def option(
     parser: argparse.ArgumentParser | argparse._ArgumentGroup,
     name: str,
     metavar: str,
-    what: str,
+    what: str = "",
     *names: str,
     **more: Any,
 ) -> None:
-    """Add an option or an argument: its name, that of its value, its help, and more names."""
-    parser.add_argument(name, *names, metavar=metavar, help=what, **more)
+    """Add an option or an argument: its name, that of its value, its help, and more names.
+
+    The name of the value says its type. What ends in `...` may be given again, and the help says
+    the default.
+    """
+    value = metavar.removesuffix("...")
+    if value in _TYPES:
+        more["type"] = _TYPES[value]
+    if value != metavar:
+        more |= {"action": "append"} if name.startswith("-") else {"nargs": "+"}
+    again = "repeatable" if more.get("action") == "append" else ""
+    default = f"default {more['default']}" if more.get("default") else ""
+    shown = "; ".join(filter(None, (what, again, default)))
+    parser.add_argument(name, *names, metavar=value, help=shown, **more)
 
 
-def seconds(text: str) -> float:
+def _seconds(text: str) -> float:
     """A number of seconds, an int where it is whole, as claims usually have it."""
     try:
         return int(text) if text.isdecimal() else float(text)
@@ -181,6 +195,19 @@ def seconds(text: str) -> float:
         raise argparse.ArgumentTypeError(f"expected seconds, such as 120{seen}") from None
 
 
+def _named_value(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError("expected NAME=VALUE")
+    return name, value
+
+
+_TYPES: Final[Mapping[str, Callable[[str], Any]]] = {
+    "SECONDS": _seconds,
+    "NAME=VALUE": _named_value,
+}
+
+
 def switch(
     parser: argparse.ArgumentParser | argparse._ArgumentGroup, name: str, what: str, *names: str
 ) -> None:
@@ -188,20 +215,82 @@ def switch(
     parser.add_argument(name, *names, action="store_true", help=what)
 
 
-def add_group(
-    commands: Commands, name: str, summary: str, description: str, examples: Sequence[str]
-) -> Commands:
-    """Add a command that has commands of its own, one a profile.
+class Profile(NamedTuple):
+    """What a command can do for tokens of one profile.
+
+    Attributes:
+        title: What such a token is.
+        example: Arguments that show how it is used.
+        add_arguments: Adds the profile's flags to a command.
+        make: Makes of a command line what the command works with; ValueError if something is
+            missing or wrong.
+    """
+
+    title: str
+    example: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    make: Callable[..., Any]
+
+
+def add_for_profiles(
+    commands: Commands,
+    name: str,
+    summary: str,
+    descriptions: tuple[str, str],
+    run: Run,
+    profiles: Mapping[str, Profile],
+) -> dict[str, argparse.ArgumentParser]:
+    """Add a command that has a command of its own for each profile.
 
     Args:
         commands: What it is added to.
         name: Its name.
         summary: A few words for the list of commands.
-        description: What it does.
-        examples: Command lines that show how it is used.
+        descriptions: What it does; and the same before a profile's title.
+        run: As for `add_command`.
+        profiles: The profiles, by name.
 
     Returns:
-        What its commands are added to.
+        The parser of each profile.
     """
-    parser = add_command(commands, name, summary, description, examples, None)
-    return parser.add_subparsers(title="profiles", metavar="PROFILE", dest="profile", required=True)
+    examples = {each: f"asapfn {name} {each} {profiles[each].example}" for each in profiles}
+    group = add_command(commands, name, summary, descriptions[0], list(examples.values()), None)
+    added = group.add_subparsers(title="profiles", metavar="PROFILE", dest="profile", required=True)
+    parsers = {}
+    for each, (title, _, add_arguments, _) in profiles.items():
+        what = f"{descriptions[1]} {title}."
+        parsers[each] = add_command(added, each, title, what, [examples[each]], run)
+        add_arguments(parsers[each])
+    return parsers
+
+
+def call(function: Callable[..., Any], options: argparse.Namespace, *args: Any, **more: Any) -> Any:
+    """Call a function of the library with each option that is named as one of its parameters.
+
+    Args:
+        function: The function, which has its own defaults for what is not given.
+        options: The command line.
+        *args: Its arguments by place.
+        **more: Its other arguments by name, which come before the options.
+
+    Returns:
+        What the function returns.
+    """
+    given = {name: getattr(options, name, None) for name in signature(function).parameters}
+    named = {name: value for name, value in given.items() if value is not None}
+    return function(*args, **named | more)
+
+
+def required(value: T | None, what: str) -> T:
+    """What must be given, by a flag or by a variable; ValueError if it is not."""
+    if not value:
+        raise ValueError(f"give {what}")
+    return value
+
+
+def one_at_most(options: argparse.Namespace, *names: str) -> None:
+    """Refuse options that are given together."""
+    given = [name for name in names if getattr(options, name, None) is not None]
+    if len(given) > 1:
+        flags = " or ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ValueError(f"give {flags}, not both")

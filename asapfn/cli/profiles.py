@@ -1,21 +1,24 @@
-"""What `verify` and `explain` know of each profile: its flags, and the policy that they ask for."""
+"""What `verify` and `explain` know of each profile: its flags, and the policy that they ask for.
+
+A flag is named as a parameter of the profile's `policy`, to which its value is given.
+"""
 
 import argparse
 import math
 import os
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from asapfn import asap, connect, forge, jitsi, oidc
 from asapfn._core.credentials import credentials
 from asapfn._core.verification import peek
-from asapfn.asap.environment import leeway_from_env
+from asapfn.asap.environment import comma_list, leeway_from_env
 from asapfn.checks import claim_equals, context_token, has_scopes, not_replayed, request_matches
-from asapfn.cli import sources
-from asapfn.cli.inputs import GIVE_TOKEN, authorization, read_bytes
-from asapfn.cli.parsing import option, seconds, switch
+from asapfn.cli.inputs import authorization, read_bytes
+from asapfn.cli.parsing import Profile, call, option, required, switch
+from asapfn.cli.sources import add_arguments, source
 from asapfn.connect.incoming import token_of
 from asapfn.errors import TokenRejected
 from asapfn.replay import in_memory
@@ -28,81 +31,76 @@ _ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#\\]*")
 
 
 class Question(NamedTuple):
-    """What is asked about a request.
+    """What is asked about a token.
 
     Attributes:
-        request: The request that the token came with.
-        token_of: Finds the one token in it; TokenRejected if there is none, or more than one.
-        policy: What is demanded of the token.
-        checks: Checks for this token alone.
+        policy: What is demanded of it.
         source: Where keys are looked up, in words.
-        url: The URL of the request, as it was given.
-        base_url: Where a token is for one request, the app's base URL; else None.
         note: What an acceptance does not say, if anything.
     """
 
-    request: Request
-    token_of: Callable[[Request], str]
     policy: Policy
-    checks: tuple[Check, ...]
     source: str
-    url: str = ""
-    base_url: str | None = None
     note: str = ""
 
 
-class Profile(NamedTuple):
-    """What the command line knows of a profile.
+def _question(
+    policy: Callable[..., Policy],
+    options: argparse.Namespace,
+    fetch: Fetch,
+    now: Clock,
+    *checks: Check,
+    **more: Any,
+) -> Question:
+    """Ask by a profile's policy, and by more checks after its own."""
+    keys = source(options, fetch)
+    made: Policy = call(policy, options, keys.resolve, now=now, **more)
+    return Question(made._replace(checks=(*made.checks, *checks)), keys.name)
 
-    Attributes:
-        title: What such a token is.
-        add_arguments: Adds the profile's flags to a command.
-        ask: Makes the question of a command line; ValueError if something is missing or wrong.
-        example: Arguments that show how it is used.
-    """
 
-    title: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    ask: Callable[[argparse.Namespace, str | None, Fetch, Clock], Awaitable[Question]]
-    example: str
+def find_token(options: argparse.Namespace, text: str) -> str:
+    """The one token of the request; TokenRejected if there is none, or more than one."""
+    if options.profile != "connect":
+        return credentials(Request("GET", None, authorization(text, "Bearer")), "Bearer")
+    target = "/" if options.url is None else target_of(options.url)
+    return token_of(Request(options.method, target, authorization(text, "JWT")), target)
+
+
+def target_of(url: str) -> str:
+    """The target of the request that a client sends for a URL; what is none stays as it is."""
+    origin = _ORIGIN.match(url)
+    if origin is None:
+        return url
+    target = url[origin.end() :].partition("#")[0]
+    return target if target.startswith("/") else f"/{target}"
 
 
 def _add_asap(parser: argparse.ArgumentParser) -> None:
-    group = _token_group(parser)
-    _add_names(group, "--audience", "this service's name (ASAP_SERVER_AUDIENCE)")
-    _add_names(
-        group, "--issuer", "an allowed issuer; without it, every issuer that has a key is allowed"
-    )
+    group = add_arguments(parser)
+    option(group, "--audience", "NAME...", "this service's name (ASAP_SERVER_AUDIENCE)")
+    allowed = "an allowed issuer; without it, every issuer that has a key is allowed"
+    option(group, "--issuer", "NAME...", allowed, dest="issuers")
     switch(group, "--any-subject", "allow a sub that is not the issuer")
-    _add_seconds(group, "--leeway", None, "ASAP_SERVER_LEEWAY_SECONDS, else 10")
-    _add_seconds(group, "--max-lifetime", 3600.0)
+    option(group, "--leeway", "SECONDS", "default ASAP_SERVER_LEEWAY_SECONDS, else 10")
+    option(group, "--max-lifetime", "SECONDS", default=3600)
     option(group, "--used", "WHERE", "tokens that were used before, one a line")
-    scope = "a scope that the endpoint demands; repeatable"
-    option(group, "--scope", "SCOPE", scope, action="append", default=[])
+    option(group, "--scope", "SCOPE...", "a scope that the endpoint demands")
 
 
-async def _ask_asap(
-    options: argparse.Namespace, text: str | None, fetch: Fetch, now: Clock
-) -> Question:
-    names = os.environ.get("ASAP_SERVER_AUDIENCE", "").split(",")
-    audience = options.audience or [name.strip() for name in names if name.strip()]
-    if not audience:
-        raise ValueError("give the name of this service: --audience, or ASAP_SERVER_AUDIENCE")
-    leeway = leeway_from_env(os.environ) if options.leeway is None else options.leeway
-    request = _request(text, "Bearer")
-    keys = sources.source(options, fetch, "asap")
-    policy = asap.policy(
-        keys.resolve,
-        audience,
-        issuers=options.issuer,
-        subject_is_issuer=not options.any_subject,
-        leeway=leeway,
-        max_lifetime=options.max_lifetime,
-        replay=None if options.used is None else await _used_before(options.used),
-        now=now,
-    )
-    scopes = (has_scopes(*options.scope),) if options.scope else ()
-    return Question(request, _bearer_token, policy, scopes, keys.name)
+async def _ask_asap(options: argparse.Namespace, fetch: Fetch, now: Clock) -> Question:
+    names = options.audience or comma_list(os.environ.get("ASAP_SERVER_AUDIENCE", ""))
+    more = {
+        "audience": required(
+            names, "the name of this service: --audience, or ASAP_SERVER_AUDIENCE"
+        ),
+        "issuers": options.issuers,
+        "subject_is_issuer": not options.any_subject,
+        "replay": None if options.used is None else await _used_before(options.used),
+    }
+    if options.leeway is None:
+        more["leeway"] = leeway_from_env(os.environ)
+    checks = [has_scopes(*options.scope)] if options.scope else []
+    return _question(asap.policy, options, fetch, now, *checks, **more)
 
 
 async def _used_before(where: str) -> ReplayStore:
@@ -121,210 +119,108 @@ async def _used_before(where: str) -> ReplayStore:
 
 
 def _add_connect(parser: argparse.ArgumentParser) -> None:
-    group = _token_group(parser, secret=True)
-    option(group, "--method", "METHOD", "default GET", default="GET")
+    group = add_arguments(parser, secret=True)
+    option(group, "--method", "METHOD", default="GET")
     option(group, "--url", "URL", "of the request, as it was sent; the token may be in it, as jwt=")
     option(group, "--base-url", "URL", "the app's own base URL", default="")
     switch(group, "--context", "a context token, for no request in particular")
     switch(group, "--decoded-path", "accept a hash over the decoded path too")
-    _add_names(group, "--audience", "the app's name")
-    _add_seconds(group, "--leeway", 30.0)
+    option(group, "--audience", "NAME...", "the app's name")
+    option(group, "--leeway", "SECONDS", default=30)
 
 
-async def _ask_connect(
-    options: argparse.Namespace, text: str | None, fetch: Fetch, now: Clock
-) -> Question:
-    url: str | None = options.url
-    if url is None and not options.context:
-        raise ValueError("give the request of the token: --method and --url; or --context")
-    target = None if url is None else target_of(url)
-    request = _request(text, "JWT", options.method, target)
-    keys = sources.source(options, fetch, "connect")
-    policy = connect.policy(
-        keys.resolve, audience=options.audience or (), leeway=options.leeway, now=now
-    )
+async def _ask_connect(options: argparse.Namespace, fetch: Fetch, now: Clock) -> Question:
     if options.context:
-        return Question(request, _connect_token, policy, (context_token(),), keys.name)
-    check = request_matches(
-        options.method,
-        target or "",
-        base_url=options.base_url,
-        decoded_path=options.decoded_path,
-    )
-    return Question(
-        request, _connect_token, policy, (check,), keys.name, url or "", options.base_url
-    )
-
-
-def target_of(url: str) -> str:
-    """The target of the request that a client sends for a URL; what is none stays as it is."""
-    origin = _ORIGIN.match(url)
-    if origin is None:
-        return url
-    target = url[origin.end() :].partition("#")[0]
-    return target if target.startswith("/") else f"/{target}"
+        return _question(connect.policy, options, fetch, now, context_token())
+    if options.url is None:
+        raise ValueError("give the request of the token: --method and --url; or --context")
+    matches = call(request_matches, options, target=target_of(options.url))
+    return _question(connect.policy, options, fetch, now, matches)
 
 
 def _add_forge(parser: argparse.ArgumentParser) -> None:
-    group = _token_group(parser)
-    option(group, "--app-id", "ARI", "ari:cloud:ecosystem::app/<uuid>", required=True)
-    _add_names(group, "--environment-type", "where the app is deployed to, such as PRODUCTION")
-    _add_names(group, "--api-host", "a host of app.apiBaseUrl, if not api.atlassian.com")
+    group = add_arguments(parser)
+    app = "ari:cloud:ecosystem::app/<uuid>"
+    option(group, "--app-id", "ARI", app, required=True, dest="app_ids")
+    deployed = "where the app is deployed to, such as PRODUCTION"
+    option(group, "--environment-type", "NAME...", deployed, dest="environment_types")
+    hosts = "a host of app.apiBaseUrl, if not api.atlassian.com"
+    option(group, "--api-host", "NAME...", hosts, dest="api_hosts")
     switch(group, "--staging", "use the published keys of Atlassian's own staging")
-    _add_seconds(group, "--leeway", 10.0)
+    option(group, "--leeway", "SECONDS", default=10)
 
 
-async def _ask_forge(
-    options: argparse.Namespace, text: str | None, fetch: Fetch, now: Clock
-) -> Question:
-    request = _request(text, "Bearer")
-    keys = sources.source(options, fetch, "forge")
-    policy = forge.policy(
-        keys.resolve,
-        options.app_id,
-        environment_types=options.environment_type,
-        api_hosts=options.api_host or forge.API_HOSTS,
-        leeway=options.leeway,
-        now=now,
-    )
-    return Question(request, _bearer_token, policy, (), keys.name)
+async def _ask_forge(options: argparse.Namespace, fetch: Fetch, now: Clock) -> Question:
+    return _question(forge.policy, options, fetch, now)
 
 
 def _add_jitsi(parser: argparse.ArgumentParser) -> None:
-    group = _token_group(parser)
-    _add_names(group, "--issuer", "allowed; * for any", required=True)
-    _add_names(group, "--audience", "allowed; * for any", required=True)
-    group.add_argument("--no-room", action="store_true", help="allow a token without a room")
-    _add_seconds(group, "--leeway", 10.0)
+    group = add_arguments(parser)
+    option(group, "--issuer", "NAME...", "allowed; * for any", required=True)
+    option(group, "--audience", "NAME...", "allowed; * for any", required=True)
+    switch(group, "--no-room", "allow a token without a room")
+    option(group, "--leeway", "SECONDS", default=10)
 
 
-async def _ask_jitsi(
-    options: argparse.Namespace, text: str | None, fetch: Fetch, now: Clock
-) -> Question:
-    request = _request(text, "Bearer")
-    keys = sources.source(options, fetch, "jitsi")
-    policy = jitsi.policy(
-        keys.resolve,
-        issuers=_unless_any(options.issuer),
-        audience=_unless_any(options.audience),
-        require_room=not options.no_room,
-        leeway=options.leeway,
-        now=now,
+async def _ask_jitsi(options: argparse.Namespace, fetch: Fetch, now: Clock) -> Question:
+    issuers, audience = (
+        None if "*" in names else names for names in (options.issuer, options.audience)
     )
-    return Question(request, _bearer_token, policy, (), keys.name)
+    more = {"issuers": issuers, "audience": audience, "require_room": not options.no_room}
+    return _question(jitsi.policy, options, fetch, now, **more)
 
 
 def _add_oidc(parser: argparse.ArgumentParser) -> None:
-    group = _token_group(parser)
+    group = add_arguments(parser)
     option(group, "--issuer", "URL", "the provider that is allowed", required=True)
     option(group, "--metadata-url", "URL", "of its metadata, if not below the issuer")
-    _add_names(group, "--audience", "this service's name", required=True)
-    _add_names(group, "--trusted-audience", "another name that aud may have")
-    _add_names(group, "--authorized-party", "a client that azp may name; none for any")
-    _add_seconds(group, "--max-lifetime", None, "any")
-    _add_seconds(group, "--leeway", 10.0)
-    claim = "a claim that the token must have, its value this text; repeatable"
-    option(group, "--claim", "NAME=VALUE", claim, action="append", default=[])
+    option(group, "--audience", "NAME...", "this service's name", required=True)
+    trusted = "another name that aud may have"
+    option(group, "--trusted-audience", "NAME...", trusted, dest="trusted_audiences")
+    client = "a client that azp may name; none for any"
+    option(group, "--authorized-party", "NAME...", client, dest="authorized_parties")
+    option(group, "--max-lifetime", "SECONDS", "default any")
+    option(group, "--leeway", "SECONDS", default=10)
+    claim = "a claim that the token must have, its value this text"
+    option(group, "--claim", "NAME=VALUE...", claim, default=[])
 
 
-async def _ask_oidc(
-    options: argparse.Namespace, text: str | None, fetch: Fetch, now: Clock
-) -> Question:
-    request = _request(text, "Bearer")
-    claims = tuple(_claim_check(each) for each in options.claim)
-    keys = sources.source(options, fetch, "oidc")
-    policy = oidc.policy(
-        keys.resolve,
-        issuer=options.issuer,
-        audience=options.audience,
-        trusted_audiences=options.trusted_audience or (),
-        authorized_parties=options.authorized_party,
-        max_lifetime=options.max_lifetime,
-        leeway=options.leeway,
-        now=now,
-    )
-    note = "" if claims else _ANY_WORKLOAD
-    return Question(request, _bearer_token, policy, claims, keys.name, note=note)
-
-
-def _claim_check(given: str) -> Check:
-    name, equals, value = given.partition("=")
-    if not name or not equals:
-        raise ValueError("--claim is given as NAME=VALUE")
-    return claim_equals(name, value)
-
-
-def _unless_any(names: list[str]) -> list[str] | None:
-    """The names, or None where one of them is the star that stands for any."""
-    return None if "*" in names else names
-
-
-def _request(
-    text: str | None, scheme: str, method: str = "GET", target: str | None = None
-) -> Request:
-    if text is None and target is None:
-        raise ValueError(GIVE_TOKEN)
-    return Request(method, target, authorization(text or "", scheme))
-
-
-def _bearer_token(request: Request) -> str:
-    return credentials(request, "Bearer")
-
-
-def _connect_token(request: Request) -> str:
-    return token_of(request, "/" if request.target is None else request.target)
-
-
-def _token_group(
-    parser: argparse.ArgumentParser, *, secret: bool = False
-) -> argparse._ArgumentGroup:
-    sources.add_arguments(parser, secret=secret)
-    return parser.add_argument_group("what the token must be")
-
-
-def _add_names(
-    group: argparse._ArgumentGroup, flag: str, what: str, *, required: bool = False
-) -> None:
-    option(group, flag, "NAME", f"{what}; repeatable", action="append", required=required)
-
-
-def _add_seconds(
-    group: argparse._ArgumentGroup, flag: str, default: float | None, otherwise: str = ""
-) -> None:
-    shown = otherwise if default is None else f"{default:g}"
-    option(group, flag, "SECONDS", f"default {shown}", type=seconds, default=default)
+async def _ask_oidc(options: argparse.Namespace, fetch: Fetch, now: Clock) -> Question:
+    checks = [claim_equals(*claim) for claim in options.claim]
+    question = _question(oidc.policy, options, fetch, now, *checks)
+    return question._replace(note="" if checks else _ANY_WORKLOAD)
 
 
 PROFILES: Final[Mapping[str, Profile]] = {
     "asap": Profile(
         "an ASAP token, from service to service",
+        "--audience billing --repository https://keys.example/ @token.txt",
         _add_asap,
         _ask_asap,
-        "--audience billing --repository https://keys.example/ @token.txt",
     ),
     "connect": Profile(
         "a Connect token, between a product and an app",
+        "--method GET --url 'https://app.example/issue?id=7' --secret-from secret.txt @token.txt",
         _add_connect,
         _ask_connect,
-        "--method GET --url 'https://app.example/issue?id=7' --secret-from secret.txt @token.txt",
     ),
     "forge": Profile(
         "an invocation token, from Forge to an app's remote",
+        "--app-id ari:cloud:ecosystem::app/8db33309 @token.txt",
         _add_forge,
         _ask_forge,
-        "--app-id ari:cloud:ecosystem::app/8db33309 @token.txt",
     ),
     "jitsi": Profile(
         "a token of Jitsi's dialect of ASAP",
+        "--issuer meet --audience jitsi --repository https://keys.example/ @token.txt",
         _add_jitsi,
         _ask_jitsi,
-        "--issuer meet --audience jitsi --repository https://keys.example/ @token.txt",
     ),
     "oidc": Profile(
         "an ID token, from an OpenID provider to a workload",
-        _add_oidc,
-        _ask_oidc,
         "--issuer https://gitlab.com --audience https://billing.example --claim project_id=22"
         " @token.txt",
+        _add_oidc,
+        _ask_oidc,
     ),
 }

@@ -42,9 +42,9 @@ def add_to(commands: Commands) -> None:
         ),
         run,
     )
-    option(parser, "directory", "DIR", "with keys as keygen wrote them", nargs="+")
+    option(parser, "directory", "DIR...", "with keys as keygen wrote them")
     option(parser, "--to", "DIR", "the key repository")
-    option(parser, "--check", "URL", "a key repository; repeatable", action="append", default=[])
+    option(parser, "--check", "URL...", "a key repository", default=[])
     add_cacert(parser)
 
 

@@ -15,13 +15,8 @@ import httpx
 from asapfn.adapters._causes import cause
 from asapfn.adapters.httpx import request_hook
 from asapfn.cli.inputs import interruptible, read_file
-from asapfn.cli.parsing import Commands, add_command, add_group, option, seconds, switch
-from asapfn.cli.signers import (
-    add_asap_arguments,
-    add_connect_arguments,
-    asap_authorizer,
-    connect_authorizer,
-)
+from asapfn.cli.parsing import Commands, add_for_profiles, option, switch
+from asapfn.cli.signers import SIGNERS
 from asapfn.cli.sources import add_cacert, trust
 from asapfn.cli.style import painter
 from asapfn.cli.text import as_json, safe
@@ -35,39 +30,25 @@ _HEADER: Final = re.compile(rf"({_WORD}):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 
 def add_to(commands: Commands) -> None:
     """Add the command."""
-    asap = (
-        "asapfn request asap GET https://billing.example/invoices --issuer orders"
-        " --audience billing --key-directory keys/private"
-    )
-    connect = (
-        "asapfn request connect GET 'https://x.atlassian.net/rest/api/2/myself' --issuer my-app"
-        " --secret-from secret.txt -i"
-    )
-    profiles = add_group(
-        commands,
-        "request",
-        "send an HTTP request with a token",
+    what = (
         "Send an HTTP request with a token. The exit code says how it was answered: 0 for a status"
-        " below 400, 1 for 400 to 499, 3 for 500 and more or no answer.",
-        (asap, connect),
+        " below 400, 1 for 400 to 499, 3 for 500 and more or no answer."
     )
-    for name, summary, example, add_arguments in (
-        ("asap", "with an ASAP token", asap, add_asap_arguments),
-        ("connect", "with a Connect token for this request", connect, add_connect_arguments),
-    ):
-        parser = add_command(
-            profiles, name, summary, f"Send an HTTP request {summary}.", (example,), run
-        )
+    described, summary = (what, "Send an HTTP request with"), "send an HTTP request with a token"
+    example = f"GET https://billing.example/invoices {SIGNERS['asap'].example}"
+    signers = {
+        "asap": SIGNERS["asap"]._replace(example=example),
+        "connect": SIGNERS["connect"],
+    }
+    for parser in add_for_profiles(commands, "request", summary, described, run, signers).values():
         option(parser, "words", "[METHOD] URL", "default GET, or POST", nargs="+")
         option(parser, "-X", "METHOD", "the method, as curl has it", "--request")
-        line = "a header, 'NAME: VALUE'"
-        option(parser, "-H", "LINE", line, "--headers", action="append", default=[])
+        option(parser, "-H", "LINE...", "a header, 'NAME: VALUE'", "--headers", default=[])
         body = "the body, with which the method is POST by default; @FILE, @- for standard input"
         option(parser, "-d", "DATA", body, "--data")
         switch(parser, "-i", "show the headers too", "--include")
         switch(parser, "-L", "follow redirects", "--location")
-        option(parser, "--timeout", "SECONDS", "default 30", type=seconds, default=30.0)
-        add_arguments(parser)
+        option(parser, "--timeout", "SECONDS", default=30)
         add_cacert(parser)
 
 
@@ -87,8 +68,7 @@ async def run(options: argparse.Namespace) -> int:
         raise ValueError(f"the URL is malformed: {error}") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise ValueError("the URL is http://host/path or https://host/path")
-    asap = options.profile == "asap"
-    authorize = asap_authorizer(options) if asap else connect_authorizer(options, form)
+    authorize = SIGNERS[options.profile].make(options, form)
     request = httpx.Request(method, url, headers=headers, content=body)
     response = await _send(request, authorize, options)
     _show(response, options)

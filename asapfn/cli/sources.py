@@ -15,7 +15,7 @@ from asapfn import forge, jitsi
 from asapfn.adapters.httpx import fetcher
 from asapfn.cli.inputs import WHERE, read_file, read_key, read_secret
 from asapfn.cli.layout import require_keys
-from asapfn.cli.parsing import option
+from asapfn.cli.parsing import call, one_at_most, option, required
 from asapfn.errors import Unavailable, cause
 from asapfn.resolvers import discovered, jwks, pem_directory, pem_repository
 from asapfn.resolvers.sources import mirrors
@@ -38,16 +38,19 @@ class Source(NamedTuple):
     name: str
 
 
-def add_arguments(parser: argparse.ArgumentParser, *, secret: bool = False) -> None:
-    """Add the flags that say where keys are, of which a shared secret may be one."""
+def add_arguments(
+    parser: argparse.ArgumentParser, *, secret: bool = False
+) -> argparse._ArgumentGroup:
+    """Add the flags that say where keys are, and a group for what the token must be."""
     group = parser.add_argument_group("where the key is, one of")
-    option(group, "--repository", "URL", "a key repository; again for a mirror", action="append")
+    option(group, "--repository", "URL...", "a key repository, and each mirror")
     option(group, "--jwks", "URL", "a key set, at an https URL or in a file")
     option(group, "--key-directory", "DIR", "a directory with public keys by id")
     option(group, "--public-key", "WHERE", f"the one key, PEM or JWK: {WHERE}")
     if secret:
         option(group, "--secret-from", "WHERE", f"the shared secret: {WHERE} (ASAPFN_SECRET)")
     add_cacert(parser)
+    return parser.add_argument_group("what the token must be")
 
 
 def add_cacert(parser: argparse.ArgumentParser) -> None:
@@ -112,15 +115,12 @@ def named(where: str, *, local: bool) -> Iterator[None]:
         raise ValueError(f"{where}: {text}{otherwise}") from None
 
 
-def source(options: argparse.Namespace, fetch: Fetch, profile: str) -> Source:
+def source(options: argparse.Namespace, fetch: Fetch) -> Source:
     """Make the resolver that the flags ask for, else that of the profile's usual place.
 
     It raises ValueError if there is none or more than one, or it cannot be used.
     """
-    secret: str | None = getattr(options, "secret_from", None)
-    given = (options.repository, options.jwks, options.key_directory, options.public_key, secret)
-    if sum(each is not None for each in given) > 1:
-        raise ValueError("give one place of keys, not several")
+    one_at_most(options, "repository", "jwks", "key_directory", "public_key", "secret_from")
     if options.jwks is not None:
         return _key_set(options.jwks, fetch)
     if options.key_directory is not None:
@@ -128,28 +128,22 @@ def source(options: argparse.Namespace, fetch: Fetch, profile: str) -> Source:
         return Source(pem_directory(options.key_directory), options.key_directory)
     if options.public_key is not None:
         return _only(read_key(options.public_key, "public key", None), "--public-key")
-    if (
-        secret is None
-        and profile == "connect"
-        and not any(given)
-        and os.environ.get("ASAPFN_SECRET")
-    ):
-        secret = "env:ASAPFN_SECRET"
+    usual = None if options.repository else options.profile
+    secret = getattr(options, "secret_from", None)
+    if usual == "connect" and os.environ.get("ASAPFN_SECRET"):
+        secret = secret or "env:ASAPFN_SECRET"
     if secret is not None:
         return _only(read_secret(secret), "the shared secret")
-    if profile == "forge" and not options.repository:
-        keys = forge.keys(fetch, staging=options.staging)
-        return Source(keys, "Forge's key set" + (" of staging" if options.staging else ""))
-    if profile == "oidc" and not options.repository:
-        return Source(
-            discovered(options.issuer, fetch, metadata_url=options.metadata_url),
-            options.metadata_url or options.issuer,
-        )
-    urls = " | ".join(repositories(options))
-    if not urls:
-        last = ", --public-key, or --secret-from" if profile == "connect" else ", or --public-key"
-        raise ValueError(f"give the place of the key: --repository, --jwks, --key-directory{last}")
-    make = jitsi.repository if profile == "jitsi" else pem_repository
+    if usual == "forge":
+        staging = " of staging" if options.staging else ""
+        return Source(call(forge.keys, options, fetch), f"Forge's key set{staging}")
+    if usual == "oidc":
+        name = options.metadata_url or options.issuer
+        return Source(call(discovered, options, fetch=fetch), name)
+    last = ", --public-key, or --secret-from" if usual == "connect" else ", or --public-key"
+    flags = f"--repository, --jwks, --key-directory{last}"
+    urls = required(" | ".join(repositories(options)), f"the place of the key: {flags}")
+    make = jitsi.repository if options.profile == "jitsi" else pem_repository
     return Source(make(urls, fetch), urls)
 
 

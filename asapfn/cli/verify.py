@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from asapfn._core.verification import verifier
 from asapfn.cli.inputs import read_token
-from asapfn.cli.parsing import Commands, Run, add_command, add_group, option
-from asapfn.cli.profiles import PROFILES
+from asapfn.cli.parsing import Commands, add_for_profiles, option
+from asapfn.cli.profiles import PROFILES, find_token
 from asapfn.cli.sources import network, why
 from asapfn.cli.style import show
 from asapfn.cli.text import as_json, date, members_as_pairs
@@ -24,28 +24,12 @@ _STYLES: Final = {"accepted": "green", "rejected": "red", "unavailable": "yellow
 
 def add_to(commands: Commands) -> None:
     """Add the command."""
-    add_for_profiles(
-        commands,
-        "verify",
-        "verify a token",
-        "Verify a token as a service would. The exit code says whether it is accepted.",
-        run,
+    what = "Verify a token as a service would. The exit code says whether it is accepted."
+    parsers = add_for_profiles(
+        commands, "verify", "verify a token", (what, "Verify"), run, PROFILES
     )
-
-
-def add_for_profiles(
-    commands: Commands, name: str, summary: str, description: str, run: Run
-) -> dict[str, argparse.ArgumentParser]:
-    """Add a command that is about a token of any profile; returns the parser of each profile."""
-    examples = {each: f"asapfn {name} {each} {PROFILES[each].example}" for each in PROFILES}
-    group = add_group(commands, name, summary, description, list(examples.values()))
-    parsers = {}
-    for each, profile in PROFILES.items():
-        what = f"{name.capitalize()} {profile.title}."
-        parsers[each] = add_command(group, each, profile.title, what, [examples[each]], run)
-        add_token_argument(parsers[each])
-        profile.add_arguments(parsers[each])
-    return parsers
+    for parser in parsers.values():
+        add_token_argument(parser)
 
 
 def add_token_argument(parser: argparse.ArgumentParser) -> None:
@@ -58,8 +42,7 @@ def add_token_argument(parser: argparse.ArgumentParser) -> None:
 
 async def run(options: argparse.Namespace) -> int:
     """Run the command: 0 if the token is accepted, 1 if it is rejected, 3 if unavailable."""
-    text = read_token(options)
-    verdict, note = await _verdict(options, text)
+    verdict, note = await _verdict(options, read_token(options))
     if options.json:
         sys.stdout.write(as_json(verdict_as_members(verdict)))
     else:
@@ -67,12 +50,11 @@ async def run(options: argparse.Namespace) -> int:
     return exit_code(verdict)
 
 
-async def _verdict(options: argparse.Namespace, text: str | None) -> tuple[Verdict, str]:
+async def _verdict(options: argparse.Namespace, text: str) -> tuple[Verdict, str]:
     async with network(options.cacert) as fetch:
-        question = await PROFILES[options.profile].ask(options, text, fetch, time.time)
+        question = await PROFILES[options.profile].make(options, fetch, time.time)
         try:
-            token = question.token_of(question.request)
-            return await verifier(question.policy)(token, *question.checks), question.note
+            return await verifier(question.policy)(find_token(options, text)), question.note
         except (TokenRejected, Unavailable) as error:
             return error, ""
 

@@ -191,5 +191,5 @@ def test_without_claim_a_note_says_that_any_workload_is_accepted(command, asapfn
 def test_a_claim_without_a_name_or_a_value_is_wrong_use(wrong, asapfn, provider):
     ran = asapfn(*common(provider), "--claim", wrong, token(provider))
     assert (ran.code, ran.out) == (2, "")
-    assert "--claim is given as NAME=VALUE" in ran.err
+    assert "argument --claim: expected NAME=VALUE" in ran.err
     assert provider.asked == []

@@ -274,7 +274,7 @@ def test_jitsi_tokens_are_verified_by_keys_at_the_hash_of_their_id(asapfn, trust
         (ASAP, "give the token"),
         (("verify", "asap", "x"), "--audience, or ASAP_SERVER_AUDIENCE"),
         ((*ASAP, "x"), "give the place of the key"),
-        ((*ASAP, "x", "--jwks", "a", "--repository", "b"), "not several"),
+        ((*ASAP, "x", "--jwks", "a", "--repository", "b"), "give --repository or --jwks, not both"),
         ((*ASAP, "x", "--repository", "http://keys.example/"), "https URL"),
         ((*ASAP, "x", "--public-key", "s3cr3t-itself"), "cannot read the public key"),
         ((*ASAP, "x", "--public-key", "-"), "the public key is empty"),
