@@ -13,13 +13,11 @@ from pathlib import Path
 import anyio
 
 from asapfn.cli.inputs import read_key
-from asapfn.cli.layout import SUFFIXES, require_last
+from asapfn.cli.layout import SUFFIXES, make_folders, replace, require_last
 from asapfn.cli.mirrors import Served, exit_code, served
-from asapfn.cli.outputs import make_folders, replace
-from asapfn.cli.parsing import Commands, add_command, option, switch
+from asapfn.cli.parsing import Commands, add_command, option, required, switch
 from asapfn.cli.sources import add_cacert, network, repositories
-from asapfn.cli.style import show
-from asapfn.cli.text import as_json
+from asapfn.cli.style import answer, show
 from asapfn.types import Key
 
 
@@ -52,90 +50,65 @@ def add_to(commands: Commands) -> None:
 async def run(options: argparse.Namespace) -> int:
     """Run the command: 0 if the key is active, 1 or 3 if a mirror does not serve it."""
     root = Path(options.directory)
-    staged, private = _paths(root, options.kid)
+    name = _staged_file(root, options.kid)
+    staged, private = root / "staged" / name, root / "private" / name
     key = read_key(str(staged), "staged key", options.kid)
     require_last(root, options.kid, "private")
     if not 0 <= options.wait < math.inf:
         raise ValueError("--wait is a number of seconds, from 0")
-    found: list[Served] = []
-    if not options.now:
-        bases = repositories(options) or _no_repository()
-        found = await _served_throughout(bases, key, options)
+    found = [] if options.now else await _served_throughout(key, options)
     code = exit_code(found)
     if code == 0:
         make_folders(private.parent, 0o700)
         replace(private, staged.read_text("ascii"), 0o600)
         staged.unlink()
-    if options.json:
-        mirrored = [{"url": each.url, "problem": each.problem} for each in found]
-        answer = {"active": code == 0, "kid": options.kid, "mirrors": mirrored}
-        sys.stdout.write(as_json(answer | {"private": str(private if code == 0 else staged)}))
-    elif code == 0:
-        show("active   ", str(private))
-    else:
-        show("staged   ", f"{staged}: not activated")
+    where = private if code == 0 else staged
+    mirrored = [{"url": each.url, "problem": each.problem} for each in found]
+    members = {"active": code == 0, "kid": options.kid, "mirrors": mirrored, "private": str(where)}
+    active, not_active = ("active   ", str(private)), ("staged   ", f"{staged}: not activated")
+    answer(options, members, active if code == 0 else not_active)
     return code
 
 
-def _no_repository() -> list[str]:
-    raise ValueError(
-        "give the key repository: --repository, or ASAP_PUBLIC_KEY_REPOSITORY_URL; or --now, for"
-        " an issuer's first key"
-    )
-
-
-def _paths(root: Path, kid: str) -> tuple[Path, Path]:
-    """Where the private key is, and where it will be."""
-    there = root / "staged"
-    files = _files(there)
-    name = next((kid + suffix for suffix in SUFFIXES.values() if kid + suffix in files), None)
-    if name is None:
-        raise ValueError(_why_not_staged(root, kid, files))
-    private = root / "private" / name
-    if private.exists():
-        raise ValueError(f"{private} exists: a key of this id is active already")
-    return there / name, private
+def _staged_file(root: Path, kid: str) -> str:
+    """The file of a key in the folder of staged keys; ValueError if it is not there."""
+    names = [kid + suffix for suffix in SUFFIXES.values()]
+    ends = tuple(f"/{name}" for name in names)
+    staged, active = (_files(root / place) for place in ("staged", "private"))
+    found = next((file for file in staged if file in names), None)
+    for file in staged:
+        if found is None and file.endswith(ends):
+            issuer = file.rpartition(f"/{kid}")[0]
+            raise ValueError(f"a key id begins with its issuer: give {issuer}/{kid}")
+    for file in active:
+        if file == found or (found is None and f"/{file}".endswith(ends)):
+            raise ValueError(f"{root / 'private' / file} exists: the key is active already")
+    if found is None:
+        others = f"{', '.join(staged)} {'are' if staged[1:] else 'is'}" if staged else "nothing is"
+        raise ValueError(f"the key is not staged in {root / 'staged'}: {others}")
+    return found
 
 
 def _files(folder: Path) -> list[str]:
-    return sorted(
-        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
-    )
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return sorted(path.relative_to(folder).as_posix() for path in paths)
 
 
-def _why_not_staged(root: Path, kid: str, files: list[str]) -> str:
-    """What is wrong with a key id: its key signs already, or it lacks its issuer."""
-    names = [f"/{kid}{suffix}" for suffix in SUFFIXES.values()]
-    for file in files:
-        for name in names:
-            if file.endswith(name):
-                return f"a key id begins with its issuer: give {file.removesuffix(name)}/{kid}"
-    for file in _files(root / "private"):
-        if any(f"/{file}".endswith(name) for name in names):
-            return f"{root / 'private' / file} exists: the key is active already"
-    others = f"{', '.join(files)} {'are' if files[1:] else 'is'}" if files else ""
-    return f"the key is not staged in {root / 'staged'}: {others or 'nothing is'}"
-
-
-async def _served_throughout(
-    bases: list[str], key: Key, options: argparse.Namespace
-) -> list[Served]:
+async def _served_throughout(key: Key, options: argparse.Namespace) -> list[Served]:
     """What each mirror says now and, if all serve the key, again after the wait."""
+    flags = "--repository, or ASAP_PUBLIC_KEY_REPOSITORY_URL; or --now, for an issuer's first key"
+    bases = required(repositories(options), f"the key repository: {flags}")
+    found: list[Served] = []
     async with network(options.cacert) as fetch:
-        found = [await served(base, key, fetch) for base in bases]
-        _show(found, options.json)
-        if exit_code(found) != 0:
-            return found
-        if not options.json:
-            show("waiting  ", f"{options.wait:g} s, and then once more")
-            sys.stdout.flush()
-        await anyio.sleep(options.wait)
-        found = [await served(base, key, fetch) for base in bases]
-        _show(found, options.json)
-        return found
-
-
-def _show(found: list[Served], as_json: bool) -> None:
-    for each in () if as_json else found:
-        word = "wrong" if each.problem else "ok"
-        show(f"{word:<7}  ", f"{each.url}  {each.problem}".rstrip())
+        for last in (False, True):
+            found = [await served(base, key, fetch) for base in bases]
+            for each in () if options.json else found:
+                word = "wrong" if each.problem else "ok"
+                show(f"{word:<7}  ", f"{each.url}  {each.problem}".rstrip())
+            if last or exit_code(found) != 0:
+                break
+            if not options.json:
+                show("waiting  ", f"{options.wait:g} s, and then once more")
+                sys.stdout.flush()
+            await anyio.sleep(options.wait)
+    return found

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from asapfn._core.algorithms import ALGORITHMS, ASAP
-from asapfn.cli.layout import SUFFIXES, require_last
-from asapfn.cli.outputs import create, make_folders
+from asapfn.cli.layout import SUFFIXES, create, make_folders, require_last
 from asapfn.cli.parsing import Commands, add_command, option
 from asapfn.cli.style import columns_of, continued, painter, show
 from asapfn.cli.text import as_json, safe

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from asapfn.cli.layout import make_folders, replace
 from asapfn.cli.mirrors import Served, exit_code, served
-from asapfn.cli.outputs import make_folders, replace
 from asapfn.cli.parsing import Commands, add_command, option
 from asapfn.cli.sources import add_cacert, checked, network
 from asapfn.cli.style import show

@@ -1,13 +1,11 @@
 """`asapfn qsh`: the canonical form of a request, and its hash."""
 
 import argparse
-import sys
 
 from asapfn._core.canonical import canonical_request, qsh
 from asapfn.cli.inputs import WHERE, read_bytes
-from asapfn.cli.parsing import Commands, add_command, option
-from asapfn.cli.style import show
-from asapfn.cli.text import as_json
+from asapfn.cli.parsing import Commands, add_command, call, option
+from asapfn.cli.style import answer
 
 
 def add_to(commands: Commands) -> None:
@@ -21,7 +19,7 @@ def add_to(commands: Commands) -> None:
         ("asapfn qsh GET 'https://app.example/jira/issue?b=2&a=1' --base-url /jira",),
         run,
     )
-    parser.add_argument("method", metavar="METHOD")
+    option(parser, "method", "METHOD")
     option(parser, "url", "URL", "whole, or from the path on, as it is sent")
     option(parser, "--base-url", "URL", "the receiver's: its path is not hashed", default="")
     option(parser, "--form-from", "WHERE", f"the form body, without a query: {WHERE}")
@@ -30,13 +28,7 @@ def add_to(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; ValueError if the request is malformed."""
     form = options.form_from and read_bytes(options.form_from, "form")
-    request = {
-        "method": options.method, "url": options.url, "base_url": options.base_url, "form": form
-    }  # fmt: skip
-    canonical, hashed = canonical_request(**request), qsh(**request)
-    if options.json:
-        sys.stdout.write(as_json({"canonical": canonical, "qsh": hashed}))
-        return 0
-    show("canonical  ", canonical, "bold")
-    show("qsh        ", hashed, "bold")
+    canonical, hashed = (call(of, options, form=form) for of in (canonical_request, qsh))
+    members = {"canonical": canonical, "qsh": hashed}
+    answer(options, members, ("canonical  ", canonical, "bold"), ("qsh        ", hashed, "bold"))
     return 0

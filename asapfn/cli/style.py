@@ -1,11 +1,13 @@
 """How output looks on a terminal: its width, and colour unless `NO_COLOR` is set (no-color.org)."""
 
+import argparse
+import json
 import os
 import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Mapping
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 from asapfn.cli.text import safe
 
@@ -14,6 +16,7 @@ _CODES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": 
 _NARROW: Final = 24  # columns that text needs beside what stands before it
 
 Paint = Callable[[str, str], str]
+Line = tuple[str, str] | tuple[str, str, str]
 
 
 def painter(stream: TextIO = sys.stdout, environ: Mapping[str, str] | None = None) -> Paint:
@@ -36,6 +39,15 @@ def painter(stream: TextIO = sys.stdout, environ: Mapping[str, str] | None = Non
 def show(head: str, text: str = "", style: str = "") -> None:
     """Print a head and the text behind it, as `fitted` has them, with nothing that acts."""
     sys.stdout.write(fitted(sys.stdout, style, head, safe(text)))
+
+
+def answer(options: argparse.Namespace, members: Mapping[str, Any], *lines: Line) -> None:
+    """Print members in JSON, for a machine that asks for it, or lines as `show` has them."""
+    if options.json:
+        sys.stdout.write(json.dumps(members) + "\n")
+        return
+    for line in lines:
+        show(*line)
 
 
 def continued(command: str, columns: int, indent: int) -> str:
