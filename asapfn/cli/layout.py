@@ -13,6 +13,7 @@ from typing import Final, Literal
 from asapfn.asap import private_key_directory
 from asapfn.types import Key
 
+_PLACES: Final = ("staged", "private", "public")
 # What a private key's file has behind its key id, by the form of the key.
 SUFFIXES: Final = {"pem": "", "data-uri": ".uri", "jwk": ".jwk"}
 
@@ -30,21 +31,30 @@ def require_last(root: Path, kid: str, *places: str) -> None:
             )
 
 
+def right_place(given: str, wanted: str) -> str:
+    """Where keygen wrote keys, if a directory is beside, above or below that; else empty."""
+    here = Path(os.path.abspath(given))
+    place = next((each for each in (here, *here.parents) if each.name in _PLACES), None)
+    home = here if place is None else place.parent
+    is_keygens = any((home / name).is_dir() for name in _PLACES if name != wanted)
+    if here == home / wanted or not (home / wanted).is_dir() or not is_keygens:
+        return ""
+    return str(home / wanted) if os.path.isabs(given) else os.path.relpath(home / wanted)
+
+
 def require_keys(given: str, wanted: Literal["private", "public"]) -> None:
     """Refuse a --key-directory that is none, or has the other half of the keys."""
     path, other = Path(given), "public" if wanted == "private" else "private"
     if not path.is_dir():
         raise ValueError(f"--key-directory {given} is not a directory")
-    if (path / wanted).is_dir() and ((path / other).is_dir() or (path / "staged").is_dir()):
-        right = path / wanted
+    right = right_place(given, wanted)
+    if right and (path / wanted).is_dir():
         raise ValueError(f"--key-directory {given} is not where the {wanted} keys are: {right} is")
     first = next((file for file in path.glob("*/**/*") if file.is_file()), None)
     if first is not None and f"{other.upper()} KEY-----".encode() in first.read_bytes():
-        use = "signing" if wanted == "private" else "verifying"
-        right = path.parent / wanted
-        named = f": {right}" if path.name in (other, "staged") and right.is_dir() else ""
+        use, where = "signing" if wanted == "private" else "verifying", f": {right}" * bool(right)
         raise ValueError(
-            f"--key-directory {given} has {other} keys, and {use} needs the {wanted} ones{named}"
+            f"--key-directory {given} has {other} keys, and {use} needs the {wanted} ones{where}"
         )
 
 
