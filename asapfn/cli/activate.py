@@ -66,7 +66,7 @@ async def run(options: argparse.Namespace) -> int:
     mirrored = [{"url": each.url, "problem": each.problem} for each in found]
     members = {"active": code == 0, "kid": options.kid, "mirrors": mirrored, "private": str(where)}
     active, not_active = ("active   ", str(private)), ("staged   ", f"{staged}: not activated")
-    answer(options, members, active if code == 0 else not_active)
+    answer(options, members, [active if code == 0 else not_active])
     return code
 
 

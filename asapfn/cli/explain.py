@@ -6,8 +6,8 @@ It prints what `asapfn.explain` says; of a `qsh`, also from which request it cou
 import argparse
 import hashlib
 import math
-import sys
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -19,38 +19,34 @@ from asapfn.cli.inputs import read_bytes, read_token
 from asapfn.cli.parsing import Commands, add_for_profiles, call, option
 from asapfn.cli.profiles import PROFILES, Question, find_token
 from asapfn.cli.sources import network
-from asapfn.cli.style import show
-from asapfn.cli.text import as_json, claim_line, date, shown
+from asapfn.cli.style import Line, answer
+from asapfn.cli.text import claim_line, date, shown
 from asapfn.cli.variants import Variant, find_variant
 from asapfn.cli.verify import (
     add_token_argument,
     exit_code,
-    show_verdict,
-    verdict_as_members,
-    verdict_in_words,
+    in_words,
+    verdict_lines,
+    verdict_members,
 )
 from asapfn.errors import TokenRejected
 from asapfn.explaining import Explanation, Step, explain
 from asapfn.hints import hint
-from asapfn.types import Clock, Token
+from asapfn.types import Clock
 
 
-class Report(NamedTuple):
-    """All that was found out about a token.
+class _Compared(NamedTuple):
+    """What a token's `qsh` is the hash of.
 
     Attributes:
-        found: The explanation, of the request too.
-        question: What was asked.
-        expected: The canonical request that the `qsh` should be the hash of, if it is not.
+        cause: Why it is not the one that it should be, in words.
+        expected: The canonical request that it should be the hash of; empty if there is none.
         variant: What it is the hash of instead, if that was found.
-        now: As of when, in seconds since the epoch.
     """
 
-    found: Explanation
-    question: Question
-    expected: str
-    variant: Variant | None
-    now: float
+    cause: str
+    expected: str = ""
+    variant: Variant | None = None
 
 
 def add_to(commands: Commands) -> None:
@@ -75,11 +71,20 @@ async def run(options: argparse.Namespace) -> int:
     async with network(options.cacert) as fetch:
         question = await PROFILES[options.profile].make(options, fetch, now)
         found = await _explain(options, text, question)
-    report = _report(options, question, found, now())
-    if options.json:
-        sys.stdout.write(as_json(_as_members(report)))
-    else:
-        _show(report, PROFILES[options.profile].title)
+    at, compared = now(), _compare(options, found.steps)
+    if compared and _is_mismatch(found.verdict):
+        found = found._replace(hint=f"{compared.cause}; {found.hint}")
+    steps = [_step_members(step) for step in found.steps]
+    members = verdict_members(found.verdict) | {"at": at, "keys": question.source}
+    members |= {"rules": steps, "hint": found.hint}
+    title = PROFILES[options.profile].title
+    about = f"{title}, as of {date(at)}, keys from {question.source}"
+    lines = verdict_lines(found.verdict, question.note, found.hint)
+    if compared and compared.expected:
+        members["request"] = _request_members(compared)
+        lines += _request_lines(compared)
+    lines += [("rules     ", about, "bold"), *_step_lines(found, at)]
+    answer(options, members, lines)
     return exit_code(found.verdict)
 
 
@@ -93,42 +98,32 @@ async def _explain(options: argparse.Namespace, text: str, question: Question) -
     return found._replace(steps=(Step("one token", "pass", {}, ""), *found.steps))
 
 
-def _report(
-    options: argparse.Namespace, question: Question, found: Explanation, now: float
-) -> Report:
+def _compare(options: argparse.Namespace, steps: Iterable[Step]) -> _Compared | None:
     """Look closer at a `qsh` that is wrong."""
-    step = next((step for step in found.steps if _is_mismatch(step.error)), None)
-    if step is None or not isinstance(step.saw.get("qsh"), str):
-        return Report(found, question, "", None, now)
-    cause, expected, variant = _compare(options, step)
-    if _is_mismatch(found.verdict):
-        found = found._replace(hint=f"{cause}; {found.hint}")
-    return Report(found, question, expected, variant, now)
-
-
-def _is_mismatch(error: object) -> bool:
-    return isinstance(error, TokenRejected) and error.reason == "request_mismatch"
-
-
-def _compare(options: argparse.Namespace, step: Step) -> tuple[str, str, Variant | None]:
-    """Why a token's `qsh` is not the one that it should be."""
-    given: str = step.saw["qsh"]
+    step = next((step for step in steps if _is_mismatch(step.error)), None)
+    given = None if step is None else step.saw.get("qsh")
+    if step is None or not isinstance(given, str):
+        return None
     if options.context:
-        return "it is for one request, and no context token", "", None
+        return _Compared("it is for one request, and no context token")
     if given == CONTEXT_QSH:
-        return "it is a context token, for endpoints that accept those (--context)", "", None
+        return _Compared("it is a context token, for endpoints that accept those (--context)")
     form = options.form_from and read_bytes(options.form_from, "form").decode()
     try:
         expected = call(canonical_request, options)
         variant = call(find_variant, options, given, form=form)
     except ValueError as error:
-        return f"the URL is malformed: {error}", "", None
+        return _Compared(f"the URL is malformed: {error}")
     if variant is None:
-        return "its hash is of none of the requests that were tried", expected, None
+        return _Compared("its hash is of none of the requests that were tried", expected)
     if not variant.differences:
-        return f"its hash is the request's, but {step.error}", expected, None
-    why = "; ".join(variant.differences)
-    return f"its hash is of this request in another form: {why}", expected, variant
+        return _Compared(f"its hash is the request's, but {step.error}", expected)
+    cause = f"its hash is of this request in another form: {'; '.join(variant.differences)}"
+    return _Compared(cause, expected, variant)
+
+
+def _is_mismatch(error: object) -> bool:
+    return isinstance(error, TokenRejected) and error.reason == "request_mismatch"
 
 
 def _clock(options: argparse.Namespace, text: str) -> Clock:
@@ -157,63 +152,41 @@ def _issued(options: argparse.Namespace, text: str) -> float:
     return issued
 
 
-def _as_members(report: Report) -> dict[str, Any]:
-    steps = []
-    for rule, outcome, saw, wants, error in report.found.steps:
-        step = {"rule": rule, "outcome": outcome, "saw": saw, "wants": wants}
-        if error is not None:
-            step["error"] = verdict_as_members(error)
-        steps.append(step)
-    members = verdict_as_members(report.found.verdict)
-    members |= {
-        "at": report.now,
-        "keys": report.question.source,
-        "rules": steps,
-        "hint": report.found.hint,
-    }
-    if report.expected:
-        variant = report.variant
-        given = variant and {"canonical": variant.canonical, "why": variant.differences}
-        hashed = hashlib.sha256(report.expected.encode()).hexdigest()
-        members["request"] = {"expected": report.expected, "qsh": hashed, "token": given}
-    return members
+def _step_members(step: Step) -> dict[str, Any]:
+    members = step._asdict()
+    error = members.pop("error")
+    return members if error is None else members | {"error": verdict_members(error)}
 
 
-def _show(report: Report, title: str) -> None:
-    found = report.found
-    show_verdict(found.verdict)
-    if found.hint:
-        show("hint      ", found.hint, "bold")
-    if report.question.note and isinstance(found.verdict, Token):
-        show("note      ", report.question.note, "bold")
-    if report.expected:
-        _show_request(report)
-    about = f"{title}, as of {date(report.now)}, keys from {report.question.source}"
-    show("rules     ", about, "bold")
-    for step in found.steps:
-        if step.outcome != "skip":
-            _show_step(step, report)
+def _step_lines(found: Explanation, now: float) -> Iterator[Line]:
+    for rule, outcome, saw, wants, error in found.steps:
+        if outcome == "skip":
+            continue
+        style, word = ("red", "FAIL") if outcome == "fail" else ("green", "pass")
+        # One time is said in words; several are there to be compared with each other.
+        words = claim_line if len(saw) == 1 else lambda name, value, now: shown(value)
+        values = "; ".join(f"{name} {words(name, value, now)}" for name, value in saw.items())
+        text = "  ".join(filter(None, (values, wants and f"({wants})")))
+        yield f"  {word}  {rule:<21} ", text, style
+        if error is not None and error is not found.verdict:
+            yield "        ", in_words(error)
     skipped = [step.rule for step in found.steps if step.outcome == "skip"]
     if skipped:
-        show("  skip  ", ", ".join(skipped), "dim")
+        yield "  skip  ", ", ".join(skipped), "dim"
 
 
-def _show_step(step: Step, report: Report) -> None:
-    style, outcome = ("red", "FAIL") if step.outcome == "fail" else ("green", "pass")
-    # One time is said in words; several are there to be compared with each other.
-    words = claim_line if len(step.saw) == 1 else lambda name, value, now: shown(value)
-    saw = "; ".join(f"{name} {words(name, value, report.now)}" for name, value in step.saw.items())
-    wants = f"({step.wants})" if step.wants else ""
-    show(f"  {outcome}  {step.rule:<21} ", "  ".join(filter(None, (saw, wants))), style)
-    if step.error is not None and step.error is not report.found.verdict:
-        show("        ", verdict_in_words(step.error)[1])
+def _request_members(compared: _Compared) -> dict[str, Any]:
+    variant = compared.variant
+    given = variant and {"canonical": variant.canonical, "why": variant.differences}
+    hashed = hashlib.sha256(compared.expected.encode()).hexdigest()
+    return {"expected": compared.expected, "qsh": hashed, "token": given}
 
 
-def _show_request(report: Report) -> None:
+def _request_lines(compared: _Compared) -> Iterator[Line]:
+    variant = compared.variant
     title = "the request whose hash was expected, and the one whose hash the token has"
-    show("request   ", title, "bold")
-    show("  expected  ", report.expected)
-    variant = report.variant
-    show("  token's   ", variant.canonical if variant else "none of those that were tried")
+    yield "request   ", title, "bold"
+    yield "  expected  ", compared.expected
+    yield "  token's   ", variant.canonical if variant else "none of those that were tried"
     for why in variant.differences if variant else ():
-        show("            ", why)
+        yield "            ", why

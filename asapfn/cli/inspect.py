@@ -1,7 +1,6 @@
 """`asapfn inspect`: what a token says. Nothing is verified, and nothing of it may be believed."""
 
 import argparse
-import sys
 import time
 from typing import Any
 
@@ -9,9 +8,9 @@ from asapfn._core import compact
 from asapfn._core.verification import peek
 from asapfn.cli.inputs import authorization, read_token
 from asapfn.cli.parsing import Commands, add_command
-from asapfn.cli.style import show
-from asapfn.cli.text import as_json
-from asapfn.cli.verify import add_token_argument, show_members, show_verdict, verdict_as_members
+from asapfn.cli.style import Line, answer
+from asapfn.cli.text import member_lines
+from asapfn.cli.verify import add_token_argument, verdict_lines, verdict_members
 from asapfn.errors import TokenRejected
 from asapfn.hints import hint
 
@@ -40,15 +39,17 @@ def run(options: argparse.Namespace) -> int:
         peek(text)
     except TokenRejected as error:
         refusal = error
-    head, _, rest = text.encode("ascii", "replace").partition(b".")
-    header, claims = _members(head), _members(rest.partition(b".")[0])
-    if options.json:
-        answer: dict[str, Any] = {"verified": False, "header": header, "claims": claims}
-        if refusal is not None:
-            answer |= verdict_as_members(refusal)
-        sys.stdout.write(as_json(answer))
-    else:
-        _show(text, header, claims, refusal)
+    first, second = [*text.encode("ascii", "replace").split(b"."), b""][:2]
+    parts = {"header": _members(first), "claims": _members(second)}
+    members: dict[str, Any] = {"verified": False, **parts}
+    lines: list[Line] = [("NOT VERIFIED: ", "anybody can have written this", "yellow")]
+    for title, part in parts.items():
+        unread = [(f"{title}  ", "cannot be read", "bold")]
+        lines += unread if part is None else member_lines(title, part, time.time())
+    if refusal is not None:
+        members |= verdict_members(refusal)
+        lines += verdict_lines(refusal, hint=hint(refusal, text))
+    answer(options, members, lines)
     return 0 if refusal is None else 1
 
 
@@ -57,20 +58,3 @@ def _members(segment: bytes) -> dict[str, Any] | None:
         return compact.decode_object(compact.decode_base64url(segment))
     except ValueError:
         return None
-
-
-def _show(
-    text: str,
-    header: dict[str, Any] | None,
-    claims: dict[str, Any] | None,
-    refusal: TokenRejected | None,
-) -> None:
-    show("NOT VERIFIED: ", "anybody can have written this", "yellow")
-    for title, members in (("header", header), ("claims", claims)):
-        if members is None:
-            show(f"{title}  ", "cannot be read", "bold")
-        else:
-            show_members(title, members, time.time())
-    if refusal is not None:
-        show_verdict(refusal)
-        show("hint      ", hint(refusal, text), "bold")

@@ -14,8 +14,8 @@ from typing import Final
 from asapfn._core.algorithms import ALGORITHMS, ASAP
 from asapfn.cli.layout import SUFFIXES, create, make_folders, require_last
 from asapfn.cli.parsing import Commands, add_command, option
-from asapfn.cli.style import columns_of, continued, painter, show
-from asapfn.cli.text import as_json, safe
+from asapfn.cli.style import answer, columns_of, continued, painter
+from asapfn.cli.text import safe
 from asapfn.keys import export_data_uri, export_private_pem, export_public_pem, generate, is_key_id
 from asapfn.types import Key
 
@@ -66,20 +66,21 @@ def run(options: argparse.Namespace) -> int:
     make_folders(public.parent, 0o755)
     create(private, _private_text(key, options.format), 0o600)
     create(public, export_public_pem(key), 0o644)
-    if options.json:
-        answer = {"kid": kid, "algorithm": key.alg, "private": str(private), "public": str(public)}
-        sys.stdout.write(as_json(answer))
-        return 0
+    members = {"kid": kid, "algorithm": key.alg, "private": str(private), "public": str(public)}
     where = "" if options.directory == "keys" else f" --directory {folder}"
-    show("key id   ", f"{kid}  {key.alg}", "bold")
-    show("private  ", f"{private}  keep it secret", "bold")
-    show("public   ", str(public), "bold")
-    for head, command in (
+    lines = (
+        ("key id   ", f"{kid}  {key.alg}", "bold"),
+        ("private  ", f"{private}  keep it secret", "bold"),
+        ("public   ", str(public), "bold"),
+    )
+    answer(options, members, lines)
+    following = (
         ("next     ", f"asapfn publish {folder / 'public'} --to DIR"),
         ("         ", f"asapfn activate {kid} --repository URL{where}"),
-    ):
-        lines = continued(safe(command), columns_of(sys.stdout), len(head) + 4)
-        sys.stdout.write(f"{painter(sys.stdout)('bold', head)}{lines}\n")
+    )
+    for head, command in () if options.json else following:
+        text = continued(safe(command), columns_of(sys.stdout), len(head) + 4)
+        sys.stdout.write(f"{painter(sys.stdout)('bold', head)}{text}\n")
     return 0
 
 

@@ -72,7 +72,7 @@ async def run(options: argparse.Namespace) -> int:
                 await served(base, key, fetch) for base in bases for key in everything.values()
             ]
         members["checked"] = [each._asdict() for each in found]
-    answer(options, members, *lines, *map(_line, found))
+    answer(options, members, [*lines, *map(_line, found)])
     return exit_code(found)
 
 

@@ -30,5 +30,5 @@ def run(options: argparse.Namespace) -> int:
     form = options.form_from and read_bytes(options.form_from, "form")
     canonical, hashed = (call(of, options, form=form) for of in (canonical_request, qsh))
     members = {"canonical": canonical, "qsh": hashed}
-    answer(options, members, ("canonical  ", canonical, "bold"), ("qsh        ", hashed, "bold"))
+    answer(options, members, [("canonical  ", canonical, "bold"), ("qsh        ", hashed, "bold")])
     return 0

@@ -18,8 +18,8 @@ from asapfn.cli.inputs import interruptible, read_file
 from asapfn.cli.parsing import Commands, add_for_profiles, option, switch
 from asapfn.cli.signers import SIGNERS
 from asapfn.cli.sources import add_cacert, trust
-from asapfn.cli.style import painter
-from asapfn.cli.text import as_json, safe
+from asapfn.cli.style import answer, painter
+from asapfn.cli.text import safe
 from asapfn.errors import Unavailable
 from asapfn.types import Authorize
 
@@ -124,8 +124,8 @@ def _body(data: str) -> bytes:
 def _show(response: httpx.Response, options: argparse.Namespace) -> None:
     code, headers = response.status_code, response.headers.multi_items()
     status = f"{response.http_version} {code} {response.reason_phrase}".rstrip()
+    answer(options, {"status": code, "headers": headers, "body": response.text})
     if options.json:
-        sys.stdout.write(as_json({"status": code, "headers": headers, "body": response.text}))
         return
     stream = sys.stdout if options.include else sys.stderr
     style = "green" if code < 400 else "red"

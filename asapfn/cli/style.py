@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TextIO
 
 from asapfn.cli.text import safe
@@ -41,7 +41,9 @@ def show(head: str, text: str = "", style: str = "") -> None:
     sys.stdout.write(fitted(sys.stdout, style, head, safe(text)))
 
 
-def answer(options: argparse.Namespace, members: Mapping[str, Any], *lines: Line) -> None:
+def answer(
+    options: argparse.Namespace, members: Mapping[str, Any], lines: Iterable[Line] = ()
+) -> None:
     """Print members in JSON, for a machine that asks for it, or lines as `show` has them."""
     if options.json:
         sys.stdout.write(json.dumps(members) + "\n")

@@ -37,11 +37,6 @@ def shown(value: Any) -> str:
     return safe(json.dumps(value, ensure_ascii=False))
 
 
-def as_json(members: Mapping[str, Any]) -> str:
-    """A JSON object for a machine: one line of ASCII, with a line feed."""
-    return json.dumps(members) + "\n"
-
-
 def date(seconds: float) -> str:
     """A time, in seconds since the epoch, such as `2026-11-24 14:46:03 UTC`."""
     if not _FIRST <= seconds < _LAST:
@@ -79,11 +74,11 @@ def claim_line(name: str, value: Any, now: float) -> str:
     return text
 
 
-def members_as_pairs(members: Mapping[str, Any], now: float) -> list[tuple[str, str]]:
-    """A header or claims: what each line begins with, padded to one width, and its value."""
+def member_lines(title: str, members: Mapping[str, Any], now: float) -> list[tuple[str, str, str]]:
+    """A header or claims: its title, and a line for each member, padded to one width."""
     names = {name: safe(name) for name in members}
     width = min(max(map(len, names.values()), default=0), 24)
-    return [
-        (f"  {names[name]:<{width}}  ", claim_line(name, value, now))
+    return [(title, "", "bold")] + [
+        (f"  {names[name]:<{width}}  ", claim_line(name, value, now), "")
         for name, value in members.items()
     ]

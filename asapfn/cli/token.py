@@ -7,7 +7,7 @@ from asapfn._core.verification import peek
 from asapfn.cli.inputs import read_bytes
 from asapfn.cli.parsing import Commands, add_for_profiles, option, switch
 from asapfn.cli.signers import SIGNERS
-from asapfn.cli.text import as_json
+from asapfn.cli.style import answer
 
 
 def add_to(commands: Commands) -> None:
@@ -30,10 +30,10 @@ def run(options: argparse.Namespace) -> int:
         form = options.form_from and read_bytes(options.form_from, "form")
     value = make(options, form)(*request)
     token = value.partition(" ")[2]
-    if options.json:
-        unverified = peek(token)
-        answer = {"token": token, "authorization": value, "header": dict(unverified.header)}
-        sys.stdout.write(as_json(answer | {"claims": unverified.claims}))
-    else:
+    header, claims, _, _ = peek(token)
+    members = {"token": token, "authorization": value, "header": dict(header), "claims": claims}
+    answer(options, members)
+    if not options.json:
+        # As it is: on a narrow terminal it must not be broken.
         sys.stdout.write(f"Authorization: {value}\n" if options.header else f"{token}\n")
     return 0

@@ -1,25 +1,36 @@
 """`asapfn verify`: is this token accepted?"""
 
 import argparse
-import math
-import sys
 import time
 from collections.abc import Mapping
-from typing import Any, Final
+from math import inf
+from typing import Any, Final, NamedTuple
 
 from asapfn._core.verification import verifier
 from asapfn.cli.inputs import read_token
 from asapfn.cli.parsing import Commands, add_for_profiles, option
 from asapfn.cli.profiles import PROFILES, find_token
 from asapfn.cli.sources import network, why
-from asapfn.cli.style import show
-from asapfn.cli.text import as_json, date, members_as_pairs
+from asapfn.cli.style import Line, answer
+from asapfn.cli.text import date, member_lines
 from asapfn.errors import DESCRIPTIONS, TokenRejected, Unavailable
 from asapfn.types import Token
 
 Verdict = Token | TokenRejected | Unavailable
 
-_STYLES: Final = {"accepted": "green", "rejected": "red", "unavailable": "yellow"}
+
+class _Outcome(NamedTuple):
+    word: str
+    exit_code: int
+    style: str
+    members: tuple[str, ...]
+
+
+_OUTCOMES: Final[Mapping[type[Verdict], _Outcome]] = {
+    Token: _Outcome("accepted", 0, "green", ("header", "claims", "usable_until")),
+    TokenRejected: _Outcome("rejected", 1, "red", ("reason", "detail", "claim", "status")),
+    Unavailable: _Outcome("unavailable", 3, "yellow", ("source", "detail", "status")),
+}
 
 
 def add_to(commands: Commands) -> None:
@@ -42,87 +53,58 @@ def add_token_argument(parser: argparse.ArgumentParser) -> None:
 
 async def run(options: argparse.Namespace) -> int:
     """Run the command: 0 if the token is accepted, 1 if it is rejected, 3 if unavailable."""
-    verdict, note = await _verdict(options, read_token(options))
-    if options.json:
-        sys.stdout.write(as_json(verdict_as_members(verdict)))
-    else:
-        _show(verdict, note)
-    return exit_code(verdict)
-
-
-async def _verdict(options: argparse.Namespace, text: str) -> tuple[Verdict, str]:
+    text = read_token(options)
+    verdict: Verdict
     async with network(options.cacert) as fetch:
         question = await PROFILES[options.profile].make(options, fetch, time.time)
         try:
-            return await verifier(question.policy)(find_token(options, text)), question.note
+            verdict = await verifier(question.policy)(find_token(options, text))
         except (TokenRejected, Unavailable) as error:
-            return error, ""
+            verdict = error
+    lines = verdict_lines(verdict, question.note)
+    if isinstance(verdict, Token):
+        lines += member_lines("header", verdict.header, verdict.verified_at)
+        lines += member_lines("claims", verdict.claims, verdict.verified_at)
+    else:
+        lines += [("", "asapfn explain, with the same arguments, shows each rule")]
+    answer(options, verdict_members(verdict), lines)
+    return exit_code(verdict)
 
 
 def exit_code(verdict: Verdict) -> int:
     """The exit code for a verdict."""
-    if isinstance(verdict, Token):
-        return 0
-    return 1 if isinstance(verdict, TokenRejected) else 3
+    return _OUTCOMES[type(verdict)].exit_code
 
 
-def verdict_as_members(verdict: Verdict) -> dict[str, Any]:
+def verdict_members(verdict: Verdict) -> dict[str, Any]:
     """A verdict as JSON has it."""
-    if isinstance(verdict, Token):
-        until = verdict.usable_until if verdict.usable_until < math.inf else None
-        return {
-            "outcome": "accepted",
-            "header": dict(verdict.header),
-            "claims": verdict.claims,
-            "usable_until": until,
-        }
-    if isinstance(verdict, Unavailable):
-        return {
-            "outcome": "unavailable",
-            "source": verdict.source,
-            "detail": why(verdict),
-            "status": verdict.status,
-        }
-    return {
-        "outcome": "rejected",
-        "reason": verdict.reason,
-        "detail": verdict.detail,
-        "claim": verdict.claim,
-        "status": verdict.status,
-    }
-
-
-def verdict_in_words(verdict: Verdict) -> tuple[str, str]:
-    """A verdict for a person: the one word, and the rest."""
+    outcome = _OUTCOMES[type(verdict)]
+    members: dict[str, Any] = {"outcome": outcome.word}
+    members |= {name: getattr(verdict, name) for name in outcome.members}
     if isinstance(verdict, Token):
         until = verdict.usable_until
-        return "accepted", f"until {date(until)}" if until < math.inf else "for ever: it has no exp"
+        members |= {"header": dict(verdict.header), "usable_until": until if until < inf else None}
     if isinstance(verdict, Unavailable):
-        return "unavailable", f"{verdict.source}: {why(verdict)}"
+        members["detail"] = why(verdict)
+    return members
+
+
+def verdict_lines(verdict: Verdict, note: str = "", hint: str = "") -> list[Line]:
+    """A verdict for a person, and what goes with it: a note if it is accepted, or a hint."""
+    outcome = _OUTCOMES[type(verdict)]
+    note = note if isinstance(verdict, Token) else ""
+    lines: list[Line] = [(f"{outcome.word}  ", in_words(verdict), outcome.style)]
+    more = (("hint      ", hint, "bold"), ("note      ", note, "bold"))
+    return lines + [line for line in more if line[1]]
+
+
+def in_words(verdict: Verdict) -> str:
+    """What a verdict says beside its one word."""
+    if isinstance(verdict, Token):
+        until = verdict.usable_until
+        return f"until {date(until)}" if until < inf else "for ever: it has no exp"
+    if isinstance(verdict, Unavailable):
+        return f"{verdict.source}: {why(verdict)}"
     about = f" ({verdict.claim})" if verdict.claim else ""
     detail = f": {verdict.detail}" if verdict.detail else ""
-    return "rejected", f"{verdict.reason}{about}. {DESCRIPTIONS[verdict.reason]}{detail}."
-
-
-def show_verdict(verdict: Verdict) -> None:
-    """Print a verdict for a person."""
-    word, rest = verdict_in_words(verdict)
-    show(f"{word}  ", rest, _STYLES[word])
-
-
-def _show(verdict: Verdict, note: str) -> None:
-    show_verdict(verdict)
-    if note:
-        show("note      ", note, "bold")
-    if isinstance(verdict, Token):
-        show_members("header", verdict.header, verdict.verified_at)
-        show_members("claims", verdict.claims, verdict.verified_at)
-    else:
-        show("", "asapfn explain, with the same arguments, shows each rule")
-
-
-def show_members(title: str, members: Mapping[str, Any], now: float) -> None:
-    """Print a header or claims, a line for each member."""
-    show(title, style="bold")
-    for head, text in members_as_pairs(members, now):
-        show(head, text)
+    return f"{verdict.reason}{about}. {DESCRIPTIONS[verdict.reason]}{detail}."

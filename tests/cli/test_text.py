@@ -47,9 +47,9 @@ def test_of_a_token_in_a_text_only_the_start_is_left():
 
 
 def test_members_are_shown_in_one_column():
-    assert text.members_as_pairs({}, 0) == []
-    assert text.members_as_pairs({"iss": "a", "longer": 1, "n" * 30: None}, 0) == [
-        (f"  {'iss':<24}  ", '"a"'),
-        (f"  {'longer':<24}  ", "1"),
-        (f"  {'n' * 30}  ", "null"),
+    assert text.member_lines("claims", {}, 0) == [("claims", "", "bold")]
+    assert text.member_lines("claims", {"iss": "a", "longer": 1, "n" * 30: None}, 0)[1:] == [
+        (f"  {'iss':<24}  ", '"a"', ""),
+        (f"  {'longer':<24}  ", "1", ""),
+        (f"  {'n' * 30}  ", "null", ""),
     ]
