@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from asapfn._core.canonical import canonical_request
+from asapfn._core.variants import Variant, find_variant
 from asapfn._core.verification import peek
 from asapfn.checks import CONTEXT_QSH
 from asapfn.cli.inputs import read_bytes, read_token
@@ -21,9 +22,7 @@ from asapfn.cli.profiles import PROFILES, Question, find_token
 from asapfn.cli.sources import network
 from asapfn.cli.style import Line, answer
 from asapfn.cli.text import claim_line, date, shown
-from asapfn.cli.variants import Variant, find_variant
 from asapfn.cli.verify import (
-    add_token_argument,
     exit_code,
     in_words,
     verdict_lines,
@@ -58,7 +57,6 @@ def add_to(commands: Commands) -> None:
     )
     parsers = add_for_profiles(commands, "explain", summary, (what, "Explain"), run, PROFILES)
     for parser in parsers.values():
-        add_token_argument(parser)
         at = "explain it as of seconds since the epoch, a date such as 2026-11-24T14:46:03Z, or iat"
         option(parser, "--at", "TIME", at)
     option(parsers["connect"], "--form-from", "WHERE", "the form body that the request had, if any")

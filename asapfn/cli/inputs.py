@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from asapfn._core import compact
+from asapfn.cli.parsing import option
 from asapfn.keys import import_data_uri, import_jwk, import_pem, import_secret
 from asapfn.types import Key
 
@@ -172,6 +173,14 @@ def read_secret(where: str) -> Key:
         ValueError: If it cannot be read, is too short, or is really a key.
     """
     return import_secret(read_bytes(where, "secret"))
+
+
+def add_token_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the token to a command."""
+    what = (
+        "the token, - for standard input, or @FILE; after its scheme, or in a request's head, too"
+    )
+    option(parser, "token", "TOKEN", what, nargs="?")
 
 
 def read_token(options: argparse.Namespace) -> str:

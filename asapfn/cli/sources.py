@@ -13,7 +13,7 @@ import httpx
 
 from asapfn import forge, jitsi
 from asapfn.adapters.httpx import fetcher
-from asapfn.cli.inputs import WHERE, read_file, read_key, read_secret
+from asapfn.cli.inputs import WHERE, add_token_argument, read_file, read_key, read_secret
 from asapfn.cli.layout import require_keys
 from asapfn.cli.parsing import call, one_at_most, option, required
 from asapfn.errors import Unavailable, cause
@@ -41,7 +41,8 @@ class Source(NamedTuple):
 def add_arguments(
     parser: argparse.ArgumentParser, *, secret: bool = False
 ) -> argparse._ArgumentGroup:
-    """Add the flags that say where keys are, and a group for what the token must be."""
+    """Add the token, the flags that say where keys are, and a group for what it must be."""
+    add_token_argument(parser)
     group = parser.add_argument_group("where the key is, one of")
     option(group, "--repository", "URL...", "a key repository, and each mirror")
     option(group, "--jwks", "URL", "a key set, at an https URL or in a file")

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from asapfn._core.verification import verifier
 from asapfn.cli.inputs import read_token
-from asapfn.cli.parsing import Commands, add_for_profiles, option
+from asapfn.cli.parsing import Commands, add_for_profiles
 from asapfn.cli.profiles import PROFILES, find_token
 from asapfn.cli.sources import network, why
 from asapfn.cli.style import Line, answer
@@ -36,19 +36,7 @@ _OUTCOMES: Final[Mapping[type[Verdict], _Outcome]] = {
 def add_to(commands: Commands) -> None:
     """Add the command."""
     what = "Verify a token as a service would. The exit code says whether it is accepted."
-    parsers = add_for_profiles(
-        commands, "verify", "verify a token", (what, "Verify"), run, PROFILES
-    )
-    for parser in parsers.values():
-        add_token_argument(parser)
-
-
-def add_token_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the token to a command."""
-    what = (
-        "the token, - for standard input, or @FILE; after its scheme, or in a request's head, too"
-    )
-    option(parser, "token", "TOKEN", what, nargs="?")
+    add_for_profiles(commands, "verify", "verify a token", (what, "Verify"), run, PROFILES)
 
 
 async def run(options: argparse.Namespace) -> int:

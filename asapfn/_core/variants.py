@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote
 
-from asapfn._core.canonical import canonical_query, canonical_request
+from asapfn._core.canonical import base_path, canonical_query, canonical_request
+from asapfn._core.destinations import split
 
 _METHODS: Final = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
-_ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
 _DECODED: Final = (
     "the path is decoded: authenticator(decoded_path=True), or --decoded-path, accepts that"
 )
@@ -83,7 +83,7 @@ def _methods(method: str) -> list[_Part]:
 
 def _paths(path: str, url: str, base_url: str) -> list[_Part]:
     whole = canonical_request("GET", url).split("&", 2)[1]
-    base = canonical_request("GET", base_url).split("&", 2)[1].rstrip("/") if base_url else ""
+    base = base_path(base_url)
     parts = [(path, ""), (whole, "the path of the base URL is not removed")]
     names = whole.strip("/").split("/")[:_MOST]
     for count in range(1, len(names) + 1):
@@ -93,23 +93,23 @@ def _paths(path: str, url: str, base_url: str) -> list[_Part]:
     if base:
         parts.append((f"{base}{path}".removesuffix("/"), f"the path begins with {base}"))
         parts.append((f"{base}{whole}".removesuffix("/"), f"the path begins with {base} once more"))
-    slashes: list[_Part] = []
-    for text, why in parts:
-        also = f"{why}; " if why else ""
-        slashes += [
-            (f"{text}/", f"{also}a slash more at the end of the path"),
-            (f"/{text}", f"{also}a slash more at the start of the path"),
-            (text[1:], f"{also}a slash less at the start of the path"),
-        ]
-    parts += slashes
+    parts += [
+        (each, f"{why}; {slash} of the path" if why else f"{slash} of the path")
+        for text, why in parts
+        for each, slash in (
+            (f"{text}/", "a slash more at the end"),
+            (f"/{text}", "a slash more at the start"),
+            (text[1:], "a slash less at the start"),
+        )
+    ]
     parts += [
         (path.replace("%26", "&"), "an & in the path is left as it is"),
         (unquote(path), _DECODED),
         (quote(path), "the path is encoded once more"),
         (path.lower(), "the path is in lower case"),
     ]
-    if origin := _ORIGIN.match(url):
-        parts += [(origin[0] + each, "scheme and host are in it") for each in (whole, path)]
+    if origin := url.removesuffix(split(url)[1]):
+        parts += [(origin + each, "scheme and host are in it") for each in (whole, path)]
     return _distinct(parts)
 
 
@@ -129,7 +129,7 @@ def _queries(query: str, url: str, form: str | None) -> list[_Part]:
         ("&".join(sorted(sent)), "the query is sorted, but not encoded again"),
         (canonical_query(raw.replace("%", "%25")), "the query is encoded twice"),
         (unquote(query), "the query is not encoded"),
-        (_lower_escapes(query), "escapes are in lower case"),
+        (re.sub("%[0-9A-F]{2}", _lower, query), "escapes are in lower case"),
         (query.replace(",", "%2C"), "the comma between values is encoded"),
         (query.replace("%2C", ","), "a comma in a value is not encoded"),
         (re.sub(r"=(?=&|\Z)", "", query), "a parameter without a value has no ="),
@@ -157,8 +157,8 @@ def _joined_as_sent(sent: Iterable[str]) -> str:
     return "&".join(f"{name}={','.join(values[name])}" for name in sorted(values))
 
 
-def _lower_escapes(query: str) -> str:
-    return re.sub("%[0-9A-F]{2}", lambda escape: escape[0].lower(), query)
+def _lower(escape: re.Match[str]) -> str:
+    return escape[0].lower()
 
 
 def _like_java(query: str) -> str:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asapfn import qsh
-from asapfn.cli.variants import find_variant
+from asapfn._core.variants import find_variant
 
 paths = st.lists(st.text("ab%&+~-", max_size=4).map(lambda t: t.replace("%", "%2F")), max_size=4)
 queries = st.lists(st.text("ab=+~*! %", max_size=6).map(lambda t: t.replace("%", "%26")))
