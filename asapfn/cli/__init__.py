@@ -13,10 +13,9 @@ import anyio
 
 from asapfn import __version__
 from asapfn.cli import activate, explain, inspect, keygen, publish, qsh, request, token, verify
+from asapfn.cli.output import fitted, safe, without_tokens
 from asapfn.cli.parsing import Parser, complete, parse
 from asapfn.cli.sources import why
-from asapfn.cli.style import fitted
-from asapfn.cli.text import safe, without_tokens
 from asapfn.errors import Unavailable
 
 _COMMANDS = (keygen, publish, activate, token, request, verify, inspect, explain, qsh)

@@ -13,9 +13,8 @@ from typing import Final
 
 from asapfn._core.algorithms import ALGORITHMS, ASAP
 from asapfn.cli.layout import SUFFIXES, create, make_folders, require_last
+from asapfn.cli.output import answer, columns_of, continued, painted, safe
 from asapfn.cli.parsing import Commands, add_command, option
-from asapfn.cli.style import answer, columns_of, continued, painter
-from asapfn.cli.text import safe
 from asapfn.keys import export_data_uri, export_private_pem, export_public_pem, generate, is_key_id
 from asapfn.types import Key
 
@@ -80,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     )
     for head, command in () if options.json else following:
         text = continued(safe(command), columns_of(sys.stdout), len(head) + 4)
-        sys.stdout.write(f"{painter(sys.stdout)('bold', head)}{text}\n")
+        sys.stdout.write(f"{painted('bold', head, sys.stdout)}{text}\n")
     return 0
 
 

@@ -13,8 +13,7 @@ from importlib import import_module
 from inspect import signature
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
-from asapfn.cli.style import continued, fitted
-from asapfn.cli.text import safe, without_tokens
+from asapfn.cli.output import continued, fitted, safe, without_tokens
 
 T = TypeVar("T")
 # What `add_subparsers` gives, to which a command adds itself.

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from asapfn.cli.layout import make_folders, replace, right_place
 from asapfn.cli.mirrors import Served, exit_code, served
+from asapfn.cli.output import answer
 from asapfn.cli.parsing import Commands, add_command, option, required
 from asapfn.cli.sources import add_cacert, checked, network
-from asapfn.cli.style import answer
 from asapfn.keys import export_jwks, export_public_pem, import_pem, is_key_id
 from asapfn.types import Key
 

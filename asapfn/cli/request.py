@@ -15,11 +15,10 @@ import httpx
 from asapfn.adapters._causes import cause
 from asapfn.adapters.httpx import request_hook
 from asapfn.cli.inputs import interruptible, read_file
+from asapfn.cli.output import answer, painted, safe
 from asapfn.cli.parsing import Commands, add_for_profiles, option, switch
 from asapfn.cli.signers import SIGNERS
 from asapfn.cli.sources import add_cacert, trust
-from asapfn.cli.style import answer, painter
-from asapfn.cli.text import safe
 from asapfn.errors import Unavailable
 from asapfn.types import Authorize
 
@@ -129,7 +128,7 @@ def _show(response: httpx.Response, options: argparse.Namespace) -> None:
         return
     stream = sys.stdout if options.include else sys.stderr
     style = "green" if code < 400 else "red"
-    stream.write(painter(stream)(style, safe(status)) + "\n")
+    stream.write(painted(style, safe(status), stream) + "\n")
     if options.include:
         for name, value in headers:
             sys.stdout.write(f"{safe(name)}: {safe(value)}\n")

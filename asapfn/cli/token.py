@@ -5,9 +5,9 @@ import sys
 
 from asapfn._core.verification import peek
 from asapfn.cli.inputs import read_bytes
+from asapfn.cli.output import answer
 from asapfn.cli.parsing import Commands, add_for_profiles, option, switch
 from asapfn.cli.signers import SIGNERS
-from asapfn.cli.style import answer
 
 
 def add_to(commands: Commands) -> None:
