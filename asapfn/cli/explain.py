@@ -17,8 +17,8 @@ from asapfn._core.variants import Variant, find_variant
 from asapfn._core.verification import peek
 from asapfn.checks import CONTEXT_QSH
 from asapfn.cli.inputs import read_bytes, read_token
+from asapfn.cli.options import Commands, add_for_profiles, call, option
 from asapfn.cli.output import Line, answer, claim_line, date, shown
-from asapfn.cli.parsing import Commands, add_for_profiles, call, option
 from asapfn.cli.profiles import PROFILES, Question, find_token
 from asapfn.cli.sources import network
 from asapfn.cli.verify import (

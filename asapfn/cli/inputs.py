@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from asapfn._core import compact
-from asapfn.cli.parsing import option
-from asapfn.keys import import_data_uri, import_jwk, import_pem, import_secret
+from asapfn.cli.options import option
+from asapfn.keys import import_data_uri, import_jwk, import_pem
 from asapfn.types import Key
 
 WHERE: Final = "a file, - for standard input, or env:NAME for an environment variable"
@@ -158,21 +158,6 @@ def _password(data: bytes, what: str, where: str | None) -> bytes | None:
             raise ValueError(f"the {what} is encrypted: give its password by --password-from")
         where = "-"
     return None if where is None else read_bytes(where, "password")
-
-
-def read_secret(where: str) -> Key:
-    """Read a shared secret.
-
-    Args:
-        where: As for `read_bytes`.
-
-    Returns:
-        The secret, as a key for HMAC.
-
-    Raises:
-        ValueError: If it cannot be read, is too short, or is really a key.
-    """
-    return import_secret(read_bytes(where, "secret"))
 
 
 def add_token_argument(parser: argparse.ArgumentParser) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 from asapfn._core import compact
 from asapfn._core.verification import peek
 from asapfn.cli.inputs import add_token_argument, authorization, read_token
+from asapfn.cli.options import Commands, add_command
 from asapfn.cli.output import Line, answer, member_lines
-from asapfn.cli.parsing import Commands, add_command
 from asapfn.cli.verify import verdict_lines, verdict_members
 from asapfn.errors import TokenRejected
 from asapfn.hints import hint

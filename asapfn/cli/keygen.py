@@ -13,8 +13,8 @@ from typing import Final
 
 from asapfn._core.algorithms import ALGORITHMS, ASAP
 from asapfn.cli.layout import SUFFIXES, create, make_folders, require_last
+from asapfn.cli.options import Commands, add_command, option
 from asapfn.cli.output import answer, columns_of, continued, painted, safe
-from asapfn.cli.parsing import Commands, add_command, option
 from asapfn.keys import export_data_uri, export_private_pem, export_public_pem, generate, is_key_id
 from asapfn.types import Key
 

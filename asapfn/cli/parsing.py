@@ -1,25 +1,16 @@
-"""What the parsers of all commands share: how they show help, and what they keep to themselves."""
+"""How a command line is parsed, and how wrong use is reported without a value that was typed."""
 
 import argparse
 import os
 import re
-import shutil
 import sys
-import textwrap
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
-from inspect import signature
-from typing import Any, Final, NamedTuple, NoReturn, TypeVar
+from typing import Final, NoReturn
 
-from asapfn.cli.output import continued, fitted, safe, without_tokens
-
-T = TypeVar("T")
-# What `add_subparsers` gives, to which a command adds itself.
-Commands = Any
-Run = Callable[[argparse.Namespace], int | Awaitable[int]]
-
+from asapfn.cli.output import fitted, safe, without_tokens
 
 # The messages of argparse that quote a value, which may be a secret behind a mistyped flag.
 _CHOICE: Final = re.compile(
@@ -28,11 +19,9 @@ _CHOICE: Final = re.compile(
 _VALUE: Final = re.compile(
     r"(argument [^:]*: (?:invalid \S+ value|ignored explicit argument)):? .*", re.DOTALL
 )
-_TIME: Final = re.compile(r"[0-9.]{1,6} ?(ms|s|sec|m|min|h|d)")
 _MISSING: Final = "the following arguments are required: "
 _FLAG: Final = re.compile(r"-[a-z]|--[a-z]+(-[a-z]+)*")
 _LONGEST_FLAG: Final = 30
-_WIDEST_HELP: Final = 100
 
 
 class Parser(argparse.ArgumentParser):
@@ -119,177 +108,3 @@ def complete(parser: Parser) -> None:
     if "_ARGCOMPLETE" in os.environ:
         with suppress(ImportError):
             import_module("argcomplete").autocomplete(parser)
-
-
-def add_command(
-    commands: Commands,
-    name: str,
-    summary: str,
-    description: str,
-    examples: Sequence[str],
-    run: Run | None,
-) -> argparse.ArgumentParser:
-    """Add a command.
-
-    Args:
-        commands: What it is added to.
-        name: Its name.
-        summary: A few words for the list of commands.
-        description: What it does.
-        examples: Command lines that show how it is used.
-        run: Runs it and gives the exit code, perhaps async; None for one that has commands of its
-            own.
-
-    Returns:
-        Its parser.
-    """
-    columns = shutil.get_terminal_size().columns
-    width = min(columns, _WIDEST_HELP) - 2
-    shown = "\n".join(f"  {continued(line, columns, 6)}" for line in examples)
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=summary,
-        description=textwrap.fill(description, max(width, 20)),
-        epilog=f"example{'s' * (len(examples) > 1)}:\n{shown}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    if run is not None:
-        parser.set_defaults(run=run, parser=parser)
-        parser.add_argument("--json", action="store_true", help="answer in JSON, for machines")
-    return parser
-
-
-def option(
-    parser: argparse.ArgumentParser | argparse._ArgumentGroup,
-    name: str,
-    metavar: str,
-    what: str = "",
-    *names: str,
-    **more: Any,
-) -> None:
-    """Add an option or an argument: its name, that of its value, its help, and more names.
-
-    The name of the value says its type. What ends in `...` may be given again, and the help says
-    the default.
-    """
-    value = metavar.removesuffix("...")
-    if value in _TYPES:
-        more["type"] = _TYPES[value]
-    if value != metavar:
-        more |= {"action": "append"} if name.startswith("-") else {"nargs": "+"}
-    again = "repeatable" if more.get("action") == "append" else ""
-    default = f"default {more['default']}" if more.get("default") else ""
-    shown = "; ".join(filter(None, (what, again, default)))
-    parser.add_argument(name, *names, metavar=value, help=shown, **more)
-
-
-def _seconds(text: str) -> float:
-    """A number of seconds, an int where it is whole, as claims usually have it."""
-    try:
-        return int(text) if text.isdecimal() else float(text)
-    except ValueError:
-        # Nothing else of what was given is repeated: it may be a secret.
-        seen = f", not {text}" if _TIME.fullmatch(text) else ""
-        raise argparse.ArgumentTypeError(f"expected seconds, such as 120{seen}") from None
-
-
-def _named_value(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise argparse.ArgumentTypeError("expected NAME=VALUE")
-    return name, value
-
-
-_TYPES: Final[Mapping[str, Callable[[str], Any]]] = {
-    "SECONDS": _seconds,
-    "NAME=VALUE": _named_value,
-}
-
-
-def switch(
-    parser: argparse.ArgumentParser | argparse._ArgumentGroup, name: str, what: str, *names: str
-) -> None:
-    """Add an option without a value."""
-    parser.add_argument(name, *names, action="store_true", help=what)
-
-
-class Profile(NamedTuple):
-    """What a command can do for tokens of one profile.
-
-    Attributes:
-        title: What such a token is.
-        example: Arguments that show how it is used.
-        add_arguments: Adds the profile's flags to a command.
-        make: Makes of a command line what the command works with; ValueError if something is
-            missing or wrong.
-    """
-
-    title: str
-    example: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    make: Callable[..., Any]
-
-
-def add_for_profiles(
-    commands: Commands,
-    name: str,
-    summary: str,
-    descriptions: tuple[str, str],
-    run: Run,
-    profiles: Mapping[str, Profile],
-) -> dict[str, argparse.ArgumentParser]:
-    """Add a command that has a command of its own for each profile.
-
-    Args:
-        commands: What it is added to.
-        name: Its name.
-        summary: A few words for the list of commands.
-        descriptions: What it does; and the same before a profile's title.
-        run: As for `add_command`.
-        profiles: The profiles, by name.
-
-    Returns:
-        The parser of each profile.
-    """
-    examples = {each: f"asapfn {name} {each} {profiles[each].example}" for each in profiles}
-    group = add_command(commands, name, summary, descriptions[0], list(examples.values()), None)
-    added = group.add_subparsers(title="profiles", metavar="PROFILE", dest="profile", required=True)
-    parsers = {}
-    for each, (title, _, add_arguments, _) in profiles.items():
-        what = f"{descriptions[1]} {title}."
-        parsers[each] = add_command(added, each, title, what, [examples[each]], run)
-        add_arguments(parsers[each])
-    return parsers
-
-
-def call(function: Callable[..., Any], options: argparse.Namespace, *args: Any, **more: Any) -> Any:
-    """Call a function of the library with each option that is named as one of its parameters.
-
-    Args:
-        function: The function, which has its own defaults for what is not given.
-        options: The command line.
-        *args: Its arguments by place.
-        **more: Its other arguments by name, which come before the options.
-
-    Returns:
-        What the function returns.
-    """
-    given = {name: getattr(options, name, None) for name in signature(function).parameters}
-    named = {name: value for name, value in given.items() if value is not None}
-    return function(*args, **named | more)
-
-
-def required(value: T | None, what: str) -> T:
-    """What must be given, by a flag or by a variable; ValueError if it is not."""
-    if not value:
-        raise ValueError(f"give {what}")
-    return value
-
-
-def one_at_most(options: argparse.Namespace, *names: str) -> None:
-    """Refuse options that are given together."""
-    given = [name for name in names if getattr(options, name, None) is not None]
-    if len(given) > 1:
-        flags = " or ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise ValueError(f"give {flags}, not both")

@@ -17,7 +17,7 @@ from asapfn._core.verification import peek
 from asapfn.asap.environment import comma_list, leeway_from_env
 from asapfn.checks import claim_equals, context_token, has_scopes, not_replayed, request_matches
 from asapfn.cli.inputs import authorization, read_bytes
-from asapfn.cli.parsing import Profile, call, option, required, switch
+from asapfn.cli.options import Profile, call, option, required, switch
 from asapfn.cli.sources import add_arguments, source
 from asapfn.connect.incoming import token_of
 from asapfn.errors import TokenRejected

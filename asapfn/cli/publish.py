@@ -8,17 +8,34 @@ import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from asapfn.cli.layout import make_folders, replace, right_place
-from asapfn.cli.mirrors import Served, exit_code, served
+from asapfn.cli.options import Commands, add_command, option, required
 from asapfn.cli.output import answer
-from asapfn.cli.parsing import Commands, add_command, option, required
-from asapfn.cli.sources import add_cacert, checked, network
+from asapfn.cli.sources import add_cacert, checked, network, why
+from asapfn.errors import Unavailable
 from asapfn.keys import export_jwks, export_public_pem, import_pem, is_key_id
-from asapfn.types import Key
+from asapfn.resolvers import pem_repository
+from asapfn.types import Document, Fetch, Key, Unverified
 
 _JWKS: Final = ".well-known/jwks.json"
+
+
+class Served(NamedTuple):
+    """What a mirror answered when it was asked for a key.
+
+    Attributes:
+        url: The URL of the key.
+        problem: Why a verifier would not find this key there; empty if it would.
+        answered: Whether there was an answer, other than that the server failed.
+        max_age: For how many seconds receivers may keep the key, as the answer says.
+    """
+
+    url: str
+    problem: str
+    answered: bool
+    max_age: float | None
 
 
 def add_to(commands: Commands) -> None:
@@ -137,3 +154,34 @@ def _read(root: Path) -> dict[str, Key]:
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
     return keys
+
+
+async def served(base: str, key: Key, fetch: Fetch) -> Served:
+    """Ask a mirror for a key."""
+    documents: list[Document] = []
+
+    async def noting(url: str, accept: str) -> Document:
+        documents.append(await fetch(url, accept))
+        return documents[-1]
+
+    problem = ""
+    try:
+        asked = Unverified({"kid": key.kid}, {}, b"", b"")
+        found = await pem_repository(base, noting)(asked)
+    except Unavailable as error:
+        problem = why(error)
+    else:
+        if found is None:
+            problem = f"no such key (status {documents[0].status})"
+        elif export_public_pem(found) != export_public_pem(key):
+            problem = "another key is served under this key id"
+    answered = bool(documents) and documents[0].status < 500
+    max_age = documents[0].max_age if documents else None
+    return Served(f"{base}{key.kid}", problem, answered, max_age)
+
+
+def exit_code(found: list[Served]) -> int:
+    """0 if each mirror serves each key, 3 if one did not answer, else 1."""
+    if all(each.answered for each in found):
+        return 1 if any(each.problem for each in found) else 0
+    return 3

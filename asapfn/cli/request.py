@@ -15,8 +15,8 @@ import httpx
 from asapfn.adapters._causes import cause
 from asapfn.adapters.httpx import request_hook
 from asapfn.cli.inputs import interruptible, read_file
+from asapfn.cli.options import Commands, add_for_profiles, option, switch
 from asapfn.cli.output import answer, painted, safe
-from asapfn.cli.parsing import Commands, add_for_profiles, option, switch
 from asapfn.cli.signers import SIGNERS
 from asapfn.cli.sources import add_cacert, trust
 from asapfn.errors import Unavailable
@@ -34,10 +34,11 @@ def add_to(commands: Commands) -> None:
         " below 400, 1 for 400 to 499, 3 for 500 and more or no answer."
     )
     described, summary = (what, "Send an HTTP request with"), "send an HTTP request with a token"
-    example = f"GET https://billing.example/invoices {SIGNERS['asap'].example}"
+    asap, connect = SIGNERS["asap"], SIGNERS["connect"]
+    example = f"GET https://billing.example/invoices {asap.example}"
     signers = {
-        "asap": SIGNERS["asap"]._replace(example=example),
-        "connect": SIGNERS["connect"],
+        "asap": asap._replace(example=example),
+        "connect": connect._replace(example=f"{connect.example} -i"),
     }
     for parser in add_for_profiles(commands, "request", summary, described, run, signers).values():
         option(parser, "words", "[METHOD] URL", "default GET, or POST", nargs="+")

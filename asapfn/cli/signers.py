@@ -15,10 +15,11 @@ from asapfn import asap, connect, forge, jitsi
 from asapfn._core import compact
 from asapfn._core.signing import sign
 from asapfn.asap.environment import comma_list
-from asapfn.cli.inputs import WHERE, read_key, read_secret
+from asapfn.cli.inputs import WHERE, read_bytes, read_key
 from asapfn.cli.layout import signing_key
-from asapfn.cli.parsing import Profile, call, one_at_most, option, required
+from asapfn.cli.options import Profile, call, one_at_most, option, required
 from asapfn.forge.invocation import split_base_url
+from asapfn.keys import import_secret
 from asapfn.resolvers import keys_by_id
 from asapfn.types import Authorize, Key
 
@@ -70,7 +71,7 @@ def _sign_connect(options: argparse.Namespace, form: bytes | None = None) -> Aut
     else:
         where = options.secret_from or _variable("ASAPFN_SECRET")
         flags = "the secret: --secret-from, ASAPFN_SECRET, or a key by --key-from"
-        key = read_secret(required(where, flags))
+        key = import_secret(read_bytes(required(where, flags), "secret"))
     call(connect.authorizer, options, key=key)  # it says what is wrong with the key
     more = {"form": form, "additional": _claims(options)}
 

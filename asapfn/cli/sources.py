@@ -13,10 +13,11 @@ import httpx
 
 from asapfn import forge, jitsi
 from asapfn.adapters.httpx import fetcher
-from asapfn.cli.inputs import WHERE, add_token_argument, read_file, read_key, read_secret
+from asapfn.cli.inputs import WHERE, add_token_argument, read_bytes, read_file, read_key
 from asapfn.cli.layout import require_keys
-from asapfn.cli.parsing import call, one_at_most, option, required
+from asapfn.cli.options import call, one_at_most, option, required
 from asapfn.errors import Unavailable, cause
+from asapfn.keys import import_secret
 from asapfn.resolvers import discovered, jwks, pem_directory, pem_repository
 from asapfn.resolvers.sources import mirrors
 from asapfn.types import Document, Fetch, Key, Resolver, Unverified
@@ -134,7 +135,7 @@ def source(options: argparse.Namespace, fetch: Fetch) -> Source:
     if usual == "connect" and os.environ.get("ASAPFN_SECRET"):
         secret = secret or "env:ASAPFN_SECRET"
     if secret is not None:
-        return _only(read_secret(secret), "the shared secret")
+        return _only(import_secret(read_bytes(secret, "secret")), "the shared secret")
     if usual == "forge":
         staging = " of staging" if options.staging else ""
         return Source(call(forge.keys, options, fetch), f"Forge's key set{staging}")

@@ -5,17 +5,20 @@ import sys
 
 from asapfn._core.verification import peek
 from asapfn.cli.inputs import read_bytes
+from asapfn.cli.options import Commands, add_for_profiles, option, switch
 from asapfn.cli.output import answer
-from asapfn.cli.parsing import Commands, add_for_profiles, option, switch
 from asapfn.cli.signers import SIGNERS
 
 
 def add_to(commands: Commands) -> None:
     """Add the command."""
     what = ("Sign a token and print it.", "Sign and print")
-    parsers = add_for_profiles(commands, "token", "sign a token and print it", what, run, SIGNERS)
+    summary = "sign a token and print it"
+    header = f"asapfn token asap {SIGNERS['asap'].example} --header"
+    curl = f'curl -H "$({header})" https://billing.example/'
+    parsers = add_for_profiles(commands, "token", summary, what, run, SIGNERS, asap=curl)
     for parser in parsers.values():
-        switch(parser, "--header", "print the whole Authorization header, as for curl -H")
+        switch(parser, "--header", "print the whole Authorization header")
     option(parsers["connect"], "method", "METHOD")
     option(parsers["connect"], "url", "URL", "as it is sent")
     form = "the form body of a POST or PUT without a query"

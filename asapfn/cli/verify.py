@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 
 from asapfn._core.verification import verifier
 from asapfn.cli.inputs import read_token
+from asapfn.cli.options import Commands, add_for_profiles
 from asapfn.cli.output import Line, answer, date, member_lines
-from asapfn.cli.parsing import Commands, add_for_profiles
 from asapfn.cli.profiles import PROFILES, find_token
 from asapfn.cli.sources import network, why
 from asapfn.errors import DESCRIPTIONS, TokenRejected, Unavailable
