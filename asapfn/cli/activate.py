@@ -73,25 +73,29 @@ async def run(options: argparse.Namespace) -> int:
 def _staged_file(root: Path, kid: str) -> str:
     """The file of a key in the folder of staged keys; ValueError if it is not there."""
     names = [kid + suffix for suffix in SUFFIXES.values()]
-    ends = tuple(f"/{name}" for name in names)
     staged, active = (_files(root / place) for place in ("staged", "private"))
-    found = next((file for file in staged if file in names), None)
-    for file in staged:
-        if found is None and file.endswith(ends):
-            issuer = file.rpartition(f"/{kid}")[0]
-            raise ValueError(f"a key id begins with its issuer: give {issuer}/{kid}")
-    for file in active:
-        if file == found or (found is None and f"/{file}".endswith(ends)):
-            raise ValueError(f"{root / 'private' / file} exists: the key is active already")
-    if found is None:
+    found, taken = _nearest(names, staged), _nearest(names, active)
+    if taken in names or (taken and not found):
+        raise ValueError(f"{root / 'private' / taken} exists: the key is active already")
+    if not found:
         others = f"{', '.join(staged)} {'are' if staged[1:] else 'is'}" if staged else "nothing is"
         raise ValueError(f"the key is not staged in {root / 'staged'}: {others}")
+    if found not in names:
+        issuer = found.rpartition(f"/{kid}")[0]
+        raise ValueError(f"a key id begins with its issuer: give {issuer}/{kid}")
     return found
 
 
 def _files(folder: Path) -> list[str]:
     paths = [path for path in folder.rglob("*") if path.is_file()]
     return sorted(path.relative_to(folder).as_posix() for path in paths)
+
+
+def _nearest(names: list[str], files: list[str]) -> str:
+    """The file of one of the names, else one that has its issuer before that, else empty."""
+    ends = tuple(f"/{name}" for name in names)
+    near = [file for file in files if f"/{file}".endswith(ends)]
+    return min(near, key=lambda file: file not in names, default="")
 
 
 async def _served_throughout(key: Key, options: argparse.Namespace) -> list[Served]:

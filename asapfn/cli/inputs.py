@@ -42,7 +42,11 @@ def read_bytes(where: str, what: str) -> bytes:
         ValueError: If there is nothing, or it cannot be read.
     """
     if where.startswith("env:"):
-        data = _variable(where.removeprefix("env:"))
+        name = where.removeprefix("env:")
+        if name not in os.environ:
+            known = f" {name}" if _VARIABLE.fullmatch(name) else ""
+            raise ValueError(f"environment variable{known} is not set")
+        data = os.environ[name].encode("utf-8", "surrogateescape")
     elif where == "-":
         data = standard_input(what)
     else:
@@ -80,14 +84,6 @@ def read_file(path: Path) -> bytes:
     """The bytes of a file, which may be a pipe."""
     with interruptible():
         return path.read_bytes()
-
-
-def _variable(name: str) -> bytes:
-    value = os.environ.get(name)
-    if value is None:
-        named = f" {name}" if _VARIABLE.fullmatch(name) else ""
-        raise ValueError(f"environment variable{named} is not set")
-    return value.encode("utf-8", "surrogateescape")
 
 
 def standard_input(what: str) -> bytes:

@@ -71,8 +71,8 @@ def signing_key(given: str, issuer: str) -> Key:
     try:
         return private_key_directory(given, issuer)()
     except ValueError as error:
-        below = f"/{path.as_posix()}".endswith(f"/{issuer}") and any(path.glob("*.pem"))
-        hint = f"; give DIR without the issuer: {path.parents[issuer.count('/')]}" if below else ""
+        right = right_place(given, "private")
+        hint = f"; give DIR without the issuer: {right}" if right else ""
         raise ValueError(f"--key-directory: {error}{hint}") from None
 
 

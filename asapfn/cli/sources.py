@@ -6,6 +6,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,12 +20,11 @@ from asapfn.cli.options import call, one_at_most, option, required
 from asapfn.errors import Unavailable, cause
 from asapfn.keys import import_secret
 from asapfn.resolvers import discovered, jwks, pem_directory, pem_repository
+from asapfn.resolvers.jwks import always, key_sets
 from asapfn.resolvers.sources import mirrors
 from asapfn.types import Document, Fetch, Key, Resolver, Unverified
 
 _TRUST: Final = "; --cacert FILE names the authorities to trust"
-# A local key set is read by the same rules as a published one, under a name that nobody has.
-_LOCAL: Final = "https://file.invalid/"
 
 
 class Source(NamedTuple):
@@ -158,15 +158,8 @@ def _key_set(where: str, fetch: Fetch) -> Source:
     async def read(url: str, accept: str) -> Document:
         return Document(200, "application/json", data)
 
-    resolver = jwks(_LOCAL, read)
-
-    async def resolve(unverified: Unverified) -> Key | None:
-        try:
-            return await resolver(unverified)
-        except Unavailable as error:
-            raise Unavailable(where, error.detail) from error
-
-    return Source(resolve, where)
+    # Read by the same rules as one that is published.
+    return Source(key_sets(partial(always, where), where, read), where)
 
 
 def _only(key: Key, name: str) -> Source:
