@@ -57,11 +57,10 @@ async def run(options: argparse.Namespace) -> int:
     method, given = _method_and_url(options)
     headers = _headers(options.headers)
     body = None if options.data is None else _body(options.data)
-    form = None
     if body is not None:
         headers.setdefault("Content-Type", _FORM)
-        is_form = headers["Content-Type"].partition(";")[0].strip().lower() == _FORM
-        form = body if is_form else None
+    media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    form = body if media_type == _FORM else None
     try:
         url = httpx.URL(given)
     except httpx.InvalidURL as error:
