@@ -89,10 +89,9 @@ def _add_asap(parser: argparse.ArgumentParser) -> None:
 
 async def _ask_asap(options: argparse.Namespace, fetch: Fetch, now: Clock) -> Question:
     names = options.audience or comma_list(os.environ.get("ASAP_SERVER_AUDIENCE", ""))
+    flags = "--audience, or ASAP_SERVER_AUDIENCE"
     more = {
-        "audience": required(
-            names, "the name of this service: --audience, or ASAP_SERVER_AUDIENCE"
-        ),
+        "audience": required(names, f"the name of this service: {flags}"),
         "issuers": options.issuers,
         "subject_is_issuer": not options.any_subject,
         "replay": None if options.used is None else await _used_before(options.used),
