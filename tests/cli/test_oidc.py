@@ -110,7 +110,9 @@ def test_a_repository_takes_the_place_of_the_metadata(asapfn, provider):
         ({"iat": 1, "exp": 2}, ("--leeway", "1e12"), 0),
     ],
 )
-def test_verify_and_explain_agree(changes, flags, code, asapfn, provider):
+def test_verify_and_explain_agree(changes, flags, code, asapfn, provider, monkeypatch):
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)  # both details name the same second
     text = token(provider, **changes)
     ran = asapfn(*common(provider), *flags, text, "--json")
     assert provider.asked == ([METADATA, "/keys"] if code == 0 else [])
