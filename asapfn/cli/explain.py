@@ -126,7 +126,11 @@ def _is_mismatch(error: object) -> bool:
 def _clock(options: argparse.Namespace, text: str) -> Clock:
     if options.at is None:
         return time.time
-    seconds = _issued(options, text) if options.at == "iat" else _seconds(options.at)
+    try:
+        iat = peek(find_token(options, text)).claims["iat"] if options.at == "iat" else None
+    except (TokenRejected, KeyError):
+        raise ValueError("--at iat: there is no token whose iat can be read") from None
+    seconds = _seconds(options.at) if iat is None else iat
     return lambda: seconds
 
 
@@ -139,14 +143,6 @@ def _seconds(text: str) -> float:
     except ValueError:
         raise ValueError("--at is seconds since the epoch, an ISO 8601 date, or iat") from None
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-
-
-def _issued(options: argparse.Namespace, text: str) -> float:
-    try:
-        issued: float = peek(find_token(options, text)).claims["iat"]
-    except (TokenRejected, KeyError):
-        raise ValueError("--at iat: there is no token whose iat can be read") from None
-    return issued
 
 
 def _step_members(step: Step) -> dict[str, Any]:
