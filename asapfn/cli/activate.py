@@ -102,17 +102,17 @@ async def _served_throughout(key: Key, options: argparse.Namespace) -> list[Serv
     """What each mirror says now and, if all serve the key, again after the wait."""
     flags = "--repository, or ASAP_PUBLIC_KEY_REPOSITORY_URL; or --now, for an issuer's first key"
     bases = required(repositories(options), f"the key repository: {flags}")
-    found: list[Served] = []
+    waited = False
     async with network(options.cacert) as fetch:
-        for last in (False, True):
+        while True:
             found = [await served(base, key, fetch) for base in bases]
             for each in () if options.json else found:
                 word = "wrong" if each.problem else "ok"
                 show(f"{word:<7}  ", f"{each.url}  {each.problem}".rstrip())
-            if last or exit_code(found) != 0:
-                break
+            if waited or exit_code(found) != 0:
+                return found
             if not options.json:
                 show("waiting  ", f"{options.wait:g} s, and then once more")
                 sys.stdout.flush()
             await anyio.sleep(options.wait)
-    return found
+            waited = True
