@@ -56,7 +56,13 @@ async def run(options: argparse.Namespace) -> int:
     require_last(root, options.kid, "private")
     if not 0 <= options.wait < math.inf:
         raise ValueError("--wait is a number of seconds, from 0")
-    found = [] if options.now else await _served_throughout(key, options)
+    found: list[Served] = []
+    if not options.now:
+        flags = (
+            "--repository, or ASAP_PUBLIC_KEY_REPOSITORY_URL; or --now, for an issuer's first key"
+        )
+        bases = required(repositories(options), f"the key repository: {flags}")
+        found = await _served_throughout(bases, key, options)
     code = exit_code(found)
     if code == 0:
         make_folders(private.parent, 0o700)
@@ -98,10 +104,10 @@ def _nearest(names: list[str], files: list[str]) -> str:
     return min(near, key=lambda file: file not in names, default="")
 
 
-async def _served_throughout(key: Key, options: argparse.Namespace) -> list[Served]:
+async def _served_throughout(
+    bases: list[str], key: Key, options: argparse.Namespace
+) -> list[Served]:
     """What each mirror says now and, if all serve the key, again after the wait."""
-    flags = "--repository, or ASAP_PUBLIC_KEY_REPOSITORY_URL; or --now, for an issuer's first key"
-    bases = required(repositories(options), f"the key repository: {flags}")
     waited = False
     async with network(options.cacert) as fetch:
         while True:
