@@ -1,13 +1,16 @@
 """The command line: one module a command, and what they share.
 
-Exit codes say what a script needs to know: 0 accepted, 1 rejected, 2 wrong use, 3 unavailable.
+Exit codes say what a script needs to know: 0 accepted, 1 rejected, 2 wrong use, 3 unavailable; 130
+interrupted, and 141 if who reads the output was gone before it was done.
 """
 
 import argparse
 import io
 import os
+import signal
 import sys
 from collections.abc import Awaitable, Sequence
+from typing import Final, NoReturn
 
 import anyio
 
@@ -17,6 +20,9 @@ from asapfn.cli.output import fitted, safe, without_tokens
 from asapfn.cli.parsing import Parser, complete, parse
 from asapfn.cli.sources import why
 from asapfn.errors import Unavailable
+
+_INTERRUPTED: Final = 130  # 128 and the number of SIGINT, as shells have it; so for SIGPIPE
+_UNREAD: Final = 141
 
 _COMMANDS = (keygen, publish, activate, token, request, verify, inspect, explain, qsh)
 
@@ -28,8 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line without the program's name; None stands for the process's own.
 
     Returns:
-        The exit code: 0 accepted, 1 rejected, 2 wrong use, 3 unavailable.
+        The exit code: 0 accepted, 1 rejected, 2 wrong use, 3 unavailable, 130 interrupted, 141 if
+        nobody read the output.
     """
+    if arguments is None:
+        signal.signal(signal.SIGINT, _end)
+    _replace_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -47,11 +57,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return anyio.run(_run, options)
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    """End at once: by KeyboardInterrupt, Python would wait for threads that a DNS query blocks."""
+    os._exit(_INTERRUPTED)
+
+
+def _replace_closed_streams() -> None:
+    """Let what a shell closed, as by `>&-`, be empty and lead nowhere."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 async def _run(options: argparse.Namespace) -> int:
     """Run a command, of which some are async, and report what goes wrong."""
+    code = _UNREAD  # until it has done all that it does: `activate` writes before that
     try:
         outcome: int | Awaitable[int] = options.run(options)
         code = outcome if isinstance(outcome, int) else await outcome
@@ -61,7 +84,7 @@ async def _run(options: argparse.Namespace) -> int:
         # Who reads has seen enough, as `head` does. What is left to write goes nowhere, so that
         # Python does not complain of it when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return code
     except Unavailable as error:
         return _complain(f"unavailable: {error.source}: {why(error)}", 3)
     except OSError as error:

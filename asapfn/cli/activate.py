@@ -7,6 +7,7 @@ when there was no such key.
 
 import argparse
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -52,7 +53,10 @@ async def run(options: argparse.Namespace) -> int:
     root = Path(options.directory)
     name = _staged_file(root, options.kid)
     staged, private = root / "staged" / name, root / "private" / name
+    text = staged.read_text("ascii", "replace")
     key = read_key(str(staged), "staged key", options.kid)
+    if not key.is_private:
+        raise ValueError(f"{staged} is a public key: the private one is needed to sign")
     require_last(root, options.kid, "private")
     if not 0 <= options.wait < math.inf:
         raise ValueError("--wait is a number of seconds, from 0")
@@ -65,15 +69,29 @@ async def run(options: argparse.Namespace) -> int:
         found = await _served_throughout(bases, key, options)
     code = exit_code(found)
     if code == 0:
-        make_folders(private.parent, 0o700)
-        replace(private, staged.read_text("ascii"), 0o600)
-        staged.unlink()
+        _move(root, options.kid, text)
     where = private if code == 0 else staged
     mirrored = [{"url": each.url, "problem": each.problem} for each in found]
     members = {"active": code == 0, "kid": options.kid, "mirrors": mirrored, "private": str(where)}
     active, not_active = ("active   ", str(private)), ("staged   ", f"{staged}: not activated")
     answer(options, members, [active if code == 0 else not_active])
     return code
+
+
+def _move(root: Path, kid: str, text: str) -> None:
+    """Move the key that was looked at, unless it or what signs was changed in the meantime."""
+    name = _staged_file(root, kid)
+    staged, private = root / "staged" / name, root / "private" / name
+    if staged.read_text("ascii", "replace") != text:
+        raise ValueError(f"{staged} was changed in the meantime: activate it again")
+    require_last(root, kid, "private")
+    make_folders(private.parent, 0o700)
+    before = max(private.parent.glob("*.pem*"), default=private.parent).stat()
+    replace(private, text, 0o600)
+    if private.stat().st_uid != before.st_uid:
+        # Such as where root activates for a service: who reads the key before must read this one.
+        os.chown(private, before.st_uid, before.st_gid)
+    staged.unlink()
 
 
 def _staged_file(root: Path, kid: str) -> str:

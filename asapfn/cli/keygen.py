@@ -9,6 +9,7 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from asapfn._core.algorithms import ALGORITHMS, ASAP
@@ -64,9 +65,13 @@ def run(options: argparse.Namespace) -> int:
     make_folders(private.parent, 0o700)
     make_folders(public.parent, 0o755)
     create(private, _private_text(key, options.format), 0o600)
-    create(public, export_public_pem(key), 0o644)
+    try:
+        create(public, export_public_pem(key), 0o644)
+    except OSError:
+        private.unlink()  # or its name would be taken
+        raise
     members = {"kid": kid, "algorithm": key.alg, "private": str(private), "public": str(public)}
-    where = "" if options.directory == "keys" else f" --directory {folder}"
+    where = "" if options.directory == "keys" else f" --directory {quote(str(folder))}"
     lines = (
         ("key id   ", f"{kid}  {key.alg}", "bold"),
         ("private  ", f"{private}  keep it secret", "bold"),
@@ -74,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     )
     answer(options, members, lines)
     following = (
-        ("next     ", f"asapfn publish {folder / 'public'} --to DIR"),
+        ("next     ", f"asapfn publish {quote(str(folder / 'public'))} --to DIR"),
         ("         ", f"asapfn activate {kid} --repository URL{where}"),
     )
     for head, command in () if options.json else following:
@@ -94,6 +99,8 @@ def _key_id(options: argparse.Namespace, folder: Path) -> str:
         raise ValueError("issuer and name make no key id: parts of A-Z a-z 0-9 _ . - + between /")
     if "/" in name:
         raise ValueError("the name is that of one file, without a slash: signers read no folders")
+    if any(part.startswith(".") for part in kid.split("/")):
+        raise ValueError("no part of the key id begins with a dot: publish leaves out hidden files")
     if not name.endswith(".pem"):
         raise ValueError("the name ends in .pem: signers read *.pem alone")
     paths = [folder / place / kid for place in ("staged", "private", "public")]

@@ -6,6 +6,7 @@ public part of a key, and replaces the old one in one step, so that nobody reads
 
 import argparse
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -20,6 +21,7 @@ from asapfn.resolvers import pem_repository
 from asapfn.types import Document, Fetch, Key, Unverified
 
 _JWKS: Final = ".well-known/jwks.json"
+_SECRET: Final = ("private", "staged")
 
 
 class Served(NamedTuple):
@@ -66,12 +68,16 @@ async def run(options: argparse.Namespace) -> int:
     required(options.to or options.check, "--to DIR, or --check URL, or both")
     bases = checked("--check", options.check) if options.check else []
     target = None if options.to is None else Path(options.to)
+    if target is not None:
+        _refuse_target(target)
     published = _read(target) if target is not None and target.is_dir() else {}
     for kid, key in published.items():
         if key.is_private:
             path = f"{options.to}/{kid}"
             raise ValueError(f"{path} is a private key, and published: replace it at once")
-    new = _new(options.directory, published)
+    # Of a key whose files were deleted, the set is what is left: it is written also without a key.
+    withdrawn = target is not None and (target / _JWKS).is_file()
+    new = _new(options.directory, published, withdrawn)
     everything = dict(sorted({**published, **new}.items()))
     members: dict[str, Any] = {"keys": list(everything), "new": sorted(new.keys() - published)}
     lines: list[tuple[str, str]] = []
@@ -100,15 +106,15 @@ def _line(each: Served) -> tuple[str, str]:
     return "ok    ", f"{each.url}  kept for {kept}"
 
 
-def _new(directories: list[str], published: Mapping[str, Key]) -> dict[str, Key]:
-    """The public keys of directories, by key id."""
+def _new(directories: list[str], published: Mapping[str, Key], withdrawn: bool) -> dict[str, Key]:
+    """The public keys of directories, by key id; there may be none where one was withdrawn."""
     new: dict[str, Key] = {}
     for directory in directories:
         if right := right_place(directory, "public"):
             where = f"{directory} is not where the public keys are"
             raise ValueError(f"{where}: publish {right} instead")
-        found = _read(Path(directory))
-        if not found:
+        found = _read(Path(directory), links=False)
+        if not found and not withdrawn:
             raise ValueError(f"{directory} holds no key")
         for kid, key in found.items():
             path = Path(directory, kid)
@@ -126,26 +132,48 @@ def _new(directories: list[str], published: Mapping[str, Key]) -> dict[str, Key]
     return new
 
 
+def _refuse_target(target: Path) -> None:
+    """Refuse to publish into the folders of private keys, or around them."""
+    here = Path(os.path.abspath(target))
+    around = (here / "public").is_dir() and any((here / name).is_dir() for name in _SECRET)
+    within = (p for p in (here, *here.parents) if p.name in _SECRET)
+    if around or any((p.parent / "public").is_dir() for p in within):
+        raise ValueError(
+            f"--to {target} is where keygen keeps keys: give the folder that a web server serves"
+        )
+
+
 def _lay_out(target: Path, new: Mapping[str, Key], everything: Mapping[str, Key]) -> None:
     """Write keys and their set; nothing through a link: who planted it chose where it goes."""
-    texts = {kid: export_public_pem(key) for kid, key in new.items()}
-    texts[_JWKS] = json.dumps(export_jwks(everything.values()), indent=2) + "\n"
-    for folder in (target / above for name in texts for above in Path(name).parents[:-1]):
+    for folder in (target / above for name in (*new, _JWKS) for above in Path(name).parents[:-1]):
         if folder.is_symlink():
             raise ValueError(f"{folder} is a symbolic link: below --to there may be folders only")
-    for name, text in texts.items():
-        make_folders((target / name).parent, 0o755)
-        replace(target / name, text, 0o644)
+    for kid, key in new.items():
+        _write(target / kid, export_public_pem(key))
+    # What others publish meanwhile belongs into the set: who writes it last looks again.
+    while True:
+        key_set = export_jwks(everything[kid] for kid in sorted(everything))
+        _write(target / _JWKS, json.dumps(key_set, indent=2) + "\n")
+        there = _read(target)
+        if there.keys() == everything.keys():
+            return
+        everything = there
 
 
-def _read(root: Path) -> dict[str, Key]:
-    """The keys of a directory by their key ids; hidden files and folders are not looked at."""
+def _read(root: Path, *, links: bool = True) -> dict[str, Key]:
+    """The keys of a directory by their key ids; hidden and linked folders are not read.
+
+    Without `links` a linked folder is an error, or its keys would be missing without a word.
+    """
     if not root.is_dir():
         raise ValueError(f"{root} is not a directory")
     keys = {}
     for path in sorted(root.rglob("*")):
         kid = path.relative_to(root).as_posix()
-        if path.is_dir() or any(part.startswith(".") for part in kid.split("/")):
+        hidden = any(part.startswith(".") for part in kid.split("/"))
+        if path.is_dir() and path.is_symlink() and not (hidden or links):
+            raise ValueError(f"{path} is a link to a folder, which is not followed")
+        if path.is_dir() or hidden:
             continue
         if not is_key_id(kid):
             raise ValueError(f"{path}: the name makes no key id")
@@ -159,12 +187,18 @@ def _read(root: Path) -> dict[str, Key]:
 async def served(base: str, key: Key, fetch: Fetch) -> Served:
     """Ask a mirror for a key."""
     documents: list[Document] = []
+    problem, answered = "", False
 
     async def noting(url: str, accept: str) -> Document:
-        documents.append(await fetch(url, accept))
+        nonlocal answered
+        try:
+            documents.append(await fetch(url, accept))
+        except Unavailable as error:
+            answered = error.answered  # such as a redirect
+            raise
+        answered = documents[-1].status < 500
         return documents[-1]
 
-    problem = ""
     try:
         asked = Unverified({"kid": key.kid}, {}, b"", b"")
         found = await pem_repository(base, noting)(asked)
@@ -175,7 +209,6 @@ async def served(base: str, key: Key, fetch: Fetch) -> Served:
             problem = f"no such key (status {documents[0].status})"
         elif export_public_pem(found) != export_public_pem(key):
             problem = "another key is served under this key id"
-    answered = bool(documents) and documents[0].status < 500
     max_age = documents[0].max_age if documents else None
     return Served(f"{base}{key.kid}", problem, answered, max_age)
 
@@ -185,3 +218,9 @@ def exit_code(found: list[Served]) -> int:
     if all(each.answered for each in found):
         return 1 if any(each.problem for each in found) else 0
     return 3
+
+
+def _write(path: Path, text: str) -> None:
+    # What a web server cannot read is a 403, so for verifiers there would be no such key.
+    make_folders(path.parent, 0o755, exact=True)
+    replace(path, text, 0o644)

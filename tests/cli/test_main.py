@@ -130,17 +130,19 @@ def test_an_error_of_the_system_that_names_no_file_is_wrong_use(monkeypatch, cap
     assert capsys.readouterr() == ("", "asapfn: No such file or directory\n")
 
 
-def test_a_reader_who_has_seen_enough_is_no_error():
+@pytest.mark.parametrize(("unbuffered", "code"), [("", 0), ("1", 141)])
+def test_a_reader_who_has_seen_enough_is_no_error(unbuffered, code):
     reading, writing = os.pipe()
     os.close(reading)
     ran = subprocess.run(
         [sys.executable, "-m", "asapfn", "qsh", "GET", "/"],
         stdout=writing,
         stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
         check=False,
     )
     os.close(writing)
-    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert (ran.returncode, ran.stderr) == (code, b"")
 
 
 def test_an_interrupt_ends_quietly(monkeypatch, capsys):

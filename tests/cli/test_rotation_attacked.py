@@ -1,0 +1,245 @@
+"""Rotation by the documented commands, where the machine or another operator gets in the way."""
+
+import json
+import os
+import resource
+import shlex
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from anyio import to_thread
+
+from asapfn.cli import publish
+from asapfn.cli.activate import _served_throughout
+from asapfn.keys import export_public_pem
+from tests.support.keyring import key_for
+from tests.support.servers import answers, authority, raw_server, response
+
+KID = "orders/2.pem"
+PEM = "Content-Type: application/x-pem-file"
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    authority().cert_pem.write_to_path("authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+
+
+def keygen(asapfn, name="2.pem", *more):
+    return asapfn("keygen", "--issuer", "orders", "--name", name, "--algorithm", "ES256", *more)
+
+
+def names(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in Path(folder).rglob("*") if p.is_file())
+
+
+def modes(folder):
+    return {stat.S_IMODE(path.stat().st_mode) for path in Path(folder).rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o777])
+def test_a_web_server_can_read_what_is_published_whatever_the_umask(umask, asapfn):
+    keygen(asapfn, "1.pem")
+    asapfn("publish", "keys/public", "--to", "www")
+    keygen(asapfn)
+    before = os.umask(umask)
+    try:
+        asapfn("publish", "keys/public", "--to", "www")
+        asapfn("publish", "keys/public", "--to", "new/www")
+    finally:
+        os.umask(before)
+    for folder in ("www", "new"):
+        assert modes(folder) == {0o644}
+        folders = [path for path in Path(folder).rglob("*") if path.is_dir()]
+        assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o755}
+
+
+def test_the_last_key_leaves_the_key_set_too(asapfn):
+    keygen(asapfn)
+    asapfn("publish", "keys/public", "--to", "www")
+    for path in ("keys/public", "www"):
+        (Path(path) / KID).unlink()
+    assert asapfn("publish", "keys/public", "--to", "www").code == 0
+    assert json.loads(Path("www/.well-known/jwks.json").read_text()) == {"keys": []}
+    ran = asapfn("publish", "keys/public", "--to", "elsewhere")
+    assert (ran.code, ran.err) == (2, "asapfn: keys/public holds no key\n")
+
+
+def test_two_who_publish_at_the_same_time_lose_no_key_of_the_set(asapfn, monkeypatch):
+    keygen(asapfn)
+    write, begun = publish._write, []
+
+    def write_as_another_publishes(path, text):
+        write(path, text)
+        if path.name == "jwks.json" and not begun:
+            begun.append(True)
+            other = Path("www/shipping/1.pem")
+            other.parent.mkdir()
+            other.write_text(export_public_pem(key_for("ES384")))
+
+    monkeypatch.setattr(publish, "_write", write_as_another_publishes)
+    assert asapfn("publish", "keys/public", "--to", "www").code == 0
+    published = json.loads(Path("www/.well-known/jwks.json").read_text())["keys"]
+    assert [key["kid"] for key in published] == [KID, "shipping/1.pem"]
+
+
+@pytest.mark.parametrize(("issuer", "name"), [("orders", ".2.pem"), (".orders", "2.pem")])
+def test_a_key_that_publish_would_leave_out_is_not_made(issuer, name, asapfn):
+    ran = asapfn("keygen", "--issuer", issuer, "--name", name)
+    assert (ran.code, Path("keys").exists()) == (2, False)
+    assert "no part of the key id begins with a dot" in ran.err
+
+
+def test_a_name_as_long_as_can_be_goes_all_the_way(asapfn):
+    name = f"{'a' * 251}.pem"
+    assert keygen(asapfn, name).code == 0
+    assert asapfn("publish", "keys/public", "--to", "www").code == 0
+    assert asapfn("activate", f"orders/{name}", "--now").code == 0
+    assert names("keys") == [f"private/orders/{name}", f"public/orders/{name}"]
+
+
+def test_the_next_commands_can_be_copied_where_a_folder_has_a_space(asapfn):
+    ran = keygen(asapfn, "2.pem", "--directory", "my keys; x")
+    first, second = ran.out.replace("next", "", 1).splitlines()[-2:]
+    assert shlex.split(first)[:3] == ["asapfn", "publish", "my keys; x/public"]
+    assert shlex.split(second)[-2:] == ["--directory", "my keys; x"]
+
+
+@pytest.fixture
+def full_disk():
+    """No file can be written, of which the system says nothing before the write."""
+    _, most = before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, most))
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_nothing_is_left_of_a_key_that_a_full_disk_has_no_place_for(asapfn, full_disk):
+    ran = keygen(asapfn)
+    assert (ran.code, ran.err) == (2, "asapfn: keys/staged/orders/2.pem: File too large\n")
+    assert names("keys") == []
+    full_disk()
+    assert keygen(asapfn).code == 0
+
+
+def test_a_full_disk_leaves_what_was_published_and_what_was_staged(asapfn, request):
+    keygen(asapfn)
+    asapfn("publish", "keys/public", "--to", "www")
+    before = names("."), Path("www", KID).read_bytes()
+    again = request.getfixturevalue("full_disk")
+    assert asapfn("publish", "keys/public", "--to", "www").code == 2
+    assert asapfn("activate", KID, "--now").code == 2
+    assert (names("."), Path("www", KID).read_bytes()) == before
+    again()
+    assert asapfn("activate", KID, "--now").code == 0
+
+
+def test_a_private_key_whose_public_one_cannot_be_written_is_not_kept(asapfn):
+    link = Path("keys/public", KID)
+    link.parent.mkdir(parents=True)
+    link.symlink_to("nowhere")
+    assert keygen(asapfn).code == 2
+    assert not Path("keys/staged", KID).exists()
+    link.unlink()
+    assert keygen(asapfn).code == 0
+
+
+def activate_while(asapfn, monkeypatch, change):
+    """Activate a key that is served, and change something while it waits."""
+
+    async def waited(bases, key, options):
+        found = await _served_throughout(bases, key, options)
+        await to_thread.run_sync(change)
+        return found
+
+    monkeypatch.setattr("asapfn.cli.activate._served_throughout", waited)
+    body = Path("keys/public", KID).read_bytes()
+    with raw_server(answers(response("200 OK", body, PEM))) as url:
+        return asapfn("activate", KID, "--repository", url, "--wait", 0)
+
+
+def test_a_key_that_was_not_looked_at_is_not_activated(asapfn, monkeypatch):
+    def change():
+        for place in ("staged", "public"):
+            Path("keys", place, KID).unlink()
+        keygen(asapfn)
+
+    keygen(asapfn)
+    ran = activate_while(asapfn, monkeypatch, change)
+    assert ran.code == 2
+    assert "keys/staged/orders/2.pem was changed in the meantime: activate it again" in ran.err
+    assert names("keys") == [f"public/{KID}", f"staged/{KID}"]
+
+
+def test_a_key_behind_which_another_became_active_is_not_activated(asapfn, monkeypatch):
+    def change():
+        keygen(asapfn, "3.pem")
+        asapfn("activate", "orders/3.pem", "--now")
+
+    keygen(asapfn)
+    ran = activate_while(asapfn, monkeypatch, change)
+    assert (ran.code, "2.pem would never sign" in ran.err) == (2, True)
+    assert Path("keys/staged", KID).exists()
+
+
+def test_a_key_that_another_activates_meanwhile_is_said_to_be_active(asapfn, monkeypatch):
+    keygen(asapfn)
+    ran = activate_while(asapfn, monkeypatch, lambda: asapfn("activate", KID, "--now"))
+    assert (ran.code, "the key is active already" in ran.err) == (2, True)
+
+
+def test_a_public_key_is_not_activated(asapfn):
+    keygen(asapfn)
+    Path("keys/staged", KID).write_text(Path("keys/public", KID).read_text())
+    ran = asapfn("activate", KID, "--now")
+    assert (ran.code, "is a public key" in ran.err) == (2, True)
+    assert not Path("keys/private").exists()
+
+
+def test_a_key_becomes_that_of_the_user_who_owns_the_key_before_it(asapfn, monkeypatch):
+    keygen(asapfn, "1.pem")
+    asapfn("activate", "orders/1.pem", "--now")
+    keygen(asapfn)
+    given, real = [], Path.stat
+
+    def of_the_service(path, **more):
+        found = real(path, **more)
+        if path.name != "1.pem":
+            return found
+        return SimpleNamespace(st_mode=found.st_mode, st_uid=found.st_uid + 1, st_gid=7)
+
+    monkeypatch.setattr(Path, "stat", of_the_service)
+    monkeypatch.setattr(os, "chown", lambda *arguments: given.append(arguments))
+    assert asapfn("activate", KID, "--now").code == 0
+    assert given == [(Path("keys/private", KID), os.getuid() + 1, 7)]
+
+
+def test_a_redirect_is_an_answer(asapfn):
+    keygen(asapfn)
+    moved = response("302 Found", b"", "Location: https://portal.example/?secret")
+    with raw_server(answers(moved)) as url:
+        for command in (("publish", "keys/public", "--check"), ("activate", KID, "--repository")):
+            ran = asapfn(*command, url)
+            assert ran.code == 1
+            assert "a redirect to portal.example: redirects are not followed" in ran.out
+
+
+def test_activate_does_not_say_that_it_is_done_where_its_output_is_not_read(asapfn):
+    keygen(asapfn)
+    body = Path("keys/public", KID).read_bytes()
+    reading, writing = os.pipe()
+    os.close(reading)
+    with raw_server(answers(response("200 OK", body, PEM))) as url:
+        command = [sys.executable, "-m", "asapfn", "activate", KID, "--repository", url]
+        ran = subprocess.run(
+            command, stdout=writing, stderr=subprocess.PIPE, check=False,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        )  # fmt: skip
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (141, b"")
+    assert Path("keys/staged", KID).exists()
