@@ -254,9 +254,21 @@ def _package_and_trust() -> tuple[Any, Any]:
         package = import_module("httpx")
     except ImportError:
         package = import_module("httpx2")
-    trust = package.create_ssl_context()
-    package.AsyncClient(verify=trust)
-    return package, trust
+    try:
+        trust = package.create_ssl_context()
+    except OSError as error:
+        fault = f"SSL_CERT_FILE or SSL_CERT_DIR: {cause(error)}"
+    else:
+        try:
+            package.AsyncClient(verify=trust)
+        except ImportError as error:
+            fault = str(error)
+        except Exception as error:
+            # Not quoted: where it is malformed, a part of a password may be taken for the port.
+            fault = f"HTTPS_PROXY or ALL_PROXY is not a proxy's URL: {type(error).__name__}"
+        else:
+            return package, trust
+    raise RuntimeError(fault)
 
 
 def _callers_client(client: Client[Any]) -> _Open:

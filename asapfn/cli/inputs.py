@@ -26,6 +26,7 @@ from asapfn.types import Key
 
 WHERE: Final = "a file, - for standard input, or env:NAME for an environment variable"
 _VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,39}")
+_LONGEST_LINE: Final = 4095  # of a terminal on Linux, its line feed included
 
 
 def read_bytes(where: str, what: str) -> bytes:
@@ -110,6 +111,8 @@ def _asked(what: str) -> bytes:
         while not select.select([sys.stdin], [], [], 0.2)[0]:
             pass
         text = line = sys.stdin.readline()
+        if len(line) >= _LONGEST_LINE:
+            raise ValueError(f"a terminal cuts off a line here: give the {what} in a file")
         while "-----BEGIN" in text and "-----END" not in text and line:
             line = sys.stdin.readline()
             text += line

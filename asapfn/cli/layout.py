@@ -2,7 +2,8 @@
 
 Below one directory a key pair has three places: `staged/KID`, the private key that nothing signs
 with yet; `private/KID`, the private keys that services sign with; `public/KID`, the public keys.
-Files and folders are written with modes that no umask widens.
+Files and folders are written with modes that no umask widens, and nothing is left behind of a file
+that cannot be written whole, as on a full disk.
 """
 
 import os
@@ -50,6 +51,10 @@ def require_keys(given: str, wanted: Literal["private", "public"]) -> None:
     right = right_place(given, wanted)
     if right and (path / wanted).is_dir():
         raise ValueError(f"--key-directory {given} is not where the {wanted} keys are: {right} is")
+    above = next((each for each in path.absolute().parents if each.name == wanted), None)
+    if above is not None and any(path.glob("*.pem")):
+        named = str(above) if path.is_absolute() else os.path.relpath(above)
+        raise ValueError(f"--key-directory {given}: give DIR without the issuer: {named}")
     first = next((file for file in path.glob("*/**/*") if file.is_file()), None)
     if first is not None and f"{other.upper()} KEY-----".encode() in first.read_bytes():
         use, where = "signing" if wanted == "private" else "verifying", f": {right}" * bool(right)
@@ -71,31 +76,45 @@ def signing_key(given: str, issuer: str) -> Key:
     try:
         return private_key_directory(given, issuer)()
     except ValueError as error:
-        right = right_place(given, "private")
-        hint = f"; give DIR without the issuer: {right}" if right else ""
-        raise ValueError(f"--key-directory: {error}{hint}") from None
+        raise ValueError(f"--key-directory: {error}") from None
 
 
-def make_folders(path: Path, mode: int) -> None:
-    """Make a folder and those above it that do not exist, each with the mode less the umask."""
+def make_folders(path: Path, mode: int, *, exact: bool = False) -> None:
+    """Make a folder and those above it that do not exist, each with the mode less the umask.
+
+    With `exact` it is the mode itself, for what a web server is to read.
+    """
     if not path.is_dir():
-        make_folders(path.parent, mode)
+        make_folders(path.parent, mode, exact=exact)
         path.mkdir(mode, exist_ok=True)
+        if exact:
+            path.chmod(mode)
 
 
 def create(path: Path, text: str, mode: int) -> None:
     """Write a file that does not exist yet; a link by its name is not followed."""
     # Made with its mode, so that a private key is never readable by others, not even briefly.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with open(descriptor, "w", encoding="ascii") as file:
-        file.write(text)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(text.encode("ascii"))
+            file.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        path.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def replace(path: Path, text: str, mode: int) -> None:
-    """Write a file under a name that nobody can foresee, and put it in its place in one step."""
-    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+    """Write a file under a name that nobody can foresee, and put it in its place in one step.
+
+    It has exactly the mode, whatever the umask.
+    """
+    # Its length is not that of the file's name, which may be as long as a name can be.
+    new = path.with_name(f".{secrets.token_hex(8)}.new")
     create(new, text, mode)
     try:
+        new.chmod(mode)
         os.replace(new, path)
     except OSError:
         new.unlink()

@@ -3,7 +3,7 @@
 A token's values come from anybody. Whatever is not printable, by which a terminal could be made to
 do something or a reader be misled (escapes, text that runs backwards, characters of no width), is
 shown as the escape it is written with in Python and JSON. There is colour unless `NO_COLOR` is set
-(no-color.org).
+(no-color.org) or the terminal calls itself dumb.
 """
 
 import argparse
@@ -107,7 +107,8 @@ def painted(style: str, text: str, stream: TextIO, environ: Mapping[str, str] | 
     Returns:
         The text for the stream.
     """
-    plain = (os.environ if environ is None else environ).get("NO_COLOR") or not stream.isatty()
+    environ = os.environ if environ is None else environ
+    plain = environ.get("NO_COLOR") or environ.get("TERM") == "dumb" or not stream.isatty()
     return text if plain else f"\x1b[{_CODES[style]}m{text}\x1b[0m"
 
 

@@ -18,7 +18,7 @@ from asapfn.cli.inputs import interruptible, read_file
 from asapfn.cli.options import Commands, add_for_profiles, option, switch
 from asapfn.cli.output import answer, painted, safe
 from asapfn.cli.signers import SIGNERS
-from asapfn.cli.sources import add_cacert, trust
+from asapfn.cli.sources import add_cacert, client_for
 from asapfn.errors import Unavailable
 from asapfn.types import Authorize
 
@@ -89,11 +89,11 @@ async def _send(
     request: httpx.Request, authorize: Authorize, options: argparse.Namespace
 ) -> httpx.Response:
     origin = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
-    async with httpx.AsyncClient(
+    async with client_for(
+        options.cacert,
         event_hooks={"request": [request_hook(authorize, origins=origin)]},
         follow_redirects=options.location,
         timeout=options.timeout,
-        verify=trust(options.cacert),
     ) as client:
         try:
             return await client.send(request)

@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import httpx
 
 from asapfn import forge, jitsi
+from asapfn.adapters._causes import cause as cause_of
 from asapfn.adapters.httpx import fetcher
 from asapfn.cli.inputs import WHERE, add_token_argument, read_bytes, read_file, read_key
 from asapfn.cli.layout import require_keys
@@ -86,8 +87,23 @@ async def network(cacert: str | None = None) -> AsyncIterator[Fetch]:
     if cacert is None:
         yield fetcher()
         return
-    async with httpx.AsyncClient(verify=trust(cacert)) as client:
+    async with client_for(cacert) as client:
         yield fetcher(client)
+
+
+def client_for(cacert: str | None, **more: Any) -> httpx.AsyncClient:
+    """A client of these settings; ValueError if the environment's are of no use."""
+    trusted = trust(cacert)
+    try:
+        return httpx.AsyncClient(verify=trusted, **more)
+    except OSError as error:
+        what = f"SSL_CERT_FILE or SSL_CERT_DIR: {cause_of(error)}"
+    except ImportError as error:
+        what = str(error)
+    except (httpx.InvalidURL, ValueError) as error:
+        # Not quoted: where it is malformed, a part of a password may be taken for the port.
+        what = f"HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is not a proxy's URL: {type(error).__name__}"
+    raise ValueError(what)
 
 
 def repositories(options: argparse.Namespace) -> list[str]:

@@ -189,7 +189,7 @@ def test_the_issuers_own_folder_is_recognized_for_any_issuer(asapfn, home, monke
     assert "without the issuer: keys/private\n" in asapfn(*signs, "keys/private/a/b/").err
     monkeypatch.chdir("keys/private")
     assert "without the issuer: .\n" in asapfn(*signs, "a/b").err
-    assert "without the issuer: .\n" in asapfn(*signs, "a").err
+    assert "without" not in asapfn(*signs, "a").err
 
 
 def test_an_audience_with_a_comma_is_explained(asapfn, home):
