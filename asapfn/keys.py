@@ -90,7 +90,9 @@ def describe_key_id(kid: str) -> str:
     """What is expected of a key id and what was seen, for the detail of a refusal."""
     if len(kid) > LONGEST_KEY_ID:
         return f"expected at most {LONGEST_KEY_ID} characters; it has {len(kid)}"
-    return f"expected parts of A-Z a-z 0-9 _ . - + between /; it is {kid[:200]!a}"
+    seen = ascii(kid[:200])  # of which each character may be as long as ten
+    seen = seen if len(seen) <= 202 else f"{seen[:200]}..."
+    return f"expected parts of A-Z a-z 0-9 _ . - + between /; it is {seen}"
 
 
 def import_pem(

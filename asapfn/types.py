@@ -177,7 +177,9 @@ class Verdict(NamedTuple):
         reason: The `Reason` of a rejection, `unavailable` for an outage; empty where accepted.
         detail: What was expected and what was seen, or what caused the outage: printable ASCII of
             at most 600 characters, for the log.
-        issuer: The token's issuer where it is accepted, and so verified; else empty.
+        issuer: The token's issuer where it is accepted, and so verified; else empty. Printable
+            ASCII of at most 200 characters. Where whoever has a key may name any issuer, as by
+            `jitsi.verifier(issuers=None)`, there may be any number of them.
         seconds: What it took.
     """
 

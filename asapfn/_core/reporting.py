@@ -66,7 +66,8 @@ def report(
 
 def _verdict(outcome: Token | TokenRejected | Unavailable, seconds: float) -> Verdict:
     if isinstance(outcome, Token):
-        return Verdict("accepted", "", "", str(outcome.claims.get("iss", "")), seconds)
+        issuer = escaped(str(outcome.claims.get("iss", "")))
+        return Verdict("accepted", "", "", issuer, seconds)
     if isinstance(outcome, TokenRejected):
         return Verdict("rejected", outcome.reason, _cut(outcome.detail), "", seconds)
     detail = _cut(f"{outcome.source}: {outcome.detail or cause(outcome)}")

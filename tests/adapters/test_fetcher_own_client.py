@@ -298,3 +298,27 @@ def test_making_a_fetcher_imports_no_client_and_reads_no_certificate(
     monkeypatch.setitem(sys.modules, "httpx", None)
     monkeypatch.setitem(sys.modules, "httpx2", None)
     assert callable(fetcher())
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("SSL_CERT_FILE", "/none", "SSL_CERT_FILE or SSL_CERT_DIR: FileNotFoundError: No such"),
+        # httpx takes what is before the slash for the port, and says which it was.
+        ("HTTPS_PROXY", "http://u:geh/eim@proxy:1", "ALL_PROXY is not a proxy's URL: InvalidURL"),
+        ("HTTPS_PROXY", "socks5://u:geheim@proxy:1", "'socksio' package is not installed"),
+    ],
+)
+@pytest.mark.usefixtures("only")
+def test_a_variable_that_cannot_be_used_is_named_and_its_password_is_not_logged(
+    variable: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)  # as where it is not installed
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(Unavailable) as raised:
+        anyio.run(fetcher(), "https://localhost:1/", PEM)
+    assert said in raised.value.detail
+    link: BaseException | None = raised.value
+    while link is not None:
+        assert "geh" not in f"{link} {link!r}"
+        link = link.__cause__ or link.__context__

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from asapfn import Request, Token, TokenRejected, Unavailable, asap, bearer, observed
+from asapfn import Request, Token, TokenRejected, Unavailable, asap, bearer, jitsi, observed, sign
 from asapfn.adapters import asgi, wsgi
 from asapfn.adapters.aiohttp import server_middleware
 from asapfn.adapters.httpx import fetcher
@@ -170,3 +170,15 @@ def test_what_the_logger_does_not_want_is_not_written(caplog: pytest.LogCaptureF
     caplog.set_level(logging.ERROR, "asapfn")
     assert by_asgi(AUTHENTICATE, None, headers("other")) == 401
     assert not [record for record in caplog.records if record.name == "asapfn"]
+
+
+def test_an_issuer_that_a_key_holder_chose_is_one_short_line_of_ascii() -> None:
+    seen: list[Verdict] = []
+    issuer = "a\n\x1b[31m\u202e" + "\U0001f600" * 500
+    key = key_for("ES256", "app")
+    claims = jitsi.claims("app", "jitsi", "standup") | {"iss": issuer}
+    verify = jitsi.verifier(keys_by_id([key]), issuers=None, audience="jitsi")
+    request = Request("GET", "/", (("Authorization", f"Bearer {sign(claims, key)}"),))
+    anyio.run(observed(bearer(verify), seen.append), request)
+    assert seen[0].issuer.startswith("a\\n\\x1b[31m\\u202e\\U0001f600")
+    assert len(seen[0].issuer) == 200

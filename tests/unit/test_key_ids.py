@@ -92,7 +92,9 @@ def test_a_key_id_has_at_most_1024_characters() -> None:
     assert describe_key_id("a" * 1025) == "expected at most 1024 characters; it has 1025"
 
 
-@pytest.mark.parametrize("kid", ["a b", "a/../b", "\u00e9\n", "/" + "a" * 1000])
+@pytest.mark.parametrize(
+    "kid", ["a b", "a/../b", "\u00e9\n", "/" + "a" * 1000, "\u202e" * 1000, "\U0001f600" * 1000]
+)
 def test_a_key_id_that_is_refused_is_described_by_what_was_expected_and_seen(kid: str) -> None:
     described = describe_key_id(kid)
     assert described.startswith("expected parts of A-Z a-z 0-9 _ . - + between /; it is '")
