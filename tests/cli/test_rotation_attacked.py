@@ -243,3 +243,31 @@ def test_activate_does_not_say_that_it_is_done_where_its_output_is_not_read(asap
     os.close(writing)
     assert (ran.returncode, ran.stderr) == (141, b"")
     assert Path("keys/staged", KID).exists()
+
+
+@pytest.mark.parametrize("place", ["keys", "keys/private", "keys/staged/orders", "./keys/private/"])
+def test_nothing_is_published_into_the_folders_of_private_keys(place, asapfn):
+    keygen(asapfn)
+    ran = asapfn("publish", "keys/public", "--to", place)
+    assert ran.code == 2
+    assert "is where keygen keeps keys: give the folder that a web server serves" in ran.err
+    assert names("keys") == [f"public/{KID}", f"staged/{KID}"]
+    assert asapfn("activate", KID, "--now").code == 0
+
+
+@pytest.mark.parametrize("place", ["keys/public", "site/public/keys", "private/www"])
+def test_a_folder_of_another_use_is_published_into_whatever_its_name(place, asapfn):
+    Path("site/private").mkdir(parents=True)
+    keygen(asapfn)
+    assert asapfn("publish", "keys/public", "--to", place).code == 0
+
+
+def test_a_linked_folder_is_not_left_out_without_a_word(asapfn):
+    keygen(asapfn)
+    for name in ("..data", "shipping"):
+        Path("keys/public", name).symlink_to("orders")
+    ran = asapfn("publish", "keys/public", "--to", "www")
+    assert (ran.code, Path("www").exists()) == (2, False)
+    assert ran.err == "asapfn: keys/public/shipping is a link to a folder, which is not followed\n"
+    Path("keys/public/shipping").unlink()  # hidden ones stay, as Kubernetes has them
+    assert asapfn("publish", "keys/public", "--to", "www").code == 0
