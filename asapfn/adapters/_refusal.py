@@ -1,24 +1,40 @@
 """Who is let in, and what the others are answered, whatever the framework.
 
-An adapter hands a request to `admit`, reports the outcome, and sends a `refusal` where there is no
-token. A refusal is made from fixed texts alone: a problem detail (RFC 9457) with the reason, and
-the header that belongs to its status.
+An adapter hands a request to `decide`, which reports the outcome, and sends a `refusal` where that
+is an error. A refusal is made from fixed texts alone: a problem detail (RFC 9457) with the reason,
+and the header that belongs to its status.
 """
 
 import json
 import re
+import time
 from collections.abc import Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
-from asapfn._core.reporting import LOGGER
+from asapfn._core.reporting import LOGGER, report
+from asapfn.adapters._exempt import is_exempt
+from asapfn.adapters._threads import Loop, decided
 from asapfn.errors import TokenRejected, Unavailable, challenge
-from asapfn.types import Authenticate, Request, Token, require_bool
+from asapfn.types import Authenticate, ObserveRequest, Request, Token, Unless, require_bool
 
-# As long as a source of keys is left alone after it failed (`Caching.min_age`).
-_RETRY_AFTER: Final = "5"
+# Seconds: as long as a source of keys is left alone after it failed (`Caching.min_age`).
+RETRY_AFTER: Final = 5
 # A token, as the name of a scheme is one (RFC 9110, sections 5.6.2 and 11.1).
 _SCHEME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+# The verified token; None where there is none and none is needed; else why there is none.
+Outcome = Token | TokenRejected | Unavailable | None
+
+
+class Options(NamedTuple):
+    """The options that the adapters share, described at `asgi.protect`."""
+
+    scheme: str
+    optional: bool = False
+    enforce: bool = True
+    observe: ObserveRequest | None = None
 
 
 class Refusal(NamedTuple):
@@ -35,47 +51,72 @@ class Refusal(NamedTuple):
     body: bytes
 
 
-def require_scheme(scheme: str) -> None:
-    """Refuse what is no name of an authentication scheme.
-
-    Args:
-        scheme: Such as `Bearer` or `JWT`.
+def checked(options: Options) -> Options:
+    """The options, and a warning where nothing will be enforced.
 
     Raises:
-        ValueError: If it is none.
+        TypeError: If `enforce` or `optional` is no bool: neither None, as of a setting that is
+            missing, nor the text "false" of one must open a service.
+        ValueError: If `scheme` is no name of an authentication scheme.
     """
-    if not _SCHEME.fullmatch(scheme):
+    if not _SCHEME.fullmatch(options.scheme):
         raise ValueError("scheme is one word, such as Bearer or JWT")
+    require_bool(options.enforce, "enforce")
+    require_bool(options.optional, "optional")
+    if not options.enforce:
+        LOGGER.warning("asapfn: NOT PROTECTING: enforce=False lets every request through")
+    return options
 
 
-def require_enforcement(enforce: bool, optional: bool) -> None:
-    """Refuse what is not plainly True or False, and warn where nothing will be enforced.
+async def decide(
+    authenticate: Authenticate,
+    unless: Unless | None,
+    options: Options,
+    request: Request,
+    path: str | None,
+) -> Outcome:
+    """Decide about a request, and report the outcome.
 
     Args:
-        enforce: Whether refusals are enforced.
-        optional: Whether a token may be missing.
+        authenticate: Says who sent it.
+        unless: Names the requests that need no token, which are not reported.
+        options: The adapter's.
+        request: The request.
+        path: The decoded path that the application routes by; None where that is not certain.
 
-    Raises:
-        TypeError: If one is no bool: neither None, as of a setting that is missing, nor the text
-            "false" of one must open a service.
+    Returns:
+        What the request is answered by.
     """
-    require_bool(enforce, "enforce")
-    require_bool(optional, "optional")
-    if not enforce:
-        LOGGER.warning("asapfn: NOT PROTECTING: enforce=False lets every request through")
+    if is_exempt(unless, request, path):
+        return None
+    began = time.monotonic()
+    return concluded(await admit(authenticate, request, options.optional), began, options)
 
 
-def acted_on(
-    outcome: Token | TokenRejected | Unavailable | None, enforce: bool
-) -> Token | TokenRejected | Unavailable | None:
-    """The outcome that a request is answered by: a refusal that is not enforced is no token."""
-    return outcome if enforce or isinstance(outcome, Token) else None
+def decide_in_thread(
+    loop: Loop,
+    authenticate: Authenticate,
+    unless: Unless | None,
+    options: Options,
+    request: Request,
+    path: str | None,
+) -> Outcome:
+    """`decide`, in a thread without an event loop: what must wait runs in `loop`."""
+    if is_exempt(unless, request, path):
+        return None
+    began = time.monotonic()
+    admitting = partial(admit, authenticate, request, options.optional)
+    return concluded(decided(loop, admitting), began, options)
 
 
-async def admit(
-    authenticate: Authenticate, request: Request, optional: bool
-) -> Token | TokenRejected | Unavailable | None:
-    """Decide about a request.
+def concluded(outcome: Outcome, began: float, options: Options) -> Outcome:
+    """Report an outcome; what the request is answered by: no error that is not enforced."""
+    report(outcome, began, options.observe, options.enforce)
+    return outcome if options.enforce or isinstance(outcome, Token) else None
+
+
+async def admit(authenticate: Authenticate, request: Request, optional: bool) -> Outcome:
+    """Authenticate a request.
 
     Args:
         authenticate: Says who sent it.
@@ -83,7 +124,7 @@ async def admit(
         optional: Whether a token may be missing. A bad one is refused all the same.
 
     Returns:
-        The verified token; None where there is none and none is needed; else why it is refused.
+        The outcome.
 
     Raises:
         TypeError: If `authenticate` gives anything but a `Token`: a forgotten `return` must not
@@ -135,7 +176,7 @@ def refusal(error: TokenRejected | Unavailable, scheme: str) -> Refusal:
         `type` (RFC 9457, section 4.2.1); its reason is the error's, or `unavailable`.
     """
     reason = "unavailable"
-    field = ("Retry-After", _RETRY_AFTER)
+    field = ("Retry-After", str(RETRY_AFTER))
     if isinstance(error, TokenRejected):
         reason = error.reason
         field = ("WWW-Authenticate", challenge(error, scheme))

@@ -3,8 +3,8 @@
 from collections.abc import MutableMapping
 from typing import Any, Final
 
-from asapfn._core.credentials import also
-from asapfn.adapters._refusal import admit
+from asapfn._core.verification import finish
+from asapfn.adapters._refusal import Outcome, admit
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Authenticate, Check, Request, Token
 
@@ -17,8 +17,8 @@ async def admit_to(
     checks: tuple[Check, ...],
     carrier: MutableMapping[str, Any],
     request: Request,
-    optional: bool = False,
-) -> Token | TokenRejected | Unavailable | None:
+    optional: bool,
+) -> Outcome:
     """Decide about a request to an endpoint.
 
     A request is authenticated once by the same function, also where a router and an endpoint both
@@ -32,7 +32,7 @@ async def admit_to(
         optional: Whether a token may be missing. One that is there must satisfy the checks.
 
     Returns:
-        The verified token; None where there is none and none is needed; else why it is refused.
+        The outcome.
 
     Raises:
         TypeError: If `authenticate` gives anything but a `Token`, or a check returns a value.
@@ -50,17 +50,24 @@ async def admit_to(
         return token
 
     admitted = await admit(authenticate_once, request, optional)
-    if not checks or not isinstance(admitted, Token):
+    if not isinstance(admitted, Token):
         return admitted
-
-    async def verified_before(request: Request) -> Token:
-        return admitted
-
-    # Whatever a check rejects for, the token is not missing.
-    outcome = await admit(also(verified_before, *checks), request, False)
-    if not isinstance(outcome, Token):
+    outcome = await satisfying(admitted, checks)
+    if outcome is not admitted:
         carrier[_REFUSED] = request
     return outcome
+
+
+async def satisfying(
+    token: Token, checks: tuple[Check, ...]
+) -> Token | TokenRejected | Unavailable:
+    """The token, if it satisfies checks; else why not."""
+    try:
+        for check in checks:
+            await finish(check(token))
+    except (TokenRejected, Unavailable) as error:
+        return error
+    return token
 
 
 def carry(carrier: MutableMapping[str, Any], request: Request, token: Token | None) -> Token | None:

@@ -4,14 +4,11 @@ Both are middleware, for aiohttp 3.14 and newer. A client's runs on each request
 those after a redirect included, so that it sees each URL as it goes out, normalized by yarl.
 """
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from asapfn._core.reporting import report
-from asapfn.adapters._exempt import is_exempt
 from asapfn.adapters._origins import origin_of, parse_origins
-from asapfn.adapters._refusal import acted_on, admit, refusal, require_enforcement, require_scheme
+from asapfn.adapters._refusal import Options, checked, decide, refusal
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Authenticate, Authorize, Names, ObserveRequest, Request, Unless
 
@@ -122,17 +119,12 @@ def server_middleware(
         TypeError: If `enforce` or `optional` is no bool.
         ValueError: If `scheme` is not one word.
     """
-    require_scheme(scheme)
-    require_enforcement(enforce, optional)
+    options = checked(Options(scheme, optional, enforce, observe))
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        asked, outcome = _request(request), None
-        if not is_exempt(unless, asked, request.path):
-            began = time.monotonic()
-            outcome = await admit(authenticate, asked, optional)
-            report(outcome, began, observe, enforce)
-            outcome = acted_on(outcome, enforce)
+        asked = _request(request)
+        outcome = await decide(authenticate, unless, options, asked, request.path)
         if isinstance(outcome, (TokenRejected, Unavailable)):
             status, headers, body = refusal(outcome, scheme)
             return web.Response(status=status, headers=headers, body=body)

@@ -4,26 +4,15 @@
 application does, and adds the verified token to it. `key_repository` is an application by itself.
 """
 
-import time
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote
 
-from asapfn._core.reporting import report
 from asapfn.adapters import aws_lambda
 from asapfn.adapters._asgi_keys import key_repository
 from asapfn.adapters._asgi_types import ASGIApp, Message, Receive, Scope, Send
 from asapfn.adapters._environ import target_of
-from asapfn.adapters._exempt import is_exempt
-from asapfn.adapters._refusal import (
-    Refusal,
-    acted_on,
-    admit,
-    carried_token,
-    refusal,
-    require_enforcement,
-    require_scheme,
-)
+from asapfn.adapters._refusal import Options, Refusal, carried_token, checked, decide, refusal
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Authenticate, ObserveRequest, Request, Token, Unless
 
@@ -85,8 +74,7 @@ def protect(
         TypeError: If `enforce` or `optional` is no bool.
         ValueError: If `scheme` is not one word.
     """
-    require_scheme(scheme)
-    require_enforcement(enforce, optional)
+    options = checked(Options(scheme, optional, enforce, observe))
 
     async def protected(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -94,14 +82,8 @@ def protect(
             return
         if scope["type"] not in ("http", "websocket"):
             raise ValueError(f"protect knows http and websocket, not {scope['type']!r}")
-        asked = request(scope)
         path = _routed_path(scope) if scope["type"] == "http" else None
-        outcome = None
-        if not is_exempt(unless, asked, path):
-            began = time.monotonic()
-            outcome = await admit(authenticate, asked, optional)
-            report(outcome, began, observe, enforce)
-            outcome = acted_on(outcome, enforce)
+        outcome = await decide(authenticate, unless, options, request(scope), path)
         if isinstance(outcome, (TokenRejected, Unavailable)):
             await refuse(refusal(outcome, scheme), scope, receive, send)
             return

@@ -13,19 +13,19 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from anyio.from_thread import BlockingPortal
 
-from asapfn._core.credentials import also
-from asapfn._core.reporting import report
 from asapfn.adapters import asgi, wsgi
-from asapfn.adapters._exempt import is_exempt
 from asapfn.adapters._refusal import (
-    acted_on,
-    admit,
+    RETRY_AFTER,
+    Options,
+    Outcome,
     carried_token,
+    checked,
+    concluded,
+    decide,
+    decide_in_thread,
     refusal,
-    require_enforcement,
-    require_scheme,
 )
-from asapfn.adapters._requires import admit_to
+from asapfn.adapters._requires import admit_to, satisfying
 from asapfn.adapters._threads import Loop, decided
 from asapfn.errors import DESCRIPTIONS, TokenRejected, Unavailable, challenge
 from asapfn.types import Authenticate, Check, ObserveRequest, Request, Token, Unless
@@ -44,7 +44,8 @@ __all__ = ["Caller", "authentication", "middleware", "requires", "token"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-_Outcome = Token | TokenRejected | Unavailable | None
+# What comes after a middleware, and a middleware itself.
+_Handler = Callable[[HttpRequest], Any]
 
 
 class Caller(NamedTuple):
@@ -71,7 +72,7 @@ def middleware(
     unless: Unless | None = None,
     enforce: bool = True,
     observe: ObserveRequest | None = None,
-) -> Callable[[Callable[[HttpRequest], Any]], Callable[[HttpRequest], Any]]:
+) -> Callable[[_Handler], _Handler]:
     """Make a middleware that lets only requests with a good token reach what comes after it.
 
     In a module of yours, such as `billing/callers.py`, and by its name in the settings:
@@ -107,40 +108,43 @@ def middleware(
         TypeError: If `enforce` or `optional` is no bool.
         ValueError: If `scheme` is not one word.
     """
-    require_scheme(scheme)
-    require_enforcement(enforce, optional)
-    loop = Loop(portal)
+    options = checked(Options(scheme, optional, enforce, observe))
+    in_thread = partial(decide_in_thread, Loop(portal), authenticate, unless, options)
+    in_event_loop = partial(decide, authenticate, unless, options)
 
-    def answered(request: Any, outcome: _Outcome, began: float) -> HttpResponse | None:
-        report(outcome, began, observe, enforce)
-        outcome = acted_on(outcome, enforce)
-        if isinstance(outcome, (TokenRejected, Unavailable)):
-            return _response(outcome, scheme)
-        request.asapfn_token = outcome
-        return None
+    def factory(get_response: _Handler) -> _Handler:
+        if iscoroutinefunction(get_response):
+            return partial(_handle_async, in_event_loop, scheme, get_response)
+        return partial(_handle, in_thread, scheme, get_response)
 
-    def factory(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-        def decision(request: Any) -> Callable[[], Awaitable[_Outcome]]:
-            asked = _asked(request)
-            if is_exempt(unless, asked, request.path_info):
-                return _exempt
-            return partial(admit, authenticate, asked, optional)
-
-        def handle(request: Any) -> Any:
-            began = time.monotonic()
-            refused = answered(request, decided(loop, decision(request)), began)
-            return get_response(request) if refused is None else refused
-
-        async def handle_async(request: Any) -> Any:
-            began = time.monotonic()
-            refused = answered(request, await decision(request)(), began)
-            return await get_response(request) if refused is None else refused
-
-        return handle_async if iscoroutinefunction(get_response) else handle
-
-    made: Callable[[Callable[[HttpRequest], Any]], Callable[[HttpRequest], Any]]
-    made = sync_and_async_middleware(factory)
+    made: Callable[[_Handler], _Handler] = sync_and_async_middleware(factory)
     return made
+
+
+def _handle(
+    decide: Callable[[Request, str], Outcome], scheme: str, get_response: _Handler, request: Any
+) -> Any:
+    refused = _refused(request, decide(_asked(request), request.path_info), scheme)
+    return get_response(request) if refused is None else refused
+
+
+async def _handle_async(
+    decide: Callable[[Request, str], Awaitable[Outcome]],
+    scheme: str,
+    get_response: _Handler,
+    request: Any,
+) -> Any:
+    refused = _refused(request, await decide(_asked(request), request.path_info), scheme)
+    return await get_response(request) if refused is None else refused
+
+
+def _refused(request: Any, outcome: Outcome, scheme: str) -> HttpResponse | None:
+    """The refusal of a request; None for one that goes on, with its token."""
+    if isinstance(outcome, (TokenRejected, Unavailable)):
+        status, headers, body = refusal(outcome, scheme)
+        return HttpResponse(body, status=status, headers=dict(headers))
+    request.asapfn_token = outcome
+    return None
 
 
 def requires(
@@ -181,38 +185,56 @@ def requires(
             without its parentheses.
         ValueError: If `scheme` is not one word.
     """
-    require_scheme(scheme)
-    require_enforcement(enforce, optional)
-    loop = Loop(portal)
+    options = checked(Options(scheme, optional, enforce, observe))
+    return partial(_required, checks, options, Loop(portal))
 
-    def refused(request: Any, outcome: _Outcome, began: float) -> HttpResponse | None:
-        if not isinstance(outcome, (TokenRejected, Unavailable)):
-            return None
-        report(outcome, began, observe, enforce)
-        if enforce:
-            return _response(outcome, scheme)
-        request.asapfn_token = None
+
+def _required(
+    checks: tuple[Check, ...], options: Options, loop: Loop, view: Callable[..., Any]
+) -> Any:
+    """A view that is called where the request's token satisfies checks."""
+    if not callable(view):
+        raise TypeError("expected a view: requires() is used with its parentheses")
+
+    @wraps(view)
+    def protected(request: Any, *args: Any, **named: Any) -> Any:
+        began = time.monotonic()
+        outcome = decided(loop, partial(_allowed, request, checks, options.optional))
+        refused = _refused_at(request, outcome, began, options)
+        return view(request, *args, **named) if refused is None else refused
+
+    @wraps(view)
+    async def protected_async(request: Any, *args: Any, **named: Any) -> Any:
+        began = time.monotonic()
+        outcome = await _allowed(request, checks, options.optional)
+        refused = _refused_at(request, outcome, began, options)
+        return await view(request, *args, **named) if refused is None else refused
+
+    return protected_async if iscoroutinefunction(view) else protected
+
+
+async def _allowed(request: Any, checks: tuple[Check, ...], optional: bool) -> Outcome:
+    """The token that the middleware verified, if it satisfies checks; else why not."""
+    if not hasattr(request, "asapfn_token"):
+        raise ImproperlyConfigured(
+            "requires() needs asapfn's middleware before it: expected what"
+            " asapfn.adapters.django.middleware(...) makes in MIDDLEWARE"
+        )
+    if request.asapfn_token is not None:
+        return await satisfying(token(request), checks)
+    if optional:
         return None
+    return TokenRejected("missing_token", "this view needs a token, and there is none")
 
-    def decorate(view: Callable[..., Any]) -> Any:
-        if not callable(view):
-            raise TypeError("expected a view: requires() is used with its parentheses")
 
-        @wraps(view)
-        def protected(request: Any, *args: Any, **named: Any) -> Any:
-            began = time.monotonic()
-            answer = refused(request, decided(loop, _allowed(request, checks, optional)), began)
-            return view(request, *args, **named) if answer is None else answer
-
-        @wraps(view)
-        async def protected_async(request: Any, *args: Any, **named: Any) -> Any:
-            began = time.monotonic()
-            answer = refused(request, await _allowed(request, checks, optional)(), began)
-            return await view(request, *args, **named) if answer is None else answer
-
-        return protected_async if iscoroutinefunction(view) else protected
-
-    return decorate
+def _refused_at(
+    request: Any, outcome: Outcome, began: float, options: Options
+) -> HttpResponse | None:
+    """The refusal of a request to a view; only refusals are reported."""
+    if isinstance(outcome, (TokenRejected, Unavailable)):
+        outcome = concluded(outcome, began, options)
+        return _refused(request, outcome, options.scheme)
+    return None
 
 
 def token(request: Any) -> Token:
@@ -265,7 +287,7 @@ def authentication(
         ImportError: If Django REST framework is not installed.
         ValueError: If `scheme` is not one word.
     """
-    require_scheme(scheme)
+    options = checked(Options(scheme, optional=True, observe=observe))
     try:
         from rest_framework import exceptions
     except ModuleNotFoundError as error:
@@ -280,11 +302,10 @@ def authentication(
         def authenticate(self, request: Any) -> tuple[Any, Token] | None:
             carrier, asked = _carrier(request._request), _asked(request._request)
             began = time.monotonic()
-            decide = partial(admit_to, authenticate, checks, carrier, asked, True)
-            outcome = decided(loop, decide)
+            admitting = partial(admit_to, authenticate, checks, carrier, asked, options.optional)
+            outcome = concluded(decided(loop, admitting), began, options)
             if outcome is None:
                 return None
-            report(outcome, began, observe)
             if isinstance(outcome, Token):
                 return (user or _caller)(outcome), outcome
             raise _rest_framework_error(exceptions, outcome, scheme, request._request)
@@ -307,7 +328,7 @@ def _rest_framework_error(
     if isinstance(error, Unavailable):
         made = exceptions.APIException("Try again later", "unavailable")
         made.status_code = error.status
-        made.wait = int(dict(refusal(error, scheme).headers)["Retry-After"])
+        made.wait = RETRY_AFTER
     else:
         unknown = error.status == HTTPStatus.UNAUTHORIZED
         kind = exceptions.AuthenticationFailed if unknown else exceptions.PermissionDenied
@@ -316,37 +337,6 @@ def _rest_framework_error(
         request._asapfn_challenge = made.auth_header = challenge(error, scheme)
     refused: Exception = made
     return refused
-
-
-def _allowed(
-    request: Any, checks: tuple[Check, ...], optional: bool
-) -> Callable[[], Awaitable[_Outcome]]:
-    """The decision whether the token that the middleware verified satisfies checks."""
-    if not hasattr(request, "asapfn_token"):
-        raise ImproperlyConfigured(
-            "requires() needs asapfn's middleware before it: expected what"
-            " asapfn.adapters.django.middleware(...) makes in MIDDLEWARE"
-        )
-
-    if optional and request.asapfn_token is None:
-        return _exempt
-
-    async def verified(asked: Request) -> Token:
-        if request.asapfn_token is None:
-            raise TokenRejected("missing_token", "this view needs a token, and there is none")
-        held: Token = request.asapfn_token
-        return held
-
-    return partial(admit, also(verified, *checks), _asked(request), False)
-
-
-async def _exempt() -> None:
-    """The decision about a request that needs no token."""
-
-
-def _response(error: TokenRejected | Unavailable, scheme: str) -> HttpResponse:
-    status, headers, body = refusal(error, scheme)
-    return HttpResponse(body, status=status, headers=dict(headers))
 
 
 def _asked(request: Any) -> Request:

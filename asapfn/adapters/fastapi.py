@@ -8,15 +8,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Literal, get_args, overload
 
-from asapfn._core.reporting import report
 from asapfn.adapters._asgi_types import ASGIApp, Receive, Scope, Send
-from asapfn.adapters._refusal import (
-    Refusal,
-    acted_on,
-    refusal,
-    require_enforcement,
-    require_scheme,
-)
+from asapfn.adapters._refusal import Options, Refusal, checked, concluded, refusal
 from asapfn.adapters._requires import admit_to, carry
 from asapfn.adapters.asgi import refuse, request
 from asapfn.errors import Reason, TokenRejected
@@ -131,8 +124,7 @@ def requires(
         TypeError: If `enforce` or `optional` is no bool.
         ValueError: If `scheme` is not one word.
     """
-    require_scheme(scheme)
-    require_enforcement(enforce, optional)
+    options = checked(Options(scheme, optional, enforce, observe))
     shown: Any = {"scheme_name": name or scheme, "description": description, "auto_error": False}
     security = (
         HTTPBearer(bearerFormat="JWT", **shown)
@@ -146,9 +138,8 @@ def requires(
         scope = connection.scope
         began = time.monotonic()
         asked = request(scope)
-        outcome = await admit_to(authenticate, checks, scope, asked, optional)
-        report(outcome, began, observe, enforce)
-        outcome = acted_on(outcome, enforce)
+        admitted = await admit_to(authenticate, checks, scope, asked, optional)
+        outcome = concluded(admitted, began, options)
         if outcome is None or isinstance(outcome, Token):
             held = carry(scope, asked, outcome)
             return outcome if enforce else held

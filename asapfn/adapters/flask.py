@@ -11,9 +11,8 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from anyio.from_thread import BlockingPortal
 
-from asapfn._core.reporting import report
 from asapfn.adapters import wsgi
-from asapfn.adapters._refusal import acted_on, refusal, require_enforcement, require_scheme
+from asapfn.adapters._refusal import Options, checked, concluded, refusal
 from asapfn.adapters._requires import admit_to, carry
 from asapfn.adapters._threads import Loop, decided
 from asapfn.types import Authenticate, Check, ObserveRequest, Token
@@ -91,39 +90,41 @@ def requires(
         TypeError: If `enforce` or `optional` is no bool.
         ValueError: If `scheme` is not one word.
     """
-    require_scheme(scheme)
-    require_enforcement(enforce, optional)
-    loop = Loop(portal)
+    options = checked(Options(scheme, optional, enforce, observe))
+    return partial(_required, partial(_refused, Loop(portal), authenticate, checks, options))
 
-    def refused() -> Response | None:
-        """Verify the request's token; the refusal where it is not accepted."""
-        environ = flask.request.environ
-        asked = wsgi.request(environ)
-        began = time.monotonic()
-        decide = partial(admit_to, authenticate, checks, environ, asked, optional)
-        outcome = decided(loop, decide)
-        report(outcome, began, observe, enforce)
-        outcome = acted_on(outcome, enforce)
-        carry(environ, asked, outcome if isinstance(outcome, Token) else None)
-        if outcome is None or isinstance(outcome, Token):
-            return None
-        status, headers, body = refusal(outcome, scheme)
-        return Response(body, status, list(headers))
 
-    def required(view: Callable[..., Any] | None = None, /) -> Any:
-        if view is None:
-            return refused()
+def _required(
+    refused: Callable[[], Response | None], view: Callable[..., Any] | None = None, /
+) -> Any:
+    """The refusal of a request; or a view that is called where it is not refused."""
+    if view is None:
+        return refused()
 
-        @wraps(view)
-        def protected(*args: Any, **named: Any) -> Any:
-            answer = refused()
-            if answer is not None:
-                return answer
-            return flask.current_app.ensure_sync(view)(*args, **named)
+    @wraps(view)
+    def protected(*args: Any, **named: Any) -> Any:
+        answer = refused()
+        if answer is not None:
+            return answer
+        return flask.current_app.ensure_sync(view)(*args, **named)
 
-        return protected
+    return protected
 
-    return required
+
+def _refused(
+    loop: Loop, authenticate: Authenticate, checks: tuple[Check, ...], options: Options
+) -> Response | None:
+    """Verify the request's token; the refusal where it is not accepted."""
+    environ = flask.request.environ
+    asked = wsgi.request(environ)
+    began = time.monotonic()
+    admitting = partial(admit_to, authenticate, checks, environ, asked, options.optional)
+    outcome = concluded(decided(loop, admitting), began, options)
+    carry(environ, asked, outcome if isinstance(outcome, Token) else None)
+    if outcome is None or isinstance(outcome, Token):
+        return None
+    status, headers, body = refusal(outcome, options.scheme)
+    return Response(body, status, list(headers))
 
 
 def token() -> Token:

@@ -4,16 +4,14 @@ The decision and the reports are those of `asgi.protect`; a refusal is a status 
 text. `grpc.aio` is of asyncio alone, so on trio there is no server and no client to use them with.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar, copy_context
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any, Final
 
-from asapfn._core.reporting import LOGGER, report
-from asapfn.adapters._exempt import is_exempt
-from asapfn.adapters._refusal import admit, refusal
+from asapfn._core.reporting import LOGGER
+from asapfn.adapters._refusal import RETRY_AFTER, Options, decide
 from asapfn.errors import DESCRIPTIONS, TokenRejected, Unavailable
 from asapfn.types import Authenticate, Authorize, ObserveRequest, Request, Token, Unless
 
@@ -83,21 +81,15 @@ def interceptor(
         refusal is logged as an error, and the call ended with INTERNAL and none of its text, which
         gRPC would send.
     """
-
-    async def decide(asked: Request) -> Token | TokenRejected | Unavailable | None:
-        if is_exempt(unless, asked, asked.target):
-            return None
-        began = time.monotonic()
-        outcome = await admit(authenticate, asked, optional=False)
-        report(outcome, began, observe)
-        return outcome
+    options = Options("Bearer", observe=observe)
 
     class TokenInterceptor(aio.ServerInterceptor):
         """What gRPC calls, which asks for a class of its own."""
 
         async def intercept_service(self, continuation: Any, handler_call_details: Any) -> _Method:
             try:
-                outcome = await decide(_request(handler_call_details))
+                asked = _request(handler_call_details)
+                outcome = await decide(authenticate, unless, options, asked, asked.target)
             except Exception:
                 LOGGER.exception("asapfn: a call of gRPC could not be decided about")
                 return _ending(grpc.StatusCode.INTERNAL, "internal error")
@@ -176,8 +168,7 @@ def _refusing(error: TokenRejected | Unavailable) -> _Method:
     status = _STATUS[error.status]
     if isinstance(error, TokenRejected):
         return _ending(status, f"{error.reason}: {DESCRIPTIONS[error.reason]}")
-    seconds = int(dict(refusal(error, "Bearer").headers)["Retry-After"])
-    pause = ("grpc-retry-pushback-ms", str(seconds * 1000))
+    pause = ("grpc-retry-pushback-ms", str(RETRY_AFTER * 1000))
     return _ending(status, "unavailable: Try again later", pause)
 
 

@@ -6,27 +6,16 @@ store, runs in an event loop: that of a portal the caller gives, or else one in 
 which is started in the process that first needs it and so survives no fork.
 """
 
-import time
 from collections.abc import Iterable, Mapping
-from functools import partial
 from http import HTTPStatus
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from anyio.from_thread import BlockingPortal
 
-from asapfn._core.reporting import report
 from asapfn.adapters import asgi
 from asapfn.adapters._environ import each_credentials, scope_mismatch, target_of
-from asapfn.adapters._exempt import is_exempt
-from asapfn.adapters._refusal import (
-    acted_on,
-    admit,
-    carried_token,
-    refusal,
-    require_enforcement,
-    require_scheme,
-)
-from asapfn.adapters._threads import Loop, decided
+from asapfn.adapters._refusal import Options, carried_token, checked, decide_in_thread, refusal
+from asapfn.adapters._threads import Loop
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Authenticate, ObserveRequest, Request, Token, Unless
 
@@ -80,17 +69,12 @@ def protect(
         TypeError: If `enforce` or `optional` is no bool.
         ValueError: If `scheme` is not one word.
     """
-    require_scheme(scheme)
-    require_enforcement(enforce, optional)
+    options = checked(Options(scheme, optional, enforce, observe))
     loop = Loop(portal)
 
     def protected(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        asked, outcome = request(environ), None
-        if not is_exempt(unless, asked, _routed_path(environ)):
-            began = time.monotonic()
-            outcome = decided(loop, partial(admit, authenticate, asked, optional))
-            report(outcome, began, observe, enforce)
-            outcome = acted_on(outcome, enforce)
+        asked, path = request(environ), _routed_path(environ)
+        outcome = decide_in_thread(loop, authenticate, unless, options, asked, path)
         if isinstance(outcome, (TokenRejected, Unavailable)):
             status, headers, body = refusal(outcome, scheme)
             start_response(f"{status} {HTTPStatus(status).phrase}", list(headers))

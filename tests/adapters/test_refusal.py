@@ -3,7 +3,7 @@ from typing import Any, get_args
 
 import pytest
 
-from asapfn.adapters._refusal import admit, refusal, require_scheme
+from asapfn.adapters._refusal import Options, admit, checked, refusal
 from asapfn.errors import Reason, TokenRejected, Unavailable, challenge
 from asapfn.types import Request, Token
 
@@ -39,7 +39,7 @@ def test_an_outage_is_to_be_asked_again_later_and_names_no_source() -> None:
 @pytest.mark.parametrize("scheme", ["", "Bearer realm", 'Bearer"', "Bearer\r\nX: y", "Bärer"])
 def test_a_scheme_is_one_word(scheme: str) -> None:
     with pytest.raises(ValueError, match="one word"):
-        require_scheme(scheme)
+        checked(Options(scheme))
 
 
 @pytest.mark.parametrize("given", [None, True, {"iss": "me"}, ({}, {}, 0.0, 0.0)])
