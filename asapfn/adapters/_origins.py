@@ -5,18 +5,10 @@ else that is given as one is refused rather than trimmed: a token that goes to t
 cannot be called back.
 """
 
-import re
-from typing import Final
-
+from asapfn._core.destinations import Origin, split
 from asapfn.types import Names, as_names
 
-# Scheme, host and port, the port always given.
-Origin = tuple[str, str, int]
-
-_ORIGIN: Final = re.compile(
-    r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?",
-    re.ASCII | re.IGNORECASE,
-)
+__all__ = ["Origin", "origin_of", "parse_origins"]
 
 
 def origin_of(text: str) -> Origin | None:
@@ -28,12 +20,8 @@ def origin_of(text: str) -> Origin | None:
     Returns:
         The origin, or None when the text is no origin of http or https.
     """
-    match = _ORIGIN.fullmatch(text)
-    if match is None:
-        return None
-    scheme, host = match[1].lower(), match[2].lower()
-    port = int(match[3] or {"http": 80, "https": 443}[scheme])
-    return (scheme, host, port) if port <= 65_535 else None
+    origin, rest = split(text)
+    return None if origin is None or rest or origin[2] > 65_535 else origin
 
 
 def parse_origins(origins: Names) -> frozenset[Origin]:
