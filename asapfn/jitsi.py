@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from asapfn._core import verification
 from asapfn._core.algorithms import ASYMMETRIC
+from asapfn._core.claims import aud_of
 from asapfn.errors import TokenRejected, shown
 from asapfn.guards import any_key_id_of, has_key_id, issuer_is_one_of
 from asapfn.keys import import_secret
@@ -129,7 +130,7 @@ def claims(
     issued = int(now())
     made: dict[str, Any] = {
         "iss": issuer,
-        "aud": audience if isinstance(audience, str) else sorted(as_names(audience, "audience")),
+        "aud": aud_of(audience),
         "room": room,
         "iat": issued,
         "exp": issued + lifetime,

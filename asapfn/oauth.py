@@ -6,7 +6,6 @@ what an authorization server demands of one.
 """
 
 import math
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final
@@ -16,6 +15,7 @@ from joserfc.jwk import OctKey
 from asapfn import checks
 from asapfn._core import verification
 from asapfn._core.algorithms import ASYMMETRIC
+from asapfn._core.claims import REGISTERED, more_claims, random_id
 from asapfn._core.signing import sign
 from asapfn.errors import TokenRejected, shown
 from asapfn.resolvers import by_issuer
@@ -24,11 +24,6 @@ from asapfn.types import Clock, Key, Names, Policy, ReplayStore, Resolver, Unver
 __all__ = ["CLIENT_ASSERTION_TYPE", "assertion_policy", "client_assertion"]
 
 CLIENT_ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_OURS: Final = frozenset(("iss", "sub", "aud", "iat", "exp", "nbf", "jti"))
-
-
-def _new_jti() -> str:
-    return secrets.token_hex(16)
 
 
 def client_assertion(
@@ -40,7 +35,7 @@ def client_assertion(
     typ: str = "JWT",
     additional: Mapping[str, Any] | None = None,
     now: Clock = time.time,
-    new_jti: Callable[[], str] = _new_jti,
+    new_jti: Callable[[], str] = random_id,
 ) -> Callable[[str], Awaitable[str]]:
     """Make a function that signs what a client hands in instead of a client secret.
 
@@ -76,9 +71,7 @@ def client_assertion(
     _require_name(client_id, "client_id")
     if not 0 < lifetime <= 3600:
         raise ValueError("lifetime is more than 0 and at most 3600 seconds")
-    more = dict(additional or {})
-    if not _OURS.isdisjoint(more):
-        raise ValueError(f"additional claims must not be among {', '.join(sorted(_OURS))}")
+    more = more_claims(additional, REGISTERED)
 
     def signed(audience: str, time_: float, jti: str) -> str:
         signing_key = key() if callable(key) else key

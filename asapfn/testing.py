@@ -13,7 +13,6 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from secrets import token_hex
 from typing import Any, Final, NamedTuple, get_args
 
 from anyio.lowlevel import checkpoint
@@ -21,6 +20,7 @@ from joserfc.jwk import RSAKey
 
 from asapfn import asap
 from asapfn._core.algorithms import default_algorithm, make_signature
+from asapfn._core.claims import aud_of, random_id
 from asapfn._core.compact import encode_base64url, encode_segment
 from asapfn._core.credentials import also, bearer
 from asapfn._core.jwk import export_jwks
@@ -41,7 +41,6 @@ from asapfn.types import (
     Request,
     Resolver,
     Token,
-    as_names,
 )
 
 __all__ = [
@@ -432,10 +431,10 @@ def _claims(
     issued = int(by.now())
     made = {
         "iss": by.name,
-        "aud": audience if isinstance(audience, str) else sorted(as_names(audience, "audience")),
+        "aud": aud_of(audience),
         "iat": issued,
         "exp": issued + lifetime,
-        "jti": token_hex(16),
+        "jti": random_id(),
     } | dict(changed or {})
     return {name: value for name, value in made.items() if value is not None}
 

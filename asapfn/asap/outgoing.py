@@ -1,7 +1,6 @@
 """ASAP, the sending side: claims, tokens, and the `Authorization` header."""
 
 import logging
-import secrets
 import threading
 import time
 from collections import OrderedDict
@@ -10,19 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from asapfn._core.algorithms import ASAP, default_algorithm, require_key
+from asapfn._core.claims import REGISTERED, aud_of, more_claims, random_id
 from asapfn._core.signing import sign as sign_claims
 from asapfn.errors import shown
 from asapfn.keys import import_pem, is_key_id
 from asapfn.types import Authorize, Clock, Event, Key, Names, Observe, Sign, as_names
 
-_OURS: Final = frozenset(("iss", "sub", "aud", "iat", "exp", "nbf", "jti"))
 _MAX_REUSED: Final = 1024
 _LONGEST_CAUSE: Final = 200
 _LOGGER: Final = logging.getLogger("asapfn")
-
-
-def _new_jti() -> str:
-    return secrets.token_hex(16)
 
 
 def claims(
@@ -33,7 +28,7 @@ def claims(
     lifetime: float = 60,
     additional: Mapping[str, Any] | None = None,
     now: Clock = time.time,
-    new_jti: Callable[[], str] = _new_jti,
+    new_jti: Callable[[], str] = random_id,
 ) -> dict[str, Any]:
     """The claims of an ASAP token (ASAP specification, "Claims").
 
@@ -56,21 +51,18 @@ def claims(
     """
     if not 0 < lifetime <= 3600:
         raise ValueError("lifetime is more than 0 and at most 3600 seconds")
-    if additional is not None and not _OURS.isdisjoint(additional):
-        raise ValueError(f"additional claims must not be among {', '.join(sorted(_OURS))}")
+    more = more_claims(additional, REGISTERED)
     issued = int(now())
     made = {
         "iss": issuer,
-        "aud": audience if isinstance(audience, str) else sorted(as_names(audience, "audience")),
+        "aud": aud_of(audience),
         "iat": issued,
         "exp": issued + lifetime,
         "jti": new_jti(),
     }
     if subject is not None:
         made["sub"] = subject
-    if additional is not None:
-        made.update(additional)
-    return made
+    return made | more
 
 
 def signer(
@@ -82,7 +74,7 @@ def signer(
     additional: Mapping[str, Any] | None = None,
     reuse_fraction: float = 0.0,
     now: Clock = time.time,
-    new_jti: Callable[[], str] = _new_jti,
+    new_jti: Callable[[], str] = random_id,
 ) -> Sign:
     """Make a function that signs a token for an audience.
 

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 from asapfn._core.algorithms import default_algorithm
 from asapfn._core.canonical import base_path, qsh
+from asapfn._core.claims import more_claims
 from asapfn._core.destinations import is_within, split
 from asapfn._core.signing import sign
 from asapfn.types import Authorize, Key, Names, as_names
 
-_OURS: Final = frozenset(("iss", "sub", "aud", "iat", "exp", "qsh"))
+_OURS: Final = ("aud", "exp", "iat", "iss", "qsh", "sub")
 
 
 def claims(
@@ -50,8 +51,7 @@ def claims(
             `additional` holds a claim that is set here.
     """
     require_lifetime(lifetime)
-    if additional is not None and not _OURS.isdisjoint(additional):
-        raise ValueError(f"additional claims must not be among {', '.join(sorted(_OURS))}")
+    more = more_claims(additional, _OURS)
     issued = int(now())
     made: dict[str, Any] = {
         "iss": issuer,
@@ -63,7 +63,7 @@ def claims(
         made["aud"] = sorted(as_names(audience, "audience"))
     if subject is not None:
         made["sub"] = subject
-    return made | dict(additional or {})
+    return made | more
 
 
 def authorizer(

@@ -1,0 +1,28 @@
+"""What the claims that profiles make have in common."""
+
+import secrets
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from asapfn.types import Names, as_names
+
+# RFC 7519, section 4.1.
+REGISTERED: Final = ("aud", "exp", "iat", "iss", "jti", "nbf", "sub")
+
+
+def random_id() -> str:
+    """An id that is unique, by 128 random bits."""
+    return secrets.token_hex(16)
+
+
+def aud_of(audience: Names) -> str | list[str]:
+    """The `aud` for an audience: one name as it is, or several in a list that is sorted."""
+    return audience if isinstance(audience, str) else sorted(as_names(audience, "audience"))
+
+
+def more_claims(additional: Mapping[str, Any] | None, ours: Collection[str]) -> dict[str, Any]:
+    """The additional claims; a ValueError if one is among those that are set already."""
+    more = dict(additional or {})
+    if not more.keys().isdisjoint(ours):
+        raise ValueError(f"additional claims must not be among {', '.join(sorted(ours))}")
+    return more
