@@ -214,16 +214,8 @@ def verifier(
 ) -> Verify:
     """Make a function that verifies Jitsi's tokens.
 
-    Args:
-        resolver: As for `policy`, like all that follow.
-        issuers: See `policy`.
-        audience: See `policy`.
-        app_secret: See `policy`.
-        require_room: See `policy`.
-        require_exp: See `policy`.
-        leeway: See `policy`.
-        now: See `policy`.
-        remember: The most tokens that are remembered, as for `asapfn.verifier`.
+    Its arguments are those of `policy`, and `remember`: the most tokens that are remembered, as for
+    `asapfn.verifier`.
 
     Returns:
         An async function from a token to a verified `Token`. It raises TokenRejected and

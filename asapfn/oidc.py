@@ -119,18 +119,8 @@ def verifier(
 ) -> Verify:
     """Make a function that verifies workloads' ID tokens, for `bearer`.
 
-    Args:
-        resolver: As for `policy`, like all that follow.
-        *checks: See `policy`.
-        issuer: See `policy`.
-        audience: See `policy`.
-        trusted_audiences: See `policy`.
-        authorized_parties: See `policy`.
-        algorithms: See `policy`.
-        max_lifetime: See `policy`.
-        leeway: See `policy`.
-        now: See `policy`.
-        remember: The most tokens that are remembered, as for `asapfn.verifier`.
+    Its arguments are those of `policy`, and `remember`: the most tokens that are remembered, as for
+    `asapfn.verifier`.
 
     Returns:
         An async function from a token to a verified `Token`. It raises TokenRejected and

@@ -123,16 +123,8 @@ def verifier(
 ) -> Verify:
     """Make a function that verifies ASAP tokens.
 
-    Args:
-        resolver: As for `policy`, like all that follow.
-        audience: See `policy`.
-        issuers: See `policy`.
-        subject_is_issuer: See `policy`.
-        leeway: See `policy`.
-        max_lifetime: See `policy`.
-        replay: See `policy`.
-        now: See `policy`.
-        remember: The most tokens that are remembered, as for `asapfn.verifier`.
+    Its arguments are those of `policy`, and `remember`: the most tokens that are remembered, as for
+    `asapfn.verifier`.
 
     Returns:
         An async function from a token to a verified `Token`. It raises TokenRejected and

@@ -47,13 +47,8 @@ def policy(
 ) -> Policy:
     """What Connect demands of every token, whichever request it is for.
 
-    Which request that must be is a check for each token, as `authenticator` makes it.
-
-    Args:
-        resolver: As for `authenticator`, like all that follow.
-        audience: See `authenticator`.
-        leeway: See `authenticator`.
-        now: See `authenticator`.
+    Which request that must be is a check for each token, as `authenticator` makes it. The arguments
+    are those of `authenticator`.
 
     Returns:
         The policy. It requires `iss`, `iat`, `exp` and `qsh`.
@@ -168,14 +163,8 @@ def context_authenticator(
     """Say who sent a request, by a context token: its `qsh` is the fixed text `context-qsh`.
 
     Such a token is good for every request to every endpoint that accepts it, until it expires. Give
-    this to the endpoints that the app's own pages call, and to no other.
-
-    Args:
-        resolver: As for `authenticator`, like the rest.
-        audience: See `authenticator`.
-        leeway: See `authenticator`.
-        now: See `authenticator`.
-        remember: See `authenticator`.
+    this to the endpoints that the app's own pages call, and to no other. The arguments are those of
+    `authenticator`.
 
     Returns:
         A function from an incoming request to its verified token. It raises TokenRejected and

@@ -173,14 +173,8 @@ def verifier(
 ) -> Verify:
     """Make a function that verifies Forge's invocation tokens, for `bearer`.
 
-    Args:
-        resolver: As for `policy`, like all that follow.
-        app_ids: See `policy`.
-        environment_types: See `policy`.
-        api_hosts: See `policy`.
-        leeway: See `policy`.
-        now: See `policy`.
-        remember: The most tokens that are remembered, as for `asapfn.verifier`.
+    Its arguments are those of `policy`, and `remember`: the most tokens that are remembered, as for
+    `asapfn.verifier`.
 
     Returns:
         An async function from a token to a verified `Token`; `invocation(token)` gives what it
