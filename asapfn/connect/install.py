@@ -16,7 +16,7 @@ from asapfn._core.verification import verify
 from asapfn.checks import claim_equals, request_matches
 from asapfn.connect.hosts import PRODUCTION_HOSTS, Hosts, find, require_patterns
 from asapfn.connect.incoming import authenticator, query_tokens, received_target
-from asapfn.connect.installation import Installation, read_installation
+from asapfn.connect.installation import Installation, read_installation, require_bytes
 from asapfn.errors import Reason, TokenRejected
 from asapfn.resolvers import first_of, pem_repository
 from asapfn.types import (
@@ -129,7 +129,7 @@ async def verify_reinstall(
 
     Source: Bitbucket Cloud, "Connect for Bitbucket Cloud", "App lifecycle".
     """
-    _require_bytes(body)
+    require_bytes(body)
     authenticate = authenticator(
         resolver,
         base_url=base_url,
@@ -233,11 +233,6 @@ def _read(body: bytes, max_bytes: int) -> Installation:
     if len(body) > max_bytes:
         raise TokenRejected("malformed", f"body: longer than {max_bytes} bytes")
     return read_installation(body)
-
-
-def _require_bytes(body: object) -> None:
-    if not isinstance(body, bytes):
-        raise TypeError(f"the body is the bytes that were sent, not {type(body).__name__}")
 
 
 def _without_slash(base_urls: Names) -> set[str]:

@@ -69,8 +69,7 @@ def read_installation(body: bytes) -> Installation:
             is too short for HS256, or is really a key.
         TypeError: If the body is not bytes.
     """
-    if not isinstance(body, bytes):
-        raise TypeError(f"the body is the bytes that were sent, not {type(body).__name__}")
+    require_bytes(body)
     members = _members(body)
     texts = {}
     for field, name in _MEMBERS.items():
@@ -87,6 +86,12 @@ def read_installation(body: bytes) -> Installation:
             raise TokenRejected("malformed", f"body: {name} is missing")
     _require_secret(installation.shared_secret)
     return installation
+
+
+def require_bytes(body: object) -> None:
+    """Raise TypeError for a body that is not as it was sent."""
+    if not isinstance(body, bytes):
+        raise TypeError(f"the body is the bytes that were sent, not {type(body).__name__}")
 
 
 def _members(body: bytes) -> dict[str, Any]:
