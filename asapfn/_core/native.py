@@ -87,14 +87,13 @@ def read_public_key(data: bytes) -> Any:
     """
     members = der.sequence(data)
     if der.tags(members) == (der.INTEGER, der.INTEGER):
-        return rsa_public_key(der.integer(members[0]), der.integer(members[1]))
+        return _rsa_of(members)
     if der.tags(members) != (der.SEQUENCE, der.BIT_STRING) or members[1].content[:1] != b"\0":
         raise ValueError("expected SubjectPublicKeyInfo or PKCS#1")
     identifier, bits = members[0].content, members[1].content[1:]
     _require_known(identifier)
     if identifier == _RSA:
-        modulus, exponent = _two_integers(bits)
-        return rsa_public_key(modulus, exponent)
+        return _rsa_of(der.sequence(bits))
     if identifier == _ED25519:
         return ed25519.Ed25519PublicKey.from_public_bytes(bits)
     return ec.EllipticCurvePublicKey.from_encoded_point(_CURVES[identifier], bits)
@@ -147,8 +146,7 @@ def _require_known(identifier: bytes) -> None:
     )
 
 
-def _two_integers(data: bytes) -> tuple[int, int]:
-    members = der.sequence(data)
+def _rsa_of(members: list[der.Element]) -> rsa.RSAPublicKey:
     if len(members) != 2:
         raise ValueError(f"expected an RSA key of 2 numbers; it has {len(members)}")
-    return der.integer(members[0]), der.integer(members[1])
+    return rsa_public_key(*map(der.integer, members))
