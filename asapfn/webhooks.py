@@ -13,6 +13,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from asapfn._core.credentials import header_values
 from asapfn.errors import TokenRejected, shown
 from asapfn.types import Request
 
@@ -90,8 +91,7 @@ def _keys(secrets: Secret | Collection[Secret]) -> list[bytes]:
 
 def _signature(request: Request, header: str) -> bytes:
     """The signature in the one header of that name."""
-    wanted = header.lower()
-    values = [value.strip(" \t") for name, value in request.headers if name.lower() == wanted]
+    values = header_values(request, header)
     if not values:
         raise TokenRejected("missing_token", f"expected {header}: sha256=<hex>")
     if len(values) > 1 or "," in values[0]:

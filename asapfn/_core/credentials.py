@@ -137,6 +137,12 @@ def _closest(errors: Iterable[TokenRejected]) -> TokenRejected:
     return TokenRejected(ranked[0].reason, detail, claim=ranked[0].claim)
 
 
+def header_values(request: Request, name: str) -> list[str]:
+    """The values of the headers of a name, in order, without the white space around them."""
+    wanted = name.lower()
+    return [value.strip(" \t") for each, value in request.headers if each.lower() == wanted]
+
+
 def credentials(request: Request, scheme: str) -> str:
     """The one token in a request's one `Authorization` header.
 

@@ -8,6 +8,7 @@ ways is not exempt, whatever `unless` would say of it: it needs a token like any
 import re
 from typing import Final
 
+from asapfn._core.credentials import header_values
 from asapfn.checks import require_target
 from asapfn.errors import TokenRejected
 from asapfn.types import Request, Unless
@@ -54,5 +55,4 @@ def _is_plain(request: Request, path: str) -> bool:
             return False
         if _ENCODED_SLASH.search(request.target.partition("?")[0]):
             return False
-    upgrades = [value for name, value in request.headers if name.lower() == "upgrade"]
-    return not any("websocket" in value.lower() for value in upgrades)
+    return not any("websocket" in value.lower() for value in header_values(request, "upgrade"))

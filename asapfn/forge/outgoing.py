@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote
 
+from asapfn._core.credentials import header_values
 from asapfn._core.destinations import is_within, split
 from asapfn.errors import TokenRejected
 from asapfn.forge.invocation import Invocation, split_base_url
@@ -61,7 +62,7 @@ def access_tokens(request: Request) -> AccessTokens:
 
 
 def _header(request: Request, name: str) -> str | None:
-    values = [value.strip(" \t") for each, value in request.headers if each.lower() == name]
+    values = header_values(request, name)
     if len(values) > 1:
         raise TokenRejected("ambiguous_token", f"more than one {name} header")
     if not values or not values[0]:
