@@ -44,7 +44,7 @@ class Flight(Generic[T]):
     asks: "set[Flight[Any]]" = field(default_factory=set)
     begun: float = field(default_factory=anyio.current_time)
     asked: float = math.inf
-    result: T | None = None
+    result: T = field(init=False, repr=False)
     error: BaseException | None = field(default_factory=asyncio.CancelledError)
 
 
@@ -112,7 +112,7 @@ async def join(
         await _wait(flight, leads)
         error = flight.error
         if error is None and not flight.scope.cancelled_caught:
-            return flight.result  # type: ignore[return-value]
+            return flight.result
         if error is None or (isinstance(error, TokenRejected) and not leads):
             continue
         if _is_cancellation(error):

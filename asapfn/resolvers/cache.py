@@ -144,7 +144,7 @@ class Cache(Generic[T]):
     clock: Callable[[], float]
     observe: Observe | None
     admit: Callable[[Unverified], object] = bool
-    is_proven: Callable[[T], bool] = has_verified  # type: ignore[assignment]
+    is_proven: Callable[[Any], bool] = has_verified
     one_source: bool = False
     chance: Callable[[], float] = random.random
     proven: OrderedDict[Hashable, Entry[T]] = field(default_factory=OrderedDict)

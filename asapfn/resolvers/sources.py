@@ -285,11 +285,11 @@ def pem_repository(
     return partial(_from_repository, cache)
 
 
-def require_fetch(fetch: object) -> None:
+def require_fetch(fetch: Fetch) -> None:
     """Raise TypeError for what is not called as a `Fetch` is, such as `fetcher` itself."""
     require_function(fetch, _FETCH)
     try:
-        parameters = signature(fetch)  # type: ignore[arg-type]
+        parameters = signature(fetch)
     except ValueError:  # written in C
         return
     try:
