@@ -1,13 +1,13 @@
 """What the claims that profiles make have in common."""
 
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from asapfn.types import Names, as_names
 
 # RFC 7519, section 4.1.
-REGISTERED: Final = ("aud", "exp", "iat", "iss", "jti", "nbf", "sub")
+REGISTERED: Final = frozenset(("iss", "sub", "aud", "exp", "nbf", "iat", "jti"))
 
 
 def random_id() -> str:
@@ -20,9 +20,9 @@ def aud_of(audience: Names) -> str | list[str]:
     return audience if isinstance(audience, str) else sorted(as_names(audience, "audience"))
 
 
-def more_claims(additional: Mapping[str, Any] | None, ours: Collection[str]) -> dict[str, Any]:
+def more_claims(additional: Mapping[str, Any] | None, ours: frozenset[str]) -> dict[str, Any]:
     """The additional claims; a ValueError if one is among those that are set already."""
     more = dict(additional or {})
-    if not more.keys().isdisjoint(ours):
+    if not ours.isdisjoint(more):
         raise ValueError(f"additional claims must not be among {', '.join(sorted(ours))}")
     return more

@@ -12,7 +12,7 @@ from asapfn._core.destinations import is_within, split
 from asapfn._core.signing import sign
 from asapfn.types import Authorize, Key, Names, as_names
 
-_OURS: Final = ("aud", "exp", "iat", "iss", "qsh", "sub")
+_OURS: Final = frozenset(("iss", "sub", "aud", "iat", "exp", "qsh"))
 
 
 def claims(
