@@ -29,7 +29,7 @@ from asapfn._core.remembered_tokens import (
     reread,
     text_of,
 )
-from asapfn._core.verified_keys import MARK, mark_verified
+from asapfn._core.verified_keys import MARK
 from asapfn.errors import Reason, TokenRejected, one_of, shown
 from asapfn.types import (
     Check,
@@ -371,7 +371,7 @@ async def _verify(
         if not verify_signature(algorithm, key, signing_input, signature):
             raise bad_signature(algorithm, key, unverified)
     if MARK not in key.__dict__:
-        mark_verified(key)
+        key.__dict__[MARK] = True
     verified_at = now()  # the key may have taken long, and a store forgets what has expired
     if not verified_at < usable_until:
         raise expired_meanwhile(usable_until, verified_at)

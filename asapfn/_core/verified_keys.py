@@ -12,11 +12,6 @@ from asapfn.types import Key
 MARK: Final = "_asapfn_verified"
 
 
-def mark_verified(key: Key) -> None:
-    """Note that a token's signature held with this key."""
-    vars(key)[MARK] = True
-
-
 def has_verified(key: Key) -> bool:
     """Whether a token's signature has held with this key."""
     return MARK in vars(key)
