@@ -283,7 +283,7 @@ def require_request(
     expected = _expected_qsh(method, target, base, form)
     canonical = partial(canonical_request, method, target[len(base) :], form=form)
     try:
-        _qsh_equals(expected, canonical)(token)
+        _qsh_equals(expected, canonical, token)
     except TokenRejected as error:
         if error.reason != "request_mismatch" or not decoded_path:
             raise
@@ -334,7 +334,7 @@ def context_token() -> Callable[[Token], None]:
     Returns:
         A check that rejects with `missing_claim` or `request_mismatch`.
     """
-    return _qsh_equals(CONTEXT_QSH)
+    return partial(_qsh_equals, CONTEXT_QSH, None)
 
 
 def not_replayed(store: ReplayStore) -> Callable[[Token], Awaitable[None]]:
@@ -396,18 +396,15 @@ def _expected_qsh(method: str, target: str, base: str, form: str | bytes | None)
     raise TokenRejected("request_mismatch", why, claim="qsh")
 
 
-def _qsh_equals(expected: str, of: Callable[[], str] | None = None) -> Callable[[Token], None]:
-    def check(token: Token) -> None:
-        """The qsh is that of a context token."""
-        given = token.claims.get("qsh")
-        if given is None:
-            raise _missing("qsh")
-        if not _is_hash(given, expected):
-            made_of = f", the hash of {shown(of())}" if of is not None else ""
-            detail = f"expected {expected}{made_of}; got {shown(given)}"
-            raise TokenRejected("request_mismatch", detail, claim="qsh")
-
-    return check
+def _qsh_equals(expected: str, of: Callable[[], str] | None, token: Token) -> None:
+    """The qsh is that of a context token."""
+    given = token.claims.get("qsh")
+    if given is None:
+        raise _missing("qsh")
+    if not _is_hash(given, expected):
+        made_of = f", the hash of {shown(of())}" if of is not None else ""
+        detail = f"expected {expected}{made_of}; got {shown(given)}"
+        raise TokenRejected("request_mismatch", detail, claim="qsh")
 
 
 def _is_hash(given: object, expected: str) -> bool:
