@@ -21,7 +21,7 @@ from asapfn.cli.options import call, one_at_most, option, required
 from asapfn.errors import Unavailable, cause
 from asapfn.keys import import_secret
 from asapfn.resolvers import discovered, jwks, pem_directory, pem_repository
-from asapfn.resolvers.jwks import always, key_sets
+from asapfn.resolvers.jwks import always, key_sets, read_jwks
 from asapfn.resolvers.sources import mirrors
 from asapfn.types import Document, Fetch, Key, Resolver, Unverified
 
@@ -171,11 +171,12 @@ def _key_set(where: str, fetch: Fetch) -> Source:
             return Source(jwks(where, fetch), where)
     data = read_file(Path(where))
 
-    async def read(url: str, accept: str) -> Document:
+    async def fetch_file(url: str, accept: str) -> Document:
         return Document(200, "application/json", data)
 
-    # Read by the same rules as one that is published.
-    return Source(key_sets(partial(always, where), where, read), where)
+    # By the same rules as one that is published.
+    url_of = partial(always, where)
+    return Source(key_sets(url_of, where, fetch_file, read=read_jwks("sig")), where)
 
 
 def _only(key: Key, name: str) -> Source:

@@ -22,7 +22,7 @@ from asapfn.forge.invocation import (
 )
 from asapfn.guards import has_key_id
 from asapfn.resolvers import jwks
-from asapfn.resolvers.jwks import key_sets, without_query
+from asapfn.resolvers.jwks import key_sets, read_jwks, without_query
 from asapfn.resolvers.sources import require_https
 from asapfn.types import (
     Caching,
@@ -96,6 +96,7 @@ def keys(
         partial(_labelled_url, before, after),
         without_query(isolated_cloud),
         fetch,
+        read=read_jwks("sig"),
         absent=(403, 404),
         caching=caching,
         observe=observe,

@@ -31,7 +31,6 @@ _ACCEPT: Final = "application/jwk-set+json, application/json"
 # As many as fit into what is fetched at most, so that what is read is read at once.
 MOST_KEYS: Final = 1000
 _LONGEST_CAUSE: Final = 200
-_SIGNATURES: Final = "sig"
 _PRIVATE: Final = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"))
 
 
@@ -109,7 +108,7 @@ def key_sets(
     source: str,
     fetch: Fetch,
     *,
-    read: Read | None = None,
+    read: Read,
     absent: Collection[int] = (),
     now: Clock = time.time,
     cooldown: float = 30.0,
@@ -123,7 +122,7 @@ def key_sets(
         url_of: From a token to the https URL of its set.
         source: What the sets are called in events.
         fetch: As for `jwks`, like all that follow.
-        read: Reads a set; None reads a JSON Web Key Set.
+        read: Reads a set: `read_jwks(uses)`, or what reads another kind of set.
         absent: The statuses that mean that there is no such set.
         now: The clock that certificates' dates are compared with, seconds since the epoch.
         cooldown: See `jwks`.
@@ -132,7 +131,7 @@ def key_sets(
         observe: See `jwks`.
     """
     require_fetch(fetch)
-    load = partial(_load, url_of, fetch, read or read_jwks(_SIGNATURES), absent, clock)
+    load = partial(_load, url_of, fetch, read, absent, clock)
     return in_sets(load, url_of, source, now, cooldown, caching, clock, observe)
 
 
