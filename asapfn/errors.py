@@ -33,7 +33,7 @@ Reason = Literal[
     "insufficient_scope",
 ]
 
-_LONGEST_CAUSE: Final = 200
+_LONGEST: Final = 200
 
 DESCRIPTIONS: Final[Mapping[Reason, str]] = {
     "malformed": "The token is not well formed",
@@ -57,7 +57,6 @@ DESCRIPTIONS: Final[Mapping[Reason, str]] = {
     "insufficient_scope": "The token lacks a scope",
 }
 
-_MAX_SHOWN: Final = 200
 _FORBIDDEN: Final[frozenset[Reason]] = frozenset(["issuer_not_allowed", "insufficient_scope"])
 
 
@@ -155,7 +154,7 @@ def cause(error: BaseException) -> str:
     return escaped(words or type(error).__name__)
 
 
-def escaped(text: str, longest: int = _LONGEST_CAUSE) -> str:
+def escaped(text: str, longest: int = _LONGEST) -> str:
     """Text from outside in one line of printable ASCII, cut to so many characters."""
     printable = re.sub(r"[^ -~]", lambda match: ascii(match[0])[1:-1], text[:longest])
     return printable[:longest]
@@ -200,4 +199,4 @@ def _as_json(value: Any) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

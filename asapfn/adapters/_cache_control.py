@@ -64,10 +64,8 @@ def freshness(cache_control: str, age: str = "") -> Freshness:
     if max_age is not None:
         # Of several ages the first counts; one that is malformed is ignored (section 5.1).
         max_age = max(0, max_age - (_seconds(age.partition(",")[0].strip(" \t")) or 0))
-    stale_while_revalidate, stale_if_error = map(
-        given.get, ("stale-while-revalidate", "stale-if-error")
-    )
-    return Freshness(max_age, stale_while_revalidate, stale_if_error, must_revalidate)
+    revalidate, error = given.get("stale-while-revalidate"), given.get("stale-if-error")
+    return Freshness(max_age, revalidate, error, must_revalidate)
 
 
 def retry_after(value: str, date: str, now: float) -> float | None:
