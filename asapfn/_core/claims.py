@@ -22,7 +22,9 @@ def aud_of(audience: Names) -> str | list[str]:
 
 def more_claims(additional: Mapping[str, Any] | None, ours: frozenset[str]) -> dict[str, Any]:
     """The additional claims; a ValueError if one is among those that are set already."""
-    more = dict(additional or {})
+    if additional is None:
+        return {}
+    more = dict(additional)
     if not ours.isdisjoint(more):
         raise ValueError(f"additional claims must not be among {', '.join(sorted(ours))}")
     return more

@@ -62,7 +62,8 @@ def claims(
     }
     if subject is not None:
         made["sub"] = subject
-    return made | more
+    made.update(more)
+    return made
 
 
 def signer(
