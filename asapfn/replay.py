@@ -14,6 +14,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from asapfn.errors import Unavailable
@@ -47,41 +49,52 @@ def in_memory(
     """
     if not 1 <= max_entries < math.inf:
         raise ValueError("max_entries must be finite and at least 1")
-    live: set[str] = set()
-    each_has: Counter[str] = Counter()
-    deaths: list[tuple[float, str]] = []
-    lock = threading.Lock()
+    return partial(_use, _Ids(max_entries, clock))
 
-    def forget(now: float) -> None:
-        for _ in range(_FORGOTTEN_AT_ONCE):
-            if not deaths or deaths[0][0] > now:
-                return
-            _, token_id = heapq.heappop(deaths)
-            live.discard(token_id)
-            issuer = _issuer(token_id)
-            each_has[issuer] -= 1
-            if not each_has[issuer]:
-                del each_has[issuer]
 
-    async def use(token_id: str, ttl_seconds: float) -> bool:
-        with lock:
-            now = clock()  # within the lock, so that no thread is behind what another one forgot
-            forget(now)
-            if token_id in live:
-                return False
-            issuer, free = _issuer(token_id), max_entries - len(live)
-            if not free:
-                raise Unavailable("replay store", f"full of {max_entries} live ids")
-            if each_has[issuer] * _FREE_TO_ONE >= free:
-                share = f"the issuer has {each_has[issuer]} live ids, its share"
-                places = f"{free} of {max_entries} places are free"
-                raise Unavailable("replay store", f"{share} while {places}")
-            live.add(token_id)
-            each_has[issuer] += 1
-            heapq.heappush(deaths, (now + ttl_seconds, token_id))
-            return True
+@dataclass(slots=True, eq=False, repr=False)
+class _Ids:
+    """The ids that live, how many of them each issuer has, and when they die, the next first."""
 
-    return use
+    most: int
+    clock: Callable[[], float]
+    live: set[str] = field(default_factory=set)
+    each_has: Counter[str] = field(default_factory=Counter)
+    deaths: list[tuple[float, str]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+async def _use(ids: _Ids, token_id: str, ttl_seconds: float) -> bool:
+    """Remember an id; False if it lives already."""
+    with ids.lock:
+        now = ids.clock()  # within the lock, so that no thread is behind what another one forgot
+        _forget(ids, now)
+        if token_id in ids.live:
+            return False
+        issuer, free = _issuer(token_id), ids.most - len(ids.live)
+        if not free:
+            raise Unavailable("replay store", f"full of {ids.most} live ids")
+        if ids.each_has[issuer] * _FREE_TO_ONE >= free:
+            share = f"the issuer has {ids.each_has[issuer]} live ids, its share"
+            places = f"{free} of {ids.most} places are free"
+            raise Unavailable("replay store", f"{share} while {places}")
+        ids.live.add(token_id)
+        ids.each_has[issuer] += 1
+        heapq.heappush(ids.deaths, (now + ttl_seconds, token_id))
+        return True
+
+
+def _forget(ids: _Ids, now: float) -> None:
+    """Forget ids that have died, a bounded number of them."""
+    for _ in range(_FORGOTTEN_AT_ONCE):
+        if not ids.deaths or ids.deaths[0][0] > now:
+            return
+        _, token_id = heapq.heappop(ids.deaths)
+        ids.live.discard(token_id)
+        issuer = _issuer(token_id)
+        ids.each_has[issuer] -= 1
+        if not ids.each_has[issuer]:
+            del ids.each_has[issuer]
 
 
 def _issuer(token_id: str) -> str:
