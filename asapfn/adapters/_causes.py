@@ -14,7 +14,7 @@ _LONGEST: Final = 200
 _SSL_EXTRAS: Final = re.compile(r"^\[[^\]]*\] | \(_ssl\.c:\d+\)$")
 
 
-def cause(error: BaseException, *secrets: str) -> str:
+def described(error: BaseException, *secrets: str) -> str:
     """Name an exception, and what caused it.
 
     Args:

@@ -23,7 +23,7 @@ from anyio import to_thread
 from anyio.lowlevel import current_token
 
 from asapfn.adapters._answers import read
-from asapfn.adapters._causes import cause
+from asapfn.adapters._causes import described
 from asapfn.adapters._exchange import (
     NO_TIMEOUTS,
     Client,
@@ -207,7 +207,7 @@ async def _fetch(made: _Fetcher, url: str, accept: str, /) -> Document:
         raise
     except Exception as error:
         values = (each for each in made.headers.values() if len(each) >= _LEAST_SECRET)
-        detail = cause(error, *secrets, *values)
+        detail = described(error, *secrets, *values)
     else:
         detail = f"no whole answer within {made.timeout:g} seconds: {progress.phase}"
     # Outside of the `except`: the client's errors hold the request, and so its credentials.
@@ -257,7 +257,7 @@ def _package_and_trust() -> tuple[Any, Any]:
     try:
         trust = package.create_ssl_context()
     except OSError as error:
-        fault = f"SSL_CERT_FILE or SSL_CERT_DIR: {cause(error)}"
+        fault = f"SSL_CERT_FILE or SSL_CERT_DIR: {described(error)}"
     else:
         try:
             package.AsyncClient(verify=trust)

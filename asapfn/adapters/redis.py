@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol
 
 import anyio
 
-from asapfn.adapters._causes import cause
+from asapfn.adapters._causes import described
 from asapfn.errors import Unavailable
 from asapfn.resolvers._single_flight import Flights, join
 from asapfn.types import ReplayStore
@@ -102,7 +102,7 @@ def replay_store(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.
         except Unavailable:
             raise
         except Exception as error:
-            raise Unavailable(_SOURCE, cause(error)) from error
+            raise Unavailable(_SOURCE, described(error)) from error
         raise Unavailable(_SOURCE, f"no answer within {timeout} seconds")
 
     return use

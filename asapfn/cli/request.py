@@ -12,7 +12,7 @@ from typing import Final
 
 import httpx
 
-from asapfn.adapters._causes import cause
+from asapfn.adapters._causes import described
 from asapfn.adapters.httpx import request_hook
 from asapfn.cli.inputs import interruptible, read_file
 from asapfn.cli.options import Commands, add_for_profiles, option, switch
@@ -98,7 +98,7 @@ async def _send(
         try:
             return await client.send(request)
         except httpx.HTTPError as error:
-            raise Unavailable(origin, cause(error)) from error
+            raise Unavailable(origin, described(error)) from error
 
 
 def _headers(given: list[str]) -> httpx.Headers:

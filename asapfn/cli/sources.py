@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import httpx
 
 from asapfn import forge, jitsi
-from asapfn.adapters._causes import cause as cause_of
+from asapfn.adapters._causes import described
 from asapfn.adapters.httpx import fetcher
 from asapfn.cli.inputs import WHERE, add_token_argument, read_bytes, read_file, read_key
 from asapfn.cli.layout import require_keys
@@ -97,7 +97,7 @@ def client_for(cacert: str | None, **more: Any) -> httpx.AsyncClient:
     try:
         return httpx.AsyncClient(verify=trusted, **more)
     except OSError as error:
-        what = f"SSL_CERT_FILE or SSL_CERT_DIR: {cause_of(error)}"
+        what = f"SSL_CERT_FILE or SSL_CERT_DIR: {described(error)}"
     except ImportError as error:
         what = str(error)
     except (httpx.InvalidURL, ValueError) as error:

@@ -6,7 +6,7 @@ import ssl
 
 import pytest
 
-from asapfn.adapters._causes import cause, escaped
+from asapfn.adapters._causes import described, escaped
 
 
 def caused(error: BaseException, by: BaseException | None) -> BaseException:
@@ -43,7 +43,7 @@ CAUSES = {
 
 @pytest.mark.parametrize(("error", "text"), CAUSES.values(), ids=CAUSES)
 def test_the_cause_is_at_the_end_of_the_chain(error: BaseException, text: str) -> None:
-    assert cause(error) == text
+    assert described(error) == text
 
 
 def test_the_cause_is_found_though_the_chain_is_hidden() -> None:
@@ -53,20 +53,20 @@ def test_the_cause_is_found_though_the_chain_is_hidden() -> None:
         except OSError:
             raise LookupError("a") from None
     except LookupError as error:
-        assert cause(error) == "LookupError: Connection refused"
+        assert described(error) == "LookupError: Connection refused"
 
 
 def test_a_chain_that_is_a_circle_ends() -> None:
     first, second = LookupError("first"), LookupError("second")
     first.__cause__, second.__cause__ = second, first
-    assert cause(first) == "LookupError: second"
+    assert described(first) == "LookupError: second"
 
 
 def test_a_cause_that_quotes_a_secret_is_only_named() -> None:
-    assert cause(LookupError("asked for ?token=hunter2"), "token=hunter2", "") == "LookupError"
-    assert cause(LookupError("asked"), "token=hunter2", "") == "LookupError: asked"
+    assert described(LookupError("asked for ?token=hunter2"), "token=hunter2", "") == "LookupError"
+    assert described(LookupError("asked"), "token=hunter2", "") == "LookupError: asked"
 
 
 def test_a_cause_is_cut_to_200_characters() -> None:
-    assert len(cause(LookupError("x" * 10_000))) == 200
+    assert len(described(LookupError("x" * 10_000))) == 200
     assert len(escaped("\x00" * 10_000)) == 200
