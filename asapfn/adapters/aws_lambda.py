@@ -65,16 +65,12 @@ def request(event: Mapping[str, Any]) -> Request:
         )
         # Refused by the mismatch, whatever stands here.
         path = _encoded(path, "/")
-    many = event.get("multiValueHeaders") or {
-        name: [value] for name, value in (event.get("headers") or {}).items()
-    }
-    headers = []
-    for name, values in many.items():
-        # The formats without multi-value headers join a header that is sent twice by commas.
-        each = [one for value in values for one in each_credentials(value)]
-        headers += [
-            (name, value) for value in (each if name.lower() == "authorization" else values)
-        ]
+    headers: list[tuple[str, str]] = []
+    for name, values in _values(event, "multiValueHeaders", "headers").items():
+        if name.lower() == "authorization":
+            # The formats without multi-value headers join a header that is sent twice by commas.
+            values = [each for value in values for each in each_credentials(value)]
+        headers += [(name, value) for value in values]
     return Request(method, path + "?" * bool(query) + query, tuple(headers), mismatch)
 
 
@@ -99,14 +95,17 @@ def _sent(event: Mapping[str, Any]) -> _Sent:
     )
 
 
+def _values(event: Mapping[str, Any], many: str, one: str) -> Mapping[str, list[str]]:
+    """The values of each header or parameter, of which an event has many, or else one."""
+    return event.get(many) or {name: [value] for name, value in (event.get(one) or {}).items()}
+
+
 def _encoded(text: str, safe: str = "") -> str:
     return quote(text, safe=safe, errors="surrogatepass")
 
 
 def _query(event: Mapping[str, Any], encode: Any = _encoded) -> str:
     """The query of the parameters that an event has, encoded where AWS has decoded them."""
-    many = event.get("multiValueQueryStringParameters") or {
-        name: [value] for name, value in (event.get("queryStringParameters") or {}).items()
-    }
+    many = _values(event, "multiValueQueryStringParameters", "queryStringParameters")
     pairs = [(name, value) for name, values in many.items() for value in values]
     return "&".join(f"{encode(name)}={encode(value)}" for name, value in pairs)
