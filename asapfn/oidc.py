@@ -14,17 +14,7 @@ from asapfn._core import verification
 from asapfn._core.algorithms import ASYMMETRIC
 from asapfn.errors import TokenRejected, one_of, shown
 from asapfn.guards import issuer_is_one_of
-from asapfn.types import (
-    Check,
-    Clock,
-    Guard,
-    Names,
-    Policy,
-    Resolver,
-    Unverified,
-    Verify,
-    as_names,
-)
+from asapfn.types import Check, Clock, Guard, Names, Policy, Resolver, Unverified, Verify, as_names
 
 __all__ = ["bitbucket_pipelines", "policy", "verifier"]
 

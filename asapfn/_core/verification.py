@@ -21,14 +21,7 @@ from typing import Any, Final, NamedTuple, Protocol, cast, get_args
 
 from asapfn._core import compact
 from asapfn._core.algorithms import ALGORITHMS, ASYMMETRIC, other_form, verify_signature
-from asapfn._core.remembered_tokens import (
-    NOTHING,
-    Memory,
-    keep,
-    keep_parts,
-    reread,
-    text_of,
-)
+from asapfn._core.remembered_tokens import NOTHING, Memory, keep, keep_parts, reread, text_of
 from asapfn._core.verified_keys import MARK
 from asapfn.errors import Reason, TokenRejected, one_of, shown
 from asapfn.types import (

@@ -13,13 +13,7 @@ from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Authenticate, Authorize, Names, ObserveRequest, Request, Unless
 
 try:
-    from aiohttp import (
-        ClientHandlerType,
-        ClientMiddlewareType,
-        ClientRequest,
-        ClientResponse,
-        web,
-    )
+    from aiohttp import ClientHandlerType, ClientMiddlewareType, ClientRequest, ClientResponse, web
     from aiohttp.typedefs import Handler, Middleware
 except ModuleNotFoundError as _missing:
     raise ImportError(

@@ -17,15 +17,7 @@ from asapfn.guards import issuer_of
 from asapfn.resolvers.cache import Answer, Cache, is_prefetch, look_up
 from asapfn.resolvers.jwks import KeySet, always, in_sets, load_set, read_jwks, without_query
 from asapfn.resolvers.sources import require_fetch, require_https
-from asapfn.types import (
-    Caching,
-    Fetch,
-    Key,
-    Names,
-    Observe,
-    Resolver,
-    Unverified,
-)
+from asapfn.types import Caching, Fetch, Key, Names, Observe, Resolver, Unverified
 
 _PATH: Final = "/.well-known/openid-configuration"
 _URL: Final = re.compile(r"[!-~]{1,2048}")
