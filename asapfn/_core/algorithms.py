@@ -118,16 +118,9 @@ def require_key(key: object) -> None:
 
 
 def default_algorithm(key: Key) -> str:
-    """The algorithm a key signs with when nobody says: its own, else its type's usual one.
+    """The algorithm that a key signs with when nobody says: its own, else its type's usual one.
 
-    Args:
-        key: Any key.
-
-    Returns:
-        The key's `alg` where it has one; else RS256, HS256, EdDSA or the curve's ES algorithm.
-
-    Raises:
-        ValueError: If the key's curve has no algorithm here.
+    RS256, HS256, EdDSA, or the ES algorithm of its curve; a ValueError for any other curve.
     """
     require_key(key)
     usual: str | None = vars(key).get(_USUAL)
@@ -149,15 +142,7 @@ def _usual(key: Key) -> str:
 
 
 def mismatch(algorithm: str, key: Key) -> str:
-    """Why a key cannot serve an algorithm.
-
-    Args:
-        algorithm: A name in `ALGORITHMS`.
-        key: The key.
-
-    Returns:
-        What is wrong with the key, or the empty string when it fits.
-    """
+    """Why a key cannot serve an algorithm, one of `ALGORITHMS`; the empty string when it fits."""
     key_type, curve, least, _, _ = ALGORITHMS[algorithm]
     # By its type's identity: joserfc's types are abstract, and slow to ask whose instance a key is.
     if type(key) is not key_type:
@@ -177,18 +162,9 @@ def mismatch(algorithm: str, key: Key) -> str:
 
 
 def make_signature(algorithm: str, key: Key, signing_input: bytes) -> bytes:
-    """Sign.
+    """Sign: the signature as JWS carries it (RFC 7518, section 3).
 
-    Args:
-        algorithm: A name in `ALGORITHMS`.
-        key: A private key or a shared secret that fits it.
-        signing_input: What to sign.
-
-    Returns:
-        The signature as JWS carries it (RFC 7518, section 3).
-
-    Raises:
-        ValueError: If the algorithm is not known, or the key does not fit or is not private.
+    A ValueError if the algorithm is not known, or the key does not fit it or cannot sign.
     """
     bound: _Bound | None = vars(key).get(_SIGNS)
     if bound is None or bound.algorithm != algorithm:
@@ -202,19 +178,9 @@ def make_signature(algorithm: str, key: Key, signing_input: bytes) -> bytes:
 
 
 def verify_signature(algorithm: str, key: Key, signing_input: bytes, signature: bytes) -> bool:
-    """Whether a signature holds.
+    """Whether a signature, as JWS carries it, holds by a key, of which the public part is enough.
 
-    Args:
-        algorithm: A name in `ALGORITHMS`.
-        key: The key that should have made it; its public part is enough.
-        signing_input: What was signed.
-        signature: The signature as JWS carries it.
-
-    Returns:
-        True if it holds.
-
-    Raises:
-        TokenRejected: `unsuitable_key`: the key does not fit the algorithm.
+    TokenRejected `unsuitable_key` if the key does not fit the algorithm, one of `ALGORITHMS`.
     """
     bound: _Bound | None = vars(key).get(_VERIFIES)
     if bound is None or bound[0] != algorithm:
@@ -237,15 +203,8 @@ def other_form(
 ) -> Literal["", "DER", "salt"]:
     """In which other form the key made a signature that does not hold, as some libraries do.
 
-    Args:
-        algorithm: As for `verify_signature`, like all that follow.
-        key: One that fits.
-        signing_input: What was signed.
-        signature: One that does not hold.
-
-    Returns:
-        `DER`: of ECDSA, in DER; `salt`: of RSASSA-PSS, with a salt of another length than the
-        hash's. Empty where the key did not make it in either form.
+    `DER`: of ECDSA, in DER; `salt`: of RSASSA-PSS, with a salt of another length than the hash's.
+    Empty where the key, one that fits, did not make it in either form.
     """
     _, _, _, scheme, half = ALGORITHMS[algorithm]
     native: Any = key.public_key

@@ -39,16 +39,9 @@ class Certificate(NamedTuple):
 
 
 def read_certificate(data: bytes) -> Certificate:
-    """Read a certificate from DER.
+    """Read a certificate from DER: its public key, which is not read yet, and its validity.
 
-    Args:
-        data: The certificate, of at most `MOST_BYTES`.
-
-    Returns:
-        Its public key, which is not read yet, and the first and last second of its validity.
-
-    Raises:
-        ValueError: If it is none, is too large, or its keyUsage does not allow signatures.
+    A ValueError if it is none, is too large, or its keyUsage does not allow signatures.
     """
     if len(data) > MOST_BYTES:
         raise ValueError(

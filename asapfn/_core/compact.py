@@ -47,9 +47,8 @@ def encode_base64url(data: bytes) -> bytes:
 def decode_base64url(text: bytes) -> bytes:
     """What unpadded base64url stands for, provided that this is its one spelling.
 
-    Raises:
-        ValueError: On padding, white space, a foreign character, an impossible length, or bits
-            left over in the last character that are not zero (RFC 4648, section 3.5).
+    A ValueError on padding, white space, a foreign character, an impossible length, or bits left
+    over in the last character that are not zero (RFC 4648, section 3.5).
     """
     over = len(text) % 4
     if over and text[-1] not in _LAST[over]:
@@ -104,18 +103,10 @@ def _fault(error: ValueError) -> str:
 
 
 def decode_object(data: bytes) -> dict[str, Any]:
-    """Read a JSON object strictly (RFC 8259, RFC 7493).
+    """Read a JSON object strictly (RFC 8259, RFC 7493): UTF-8, without a byte order mark.
 
-    Args:
-        data: UTF-8 JSON text, without a byte order mark.
-
-    Returns:
-        The object's members.
-
-    Raises:
-        ValueError: If it is not UTF-8, not JSON, not an object, repeats a member at any depth,
-            holds a number that is none or too large, a lone surrogate, or nests more than
-            `MAX_DEPTH` deep.
+    A ValueError if it is not UTF-8, not JSON, not an object, repeats a member at any depth, holds a
+    number that is none or too large, a lone surrogate, or nests more than `MAX_DEPTH` deep.
     """
     # Counting brackets is a bound on the depth that costs next to nothing.
     brackets = data.count(b"{") + data.count(b"[")
@@ -142,18 +133,9 @@ def decode_object(data: bytes) -> dict[str, Any]:
 def read_header(head: bytes, algorithms: Collection[str] = ALGORITHMS) -> dict[str, Any]:
     """Read a token's first segment.
 
-    Args:
-        head: The segment.
-        algorithms: Names of the algorithms that are accepted.
-
-    Returns:
-        The header's members.
-
-    Raises:
-        TokenRejected: `unsupported_algorithm`: `alg` is not among the algorithms; `malformed`:
-            `kid` or `typ` is not a string.
-        ValueError: If it is not strict base64url of a strict JSON object with an `alg`, or asks for
-            an extension.
+    TokenRejected `unsupported_algorithm` if `alg` is not among the algorithms, and `malformed` if
+    `kid` or `typ` is not a string; a ValueError if it is not strict base64url of a strict JSON
+    object with an `alg`, or asks for an extension.
     """
     header = decode_object(decode_base64url(head))
     algorithm = header.get("alg")
@@ -245,18 +227,11 @@ def _new_header(
 
 
 def encode_segment(members: Mapping[str, Any]) -> bytes:
-    """A JSON object as a segment of a token: the header, or the claims.
+    """A JSON object as a segment of a token: the header, or the claims (RFC 7515, section 7.1).
 
-    Args:
-        members: The object's members.
-
-    Returns:
-        Its base64url (RFC 7515, section 7.1).
-
-    Raises:
-        TypeError: If a value is not JSON's.
-        ValueError: If `decode_object` would not read it back: a number that is not finite or too
-            long, a lone surrogate, two keys that become one name, too deep nesting.
+    A TypeError if a value is not JSON's; a ValueError if `decode_object` would not read it back: a
+    number that is not finite or too long, a lone surrogate, two keys that become one name, too deep
+    nesting.
     """
     try:
         flat = _flat_object(members) if type(members) is dict else None

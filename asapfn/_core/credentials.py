@@ -144,19 +144,11 @@ def header_values(request: Request, name: str) -> list[str]:
 
 
 def credentials(request: Request, scheme: str) -> str:
-    """The one token in a request's one `Authorization` header.
+    """The one token in a request's one `Authorization` header of a scheme, in any case.
 
-    Args:
-        request: The request.
-        scheme: The authentication scheme, compared without regard to case (RFC 9110, 11.1).
-
-    Returns:
-        The token.
-
-    Raises:
-        TokenRejected: `missing_token`: no such header, or of another scheme, or without a token;
-            `ambiguous_token`: more than one header, or more than one token in it; `malformed`: a
-            header of more than 65,536 characters.
+    TokenRejected `missing_token` without such a header, for another scheme, or without a token;
+    `ambiguous_token` for more than one header, or more than one token in it; `malformed` for a
+    header of more than 65,536 characters.
     """
     # The length first: it is cheaper, and differs for most.
     try:

@@ -39,10 +39,7 @@ def split(url: str) -> tuple[Origin | None, str]:
 def is_within(url: str, origin: Origin | None, base: str) -> bool:
     """Whether a URL, or a URL from its path on, is certainly of an origin and below a path.
 
-    Args:
-        url: The URL.
-        origin: The origin; None if there is none, and then a URL must not have one either.
-        base: The path, without a slash at its end.
+    Without an origin the URL must not have one either. The path has no slash at its end.
     """
     found, rest = split(url)
     path = re.split("[?#]", rest, maxsplit=1)[0]

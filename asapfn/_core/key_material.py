@@ -19,31 +19,15 @@ _ROCA: Final = (
 
 
 def is_roca_weak(modulus: int) -> bool:
-    """Whether an RSA modulus bears the marks of CVE-2017-15361.
-
-    Args:
-        modulus: The modulus.
-
-    Returns:
-        True if it does; a sound modulus does once in some 240 million.
-    """
+    """Whether an RSA modulus has the marks of CVE-2017-15361; one sound in 240 million has."""
     return all(pow(modulus, order, prime) == 1 for prime, order in _ROCA)
 
 
 def wrap_secret(secret: bytes, kid: str | None, algorithm: str | None) -> OctKey:
-    """Make a key of a shared secret.
+    """Make a key of a shared secret, with its key id and the one algorithm it is for.
 
-    Args:
-        secret: The secret.
-        kid: The key id it is to carry.
-        algorithm: The one algorithm it is for.
-
-    Returns:
-        The key.
-
-    Raises:
-        ValueError: If it is too short, or is a key or certificate (see `recognition`): where a
-            public key serves as a secret, anybody can sign (CVE-2022-29217).
+    A ValueError if it is too short, or is a key or certificate (see `recognition`): where a public
+    key serves as a secret, anybody can sign (CVE-2022-29217).
     """
     if is_key(secret):
         raise ValueError("a key or certificate is no shared secret: anybody may know it")
@@ -53,19 +37,10 @@ def wrap_secret(secret: bytes, kid: str | None, algorithm: str | None) -> OctKey
 
 
 def wrap_native(native: Any, kid: str | None, algorithm: str | None) -> RSAKey | ECKey | OKPKey:
-    """Make a key of one of cryptography's.
+    """Make a key of cryptography's public or private key, with its key id and its one algorithm.
 
-    Args:
-        native: cryptography's public or private key.
-        kid: The key id it is to carry.
-        algorithm: The one algorithm it is for.
-
-    Returns:
-        The key.
-
-    Raises:
-        ValueError: If it is of a type or curve that no algorithm here has, is weak, or does not
-            fit the algorithm.
+    A ValueError if it is of a type or curve that no algorithm here has, is weak, or does not fit
+    the algorithm.
     """
     key: RSAKey | ECKey | OKPKey
     parameters = _parameters(kid, algorithm)

@@ -76,14 +76,8 @@ def rsa_public_key(modulus: int, exponent: int) -> rsa.RSAPublicKey:
 def read_public_key(data: bytes) -> Any:
     """Read a public key from DER, without giving any DER to cryptography.
 
-    Args:
-        data: SubjectPublicKeyInfo (RFC 5280, section 4.1) or PKCS#1 (RFC 8017, appendix A.1.1).
-
-    Returns:
-        cryptography's key: RSA within the bounds, EC on P-256, P-384 or P-521, or Ed25519.
-
-    Raises:
-        ValueError: If it is none, or is of another algorithm.
+    The DER is SubjectPublicKeyInfo (RFC 5280, section 4.1) or PKCS#1 (RFC 8017, appendix A.1.1), of
+    RSA within the bounds, EC on P-256, P-384 or P-521, or Ed25519; a ValueError for all else.
     """
     members = der.sequence(data)
     if der.tags(members) == (der.INTEGER, der.INTEGER):
@@ -100,16 +94,9 @@ def read_public_key(data: bytes) -> Any:
 
 
 def read_private_key(data: bytes) -> Any:
-    """Read a private key that is not encrypted from DER.
+    """Read a private key that is not encrypted from DER; a ValueError if it is none that is known.
 
-    Args:
-        data: PKCS#8 (RFC 5958), PKCS#1 (RFC 8017, appendix A.1.2) or SEC1 (RFC 5915).
-
-    Returns:
-        cryptography's key.
-
-    Raises:
-        ValueError: If it is none, or is of another algorithm or size.
+    The DER is PKCS#8 (RFC 5958), PKCS#1 (RFC 8017, appendix A.1.2) or SEC1 (RFC 5915).
     """
     _require_bounded(der.sequence(data))
     fault = ""

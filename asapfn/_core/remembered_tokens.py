@@ -68,14 +68,9 @@ def text_of(token: object) -> str:
 
 
 def keep(memory: Memory, text: str, key: Key, usable_until: float, now: float) -> None:
-    """Keep a token whose signature holds, unless it is too long or has no text.
+    """Keep a token whose signature holds by a key, unless it is too long or has no text.
 
-    Args:
-        memory: The memory.
-        text: The token.
-        key: The key that the signature was verified with.
-        usable_until: When the token expires, leeway included, in seconds since the epoch.
-        now: The time, in seconds since the epoch.
+    Both times, until when the token is usable and now, are in seconds since the epoch.
     """
     if not 0 < len(text) <= LONGEST:
         return

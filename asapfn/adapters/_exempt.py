@@ -19,19 +19,12 @@ _ENCODED_SLASH: Final = re.compile("%(?:2[Ff]|5[Cc])")
 
 
 def is_exempt(unless: Unless | None, request: Request, path: str | None) -> bool:
-    """Whether a request needs no token.
+    """Whether a request needs no token, as `unless` says, which is None where all need one.
 
-    Args:
-        unless: Names the requests that need none; None names none.
-        request: The request.
-        path: The decoded path that the application routes by; None where that is not certain.
-
-    Returns:
-        What `unless` says; False, without asking it, where the method or the path may be read in
-        another way, and for the handshake of a websocket.
-
-    Raises:
-        TypeError: If `unless` returns anything but a bool, such as a coroutine, which is true.
+    It is not asked where the method or the path may be read in another way, nor about the handshake
+    of a websocket: these need a token. `path` is the decoded path that the application routes by;
+    None where that is not certain. A TypeError if `unless` returns anything but a bool, such as a
+    coroutine, which is true.
     """
     if unless is None or path is None or not _is_plain(request, path):
         return False

@@ -14,27 +14,19 @@ __all__ = ["Origin", "origin_of", "parse_origins"]
 def origin_of(text: str) -> Origin | None:
     """The origin that a text spells, host and scheme in lower case, a default port filled in.
 
-    Args:
-        text: `scheme://host[:port]` and nothing more; an international host in its ASCII form.
-
-    Returns:
-        The origin, or None when the text is no origin of http or https.
+    None for what is not `scheme://host[:port]` of http or https, and nothing more; the host of an
+    international name is in its ASCII form.
     """
     origin, rest = split(text)
     return None if origin is None or rest or origin[2] > 65_535 else origin
 
 
 def parse_origins(origins: Names) -> frozenset[Origin]:
-    """The origins a caller names.
+    """The origins that a caller names, one or several.
 
-    Args:
-        origins: One origin, or several.
-
-    Raises:
-        TypeError: If one is not a str.
-        ValueError: If there is none, or one is not an origin: it has a path, a user, no scheme, or
-            a scheme other than http and https. A slash alone is no path: browsers and `urlsplit`
-            show origins with it.
+    A TypeError if one is not a str; a ValueError if there is none, or one has a path, a user, no
+    scheme, or another scheme than http and https. A slash alone is no path: browsers and `urlsplit`
+    show origins with it.
     """
     parsed = [origin_of(name.removesuffix("/")) for name in as_names(origins, "origins")]
     if None in parsed:

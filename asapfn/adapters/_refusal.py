@@ -54,10 +54,8 @@ class Refusal(NamedTuple):
 def checked(options: Options) -> Options:
     """The options, and a warning where nothing will be enforced.
 
-    Raises:
-        TypeError: If `enforce` or `optional` is no bool: neither None, as of a setting that is
-            missing, nor the text "false" of one must open a service.
-        ValueError: If `scheme` is no name of an authentication scheme.
+    A TypeError if `enforce` or `optional` is no bool: neither None, as of a setting that is
+    missing, nor the text "false" of one must open a service. A ValueError for a malformed `scheme`.
     """
     if not _SCHEME.fullmatch(options.scheme):
         raise ValueError("scheme is one word, such as Bearer or JWT")
@@ -75,17 +73,9 @@ async def decide(
     request: Request,
     path: str | None,
 ) -> Outcome:
-    """Decide about a request, and report the outcome.
+    """Decide about a request and report the outcome, but of one that `unless` exempts.
 
-    Args:
-        authenticate: Says who sent it.
-        unless: Names the requests that need no token, which are not reported.
-        options: The adapter's.
-        request: The request.
-        path: The decoded path that the application routes by; None where that is not certain.
-
-    Returns:
-        What the request is answered by.
+    `path` is the decoded path that the application routes by; None where that is not certain.
     """
     if is_exempt(unless, request, path):
         return None
@@ -116,19 +106,10 @@ def concluded(outcome: Outcome, began: float, options: Options) -> Outcome:
 
 
 async def admit(authenticate: Authenticate, request: Request, optional: bool) -> Outcome:
-    """Authenticate a request.
+    """Authenticate a request. Where a token is optional, a bad one is refused all the same.
 
-    Args:
-        authenticate: Says who sent it.
-        request: The request.
-        optional: Whether a token may be missing. A bad one is refused all the same.
-
-    Returns:
-        The outcome.
-
-    Raises:
-        TypeError: If `authenticate` gives anything but a `Token`: a forgotten `return` must not
-            let everybody in.
+    A TypeError if `authenticate` gives anything but a `Token`: a forgotten `return` must not let
+    everybody in.
     """
     try:
         token: object = await authenticate(request)
@@ -142,18 +123,7 @@ async def admit(authenticate: Authenticate, request: Request, optional: bool) ->
 
 
 def carried_token(carrier: Mapping[str, object], where: str) -> Token:
-    """The token that `protect` put into a scope or an environ.
-
-    Args:
-        carrier: The scope or environ.
-        where: What it is, for the message.
-
-    Returns:
-        The token.
-
-    Raises:
-        RuntimeError: If there is none.
-    """
+    """The token that `protect` put into a scope or an environ; a RuntimeError if there is none."""
     token = carrier.get("asapfn.token")
     if isinstance(token, Token):
         return token
@@ -165,15 +135,10 @@ def carried_token(carrier: Mapping[str, object], where: str) -> Token:
 
 
 def refusal(error: TokenRejected | Unavailable, scheme: str) -> Refusal:
-    """The answer that goes with an error.
+    """The answer that goes with an error, where a scheme is expected.
 
-    Args:
-        error: Why the request is refused.
-        scheme: The authentication scheme that is expected.
-
-    Returns:
-        The answer. Its body's title is the status's own, as it must be where a problem has no
-        `type` (RFC 9457, section 4.2.1); its reason is the error's, or `unavailable`.
+    Its body's title is the status's own, as it must be where a problem has no `type` (RFC 9457,
+    section 4.2.1); its reason is the error's, or `unavailable`.
     """
     reason = "unavailable"
     field = ("Retry-After", str(RETRY_AFTER))

@@ -19,23 +19,12 @@ async def admit_to(
     request: Request,
     optional: bool,
 ) -> Outcome:
-    """Decide about a request to an endpoint.
+    """Authenticate a request to an endpoint, which has checks of its own.
 
     A request is authenticated once by the same function, also where a router and an endpoint both
-    require it: with a store of used tokens the second time would be a replay.
-
-    Args:
-        authenticate: Says who sent it.
-        checks: What the verified token must also satisfy here.
-        carrier: The request's scope or environ, where verified tokens are kept for it.
-        request: The request.
-        optional: Whether a token may be missing. One that is there must satisfy the checks.
-
-    Returns:
-        The outcome.
-
-    Raises:
-        TypeError: If `authenticate` gives anything but a `Token`, or a check returns a value.
+    require it: with a store of used tokens the second time would be a replay. So verified tokens
+    are kept in the carrier, the request's scope or environ. A token that is optional must satisfy
+    the checks where it is there.
     """
     # By the function itself, since another may come to have the id of one that is gone; and by the
     # request, since an application may make another one of what carries it.

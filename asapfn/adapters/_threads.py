@@ -45,16 +45,8 @@ class Loop:
 def decided(loop: Loop, decide: Callable[[], Awaitable[_Outcome]]) -> _Outcome:
     """Run a decision in this thread, or where it must wait, again from its beginning, in the loop.
 
-    Args:
-        loop: Where what must wait runs.
-        decide: Begins the decision.
-
-    Returns:
-        What `decide` does.
-
-    Raises:
-        RuntimeError: If the caller's portal was started before this process was forked, or is
-            needed and not running.
+    A RuntimeError if the caller's portal was started before this process was forked, or is needed
+    and not running.
     """
     if loop.given is not None and os.getpid() != loop.process:
         # Its event loop stands still here: a call would wait for ever.

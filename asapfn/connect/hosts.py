@@ -48,15 +48,9 @@ _PRODUCT_URL: Final = re.compile(
 
 
 def find(table: Mapping[str, T], product_url: str) -> T | None:
-    """What a table has for a product.
+    """What a table has for a product: the entry of the first pattern that matches its URL's host.
 
-    Args:
-        table: Patterns of hosts, in lower case, and what belongs to them.
-        product_url: The product's base URL.
-
-    Returns:
-        The entry of the first pattern that matches; None if none does, or if this is not a plain
-        https URL of a host and a path.
+    None if no pattern does, or the URL is not plain https of a host and a path.
     """
     match = _PRODUCT_URL.fullmatch(product_url)
     host = match[1].lower().removesuffix(":443") if match else ""
@@ -67,14 +61,9 @@ def find(table: Mapping[str, T], product_url: str) -> T | None:
 
 
 def require_patterns(table: Mapping[str, object]) -> None:
-    """Refuse a table in which a pattern could never match, or there is none.
+    """Raise ValueError for a table that is empty, or has a pattern that could never match.
 
-    Args:
-        table: The table.
-
-    Raises:
-        ValueError: If it is empty, or a pattern is not a host in lower case, perhaps with a port,
-            in which whole labels may be `*`.
+    A pattern is a host in lower case, perhaps with a port, in which whole labels may be `*`.
     """
     if not table:
         raise ValueError("the table of hosts is empty: nothing would be accepted")

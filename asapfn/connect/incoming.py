@@ -190,16 +190,9 @@ def context_authenticator(
 def received_target(request: Request) -> str:
     """The request's target, which a `qsh` was computed over.
 
-    Args:
-        request: The request.
-
-    Returns:
-        Its target.
-
-    Raises:
-        TokenRejected: `request_mismatch`: it is not one that is read in one way alone, or the
-            application reads something else.
-        ValueError: If there is none. To encode the path again would only guess at what was sent.
+    TokenRejected `request_mismatch` if it is not one that is read in one way alone, or the
+    application reads something else; a ValueError if there is none: to encode the path again would
+    only guess at what was sent.
     """
     if request.target is None:
         raise ValueError(
@@ -216,14 +209,7 @@ def received_target(request: Request) -> str:
 def query_tokens(target: str) -> list[str]:
     """The values of the query's parameter `jwt`, in exactly that case, decoded.
 
-    Args:
-        target: The path and query as they were sent.
-
-    Returns:
-        The values: none, one, or more than one.
-
-    Raises:
-        TokenRejected: `request_mismatch`: for a target that `require_target` refuses.
+    TokenRejected `request_mismatch` for a target that `require_target` refuses.
     """
     require_target(target)
     # Decoded as the canonical request does it, so that what is read as the token here is what is

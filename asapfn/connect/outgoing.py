@@ -135,13 +135,6 @@ def authorizer(
 
 
 def require_lifetime(lifetime: float) -> None:
-    """Refuse a lifetime that is not positive, infinite or no number.
-
-    Args:
-        lifetime: Seconds until a token expires.
-
-    Raises:
-        ValueError: If it is one.
-    """
+    """Raise ValueError for a lifetime, in seconds, that is not positive, infinite or no number."""
     if not 0 < lifetime < math.inf:
         raise ValueError("lifetime is a finite number of seconds that is more than 0")

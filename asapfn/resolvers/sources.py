@@ -347,16 +347,9 @@ async def _from_mirrors(
 
 
 def mirrors(urls: str | Sequence[str]) -> list[str]:
-    """The base URLs of a key repository.
+    """The base URLs of a key repository, each ending in a slash; several may be in one string.
 
-    Args:
-        urls: One, several, or several in one string, `url1 | url2`.
-
-    Returns:
-        The URLs, each ending in a slash.
-
-    Raises:
-        ValueError: If there is none, or one is not https or has userinfo, a query or a fragment.
+    A ValueError if there is none, or one is not https or has userinfo, a query or a fragment.
     """
     given = [urls] if isinstance(urls, str) else urls
     bases = [url.strip() for each in given for url in each.split("|")]
@@ -370,14 +363,9 @@ def mirrors(urls: str | Sequence[str]) -> list[str]:
 
 
 def require_https(url: str) -> None:
-    """Refuse a URL that keys cannot safely be fetched from.
+    """Raise ValueError for a URL that is not https, or has userinfo or a fragment.
 
-    Args:
-        url: The URL.
-
-    Raises:
-        ValueError: If it is not https, or has userinfo or a fragment; neither these nor the query
-            are quoted, since they may hold a password.
+    Neither these nor the query are quoted, since they may hold a password.
     """
     try:
         parts = urlsplit(url)
