@@ -247,7 +247,7 @@ def _verifying(algorithm: str, key: Key) -> _Bound:
     native: Any = key.public_key
     verify = partial(_verify_hmac, native) if type(key) is OctKey else native.verify
     scheme, half = ALGORITHMS[algorithm][3:]
-    # OpenSSL takes a PSS signature also without the zeros that it begins with; RFC 8017, section
+    # OpenSSL accepts a PSS signature also without the zeros that it begins with; RFC 8017, section
     # 8.1.2, does not.
     size = (native.key_size + 7) // 8 if type(key) is RSAKey else 2 * half
     return _Bound(algorithm, verify, scheme, half, size)

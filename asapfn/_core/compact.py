@@ -158,23 +158,16 @@ def parse(
     algorithms: Collection[str] = ALGORITHMS,
     headers: dict[bytes, dict[str, Any]] | None = None,
 ) -> tuple[dict[str, Any], bytes, bytes, bytes]:
-    """Split a token into its parts. Nothing is verified.
+    """Split a token into its parts; nothing is verified.
 
-    Args:
-        token: The token.
-        algorithms: Names of the algorithms that are accepted.
-        headers: Headers that were read before, by their segment, since the tokens of one signer
-            begin alike; more are added within bounds. Only for the same algorithms.
+    `headers` are those that were read before for the same algorithms, by their segment, since the
+    tokens of one signer begin alike; more are added within bounds. The header that is returned is
+    the caller's own; the others are the payload, the signing input and the signature.
 
-    Returns:
-        The header, a dict of the caller's own; the payload, the signing input and the signature.
-
-    Raises:
-        TokenRejected: `unsupported_algorithm`: the header names an algorithm that is not accepted,
-            whatever else is wrong. `malformed`: the token is longer than `MAX_BYTES`, does not
-            have three segments, a segment is not strict base64url, the header is not what
-            `read_header` accepts, or the signature is empty.
-        TypeError: If the token is neither str nor bytes.
+    TokenRejected `unsupported_algorithm` if the header names an algorithm that is not accepted,
+    whatever else is wrong; `malformed` if the token is longer than `MAX_BYTES`, does not have three
+    segments, a segment is not strict base64url, the header is not what `read_header` accepts, or
+    the signature is empty. A TypeError if the token is neither str nor bytes.
     """
     # A character that is not ASCII becomes one that is not base64url's either.
     data = token.encode("ascii", "replace") if isinstance(token, str) else token

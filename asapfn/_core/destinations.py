@@ -14,9 +14,9 @@ _ORIGIN: Final = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 # A segment of a path that leads up or nowhere, to whoever may read the path on its way: encoded,
-# twice too; between backslashes, as browsers have it; with parameters, which Tomcat and others take
-# off first; with white space or a zero byte behind it, which some cut off; or before a query that
-# is one only when it has been decoded.
+# twice too; between backslashes, as browsers have it; with parameters, which Tomcat and others
+# remove first; with white space or a zero byte behind it, which some cut off; or before a query
+# that is one only when it has been decoded.
 _SLASH: Final = r"(?:[/\\]|%(?:25)*(?:2f|5c))"
 _CUT: Final = r"[;?#\x00-\x1f]|%(?:25)*(?:3b|3f|23|[01][0-9a-f])"
 _END: Final = rf"(?: |%(?:25)*20)*(?:{_SLASH}|{_CUT}|\Z)"

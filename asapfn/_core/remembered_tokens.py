@@ -6,8 +6,8 @@ else. Most tokens come once; so what a token consists of is kept when it comes t
 from the third on it is not parsed either. What is kept is as it was signed, and is never given out:
 header and claims are copied for each caller.
 
-The memory has at most `size` tokens, of at most `LONGEST` characters each. The oldest makes room
-for a new one. Those that have expired are dropped before a new one comes in, at most once a minute.
+The memory has at most `size` tokens, of at most `LONGEST` characters each. The oldest is dropped
+for a new one; those that have expired are dropped before a new one comes in, at most once a minute.
 """
 
 import json

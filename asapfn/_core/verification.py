@@ -316,7 +316,7 @@ def verifier(policy: Policy, *, remember: int = 1024) -> Verify:
     Args:
         policy: What is demanded of a token: `policy(...)`, or a profile's.
         remember: The most tokens that are remembered, of at most 4,096 characters each; the oldest
-            makes room. 0 remembers none.
+            is dropped for a new one. 0 remembers none.
 
     Returns:
         An async function of a token, and of checks for this token alone, that gives the verified

@@ -99,7 +99,7 @@ def _answer(
 
 def _path(scope: Scope) -> str:
     # `path` holds `root_path` where the application is mounted (ASGI specification, "Connection
-    # scope"); frameworks before that was settled leave it off.
+    # scope"); frameworks that are older than this rule leave it off.
     path: str = scope["path"]
     root: str = scope.get("root_path", "").rstrip("/")
     return path[len(root) :] if path.startswith(f"{root}/") else path

@@ -118,17 +118,9 @@ def key_sets(
 ) -> Resolver:
     """Find keys in the set that a token selects: `jwks`, but of many sets in one cache.
 
-    Args:
-        url_of: From a token to the https URL of its set.
-        source: What the sets are called in events.
-        fetch: As for `jwks`, like all that follow.
-        read: Reads a set: `read_jwks(uses)`, or what reads another kind of set.
-        absent: The statuses that mean that there is no such set.
-        now: The clock that certificates' dates are compared with, seconds since the epoch.
-        cooldown: See `jwks`.
-        caching: See `jwks`.
-        clock: See `jwks`.
-        observe: See `jwks`.
+    `url_of` gives the https URL of a token's set, `source` is what the sets are called in events,
+    `read` reads a set, the statuses `absent` mean that there is no such set, and `now` is the clock
+    that certificates' dates are compared with.
     """
     require_fetch(fetch)
     load = partial(_load, url_of, fetch, read, absent, clock)

@@ -79,7 +79,7 @@ def _by_issuer(table: Mapping[str, Resolver], unverified: Unverified) -> Awaitab
 
 
 def only_issuers(resolver: Resolver, issuers: Names) -> Resolver:
-    """Take tokens of certain issuers alone.
+    """Accept tokens of certain issuers alone.
 
     Args:
         resolver: Asked for their keys.
@@ -97,7 +97,7 @@ def only_issuers(resolver: Resolver, issuers: Names) -> Resolver:
 
 
 def owned_by_issuer(resolver: Resolver, *, direct: bool = False) -> Resolver:
-    """Take only keys that belong to the token's issuer: the key id is under its name.
+    """Accept only keys that belong to the token's issuer: the key id is under its name.
 
     The owner of `a/b/k` may by this rule speak as `a/b` and as `a`, unless `direct`.
 

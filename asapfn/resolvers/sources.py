@@ -261,7 +261,7 @@ def pem_repository(
         admit: Gives the token's key id, or raises `TokenRejected` for one that must not be asked
             for. By default it must be well formed by ASAP's grammar; let others pass only if
             nothing of them reaches the path, as where `locate` makes a hash of it.
-        media_types: The media types that are taken; None takes any.
+        media_types: The media types that are accepted; None accepts any.
         caching: How long and how much to remember, and how often to ask.
         clock: A clock in seconds, that never goes back.
         observe: Called with every event but a plain hit.
