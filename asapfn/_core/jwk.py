@@ -83,9 +83,7 @@ def _require_operation(operation: str, operations: Any) -> None:
     if not isinstance(operations, list) or operation not in operations:
         raise ValueError("the JWK's key_ops do not allow what the key is for")
     # RFC 7517, section 4.3.
-    if not all(isinstance(each, str) for each in operations) or len(set(operations)) != len(
-        operations
-    ):
+    if len({each for each in operations if isinstance(each, str)}) != len(operations):
         raise ValueError("the JWK's key_ops are not strings that differ")
 
 
