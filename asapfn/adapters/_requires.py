@@ -29,18 +29,12 @@ async def admit_to(
     # By the function itself, since another may come to have the id of one that is gone; and by the
     # request, since an application may make another one of what carries it.
     verified: list[tuple[Authenticate, Request, Token]] = carrier.setdefault(_VERIFIED, [])
-
-    async def authenticate_once(request: Request) -> Token:
-        for other, asked, token in verified:
-            if other is authenticate and asked == request:
-                return token
-        token = await authenticate(request)
-        verified.append((authenticate, request, token))
-        return token
-
-    admitted = await admit(authenticate_once, request, optional)
+    known = [token for by, asked, token in verified if by is authenticate and asked == request]
+    admitted = known[0] if known else await admit(authenticate, request, optional)
     if not isinstance(admitted, Token):
         return admitted
+    if not known:
+        verified.append((authenticate, request, admitted))
     outcome = await satisfying(admitted, checks)
     if outcome is not admitted:
         carrier[_REFUSED] = request
