@@ -2,7 +2,8 @@
 
 The task belongs to its event loop, not to a caller: callers wait for its outcome and may be
 cancelled at any time, and the call goes on. It ends by itself, `FINISH_WITHIN` seconds after the
-caller that began it has gone (if that was another call, after it began), or with the event loop.
+caller that began it has gone (if that was another call, after it began) unless that one says how
+long, or with the event loop.
 The task raises nothing: whatever the call raises is its outcome. A call serves the callers of one
 event loop, since an event cannot wake a task of another.
 """
@@ -10,6 +11,7 @@ event loop, since an event cannot wake a task of another.
 import asyncio
 import contextvars
 import math
+import os
 import sys
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
@@ -31,12 +33,16 @@ FINISH_WITHIN: Final = 10.0
 class Flight(Generic[T]):
     """A call in progress, how many callers wait for it, and its outcome once it is done.
 
+    `key` is its place in the table: that of its question, or its own once it was given up.
+    `process` is where it began: a fork takes the table along, but nothing that runs.
     `asks` are the calls that it waits for itself, as where one cached resolver asks another. Until
     it is done `error` is what it would be for a task that asyncio cancels before its first step.
     `begun` is when it began, on the event loop's clock; `asked` is when its question was asked, on
     the clock of who made the call, and set by that one.
     """
 
+    key: Hashable
+    process: int = field(default_factory=os.getpid)
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     done: anyio.Event = field(default_factory=anyio.Event)
     waiting: int = 0
@@ -63,9 +69,19 @@ def in_progress(flights: Flights[T], key: Hashable) -> Flight[T] | None:
     return None if flight is None or flight.scope.cancel_called else flight
 
 
-def give_up(flights: Flights[T], key: Hashable) -> None:
-    """Let the next caller for this key begin another call; who waits already gets the outcome."""
-    flights.get(current_token().native_token, {}).pop(key, None)
+def give_up(of_loop: dict[Hashable, Flight[T]], key: Hashable) -> None:
+    """Let the next caller for this key begin another call; who waits already gets the outcome.
+
+    It may be called in any thread: the call may end at any time meanwhile.
+    """
+    flight = of_loop.get(key)
+    if flight is None:
+        return
+    flight.key = object()
+    of_loop[flight.key] = flight
+    of_loop.pop(key, None)
+    if flight.done.is_set():
+        of_loop.pop(flight.key, None)
 
 
 def note_asked(now: float) -> None:
@@ -79,10 +95,10 @@ def begin(flights: Flights[T], key: Hashable, make: Callable[[], Awaitable[T]]) 
     loop = current_token().native_token
     if loop not in flights:
         _drop_closed_loops(flights)
-    flight: Flight[T] = Flight()
+    flight: Flight[T] = Flight(key)
     flight.scope.deadline = flight.begun + FINISH_WITHIN
     flights.setdefault(loop, {})[key] = flight
-    place = flights, loop, key, flight
+    place = flights, loop, flight
     if isinstance(loop, asyncio.AbstractEventLoop):
         # The reference keeps the task: asyncio itself holds only a weak one.
         flight.task = task = loop.create_task(_run(*place, make))
@@ -94,14 +110,19 @@ def begin(flights: Flights[T], key: Hashable, make: Callable[[], Awaitable[T]]) 
 
 
 async def join(
-    flights: Flights[T], key: Hashable, make: Callable[[], Awaitable[T]], source: str
+    flights: Flights[T],
+    key: Hashable,
+    make: Callable[[], Awaitable[T]],
+    source: str,
+    finish_within: float | None = None,
 ) -> T:
     """The outcome of the call for this key: the one in progress, or else one that begins now.
 
     What `make` returns is for all callers. What it raises is for the caller that began the call,
     or `Unavailable` where that one has gone; after `TokenRejected`, and after a call that was given
     up, each of the others tries again, after anything else they get `Unavailable`. A call that
-    would wait for itself, also by way of others, gets `RuntimeError`.
+    would wait for itself, also by way of others, gets `RuntimeError`. `finish_within` is for a call
+    that this caller begins, in place of `FINISH_WITHIN`.
     """
     while True:
         flight = in_progress(flights, key)
@@ -109,7 +130,7 @@ async def join(
         if flight is None:
             flight = begin(flights, key, make)
             flight.scope.deadline = math.inf
-        await _wait(flight, leads)
+        await _wait(flight, leads, FINISH_WITHIN if finish_within is None else finish_within)
         error = flight.error
         if error is None and not flight.scope.cancelled_caught:
             return flight.result
@@ -124,11 +145,17 @@ async def join(
 
 def count(flights: Flights[T]) -> tuple[int, int]:
     """How many callers wait, and how many calls are in progress, in all event loops."""
-    calls = [flight for of_loop in list(flights.values()) for flight in list(of_loop.values())]
+    here = os.getpid()
+    calls = [
+        flight
+        for loop, of_loop in list(flights.items())
+        for flight in list(of_loop.values())
+        if flight.process == here and not _is_closed(loop)
+    ]
     return sum(flight.waiting for flight in calls), len(calls)
 
 
-async def _wait(flight: Flight[T], leads: bool) -> None:
+async def _wait(flight: Flight[T], leads: bool, finish_within: float) -> None:
     """Wait until the call is done. When its first caller goes before that, its time is limited."""
     asker = _part_of.get()
     if asker is not None:
@@ -146,13 +173,12 @@ async def _wait(flight: Flight[T], leads: bool) -> None:
             # A call has its own time for this: with as much again, those who wait for it would
             # wait twice as long where the source hangs.
             since = anyio.current_time() if asker is None else flight.begun
-            flight.scope.deadline = since + FINISH_WITHIN
+            flight.scope.deadline = since + finish_within
 
 
 async def _run(
     flights: Flights[T],
     loop: object,
-    key: Hashable,
     flight: Flight[T],
     make: Callable[[], Awaitable[T]],
 ) -> None:
@@ -163,19 +189,17 @@ async def _run(
         flight.error = None
     except BaseException as error:  # a task that nobody awaits must not end its event loop
         flight.error = error
-    _end(flights, loop, key, flight)
+    _end(flights, loop, flight)
 
 
-def _end(
-    flights: Flights[T], loop: object, key: Hashable, flight: Flight[T], task: object = None
-) -> None:
+def _end(flights: Flights[T], loop: object, flight: Flight[T], task: object = None) -> None:
     """Take a call that is done from the table and wake its callers; the second time, nothing."""
+    flight.done.set()  # before it is taken out: see `give_up`
     of_loop = flights.get(loop, {})
-    if of_loop.get(key) is flight:  # a call that was given up may have a successor
-        of_loop.pop(key, None)  # `clear` may take it away at any time, in any thread
+    if of_loop.get(flight.key) is flight:  # `clear` may give it up meanwhile, in any thread
+        of_loop.pop(flight.key, None)
     if not of_loop:
         flights.pop(loop, None)
-    flight.done.set()
 
 
 def _waits_for(flight: Flight[Any], other: Flight[Any]) -> bool:
@@ -189,8 +213,12 @@ def _is_cancellation(error: BaseException) -> bool:
     return isinstance(error, cancelled)
 
 
+def _is_closed(loop: object) -> bool:
+    return isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed()
+
+
 def _drop_closed_loops(flights: Flights[T]) -> None:
     """Let go of the calls of event loops that were closed without cancelling their tasks."""
     for loop in list(flights):
-        if isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed():
+        if _is_closed(loop):
             flights.pop(loop, None)

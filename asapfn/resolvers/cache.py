@@ -28,6 +28,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
+from anyio.lowlevel import current_token
+
 from asapfn._core.verified_keys import has_verified
 from asapfn.errors import TokenRejected, Unavailable, cause
 from asapfn.resolvers._budget import Budget, refund, take_turn
@@ -240,21 +242,34 @@ def clear(resolver: Resolver, kid: str | None = None) -> None:
     """Drop a key from a resolver's caches, such as one that was revoked at its source.
 
     Tokens that come afterwards are not verified with it, unless its source has it still: the source
-    is asked again, and what a fetch that is in progress brings is not kept.
+    is asked again, also if it failed a short time ago, and what a fetch that is in progress brings
+    is not kept. It takes locks: a handler of `signal.signal` must not call it, but may start a
+    thread that does, and the event loop's `add_signal_handler` is safe.
 
     Args:
         resolver: A resolver of this library, as for `activity`.
         kid: The key's id; a key set that has it is dropped whole. None drops all that is cached.
     """
+    # Those within first, or one around them could be filled from them again meanwhile.
     for cache in {id(cache): cache for cache in _caches(resolver)}.values():
         with cache.lock:
             cache.cleared = next(cache.serials)
-            for table in (cache.proven, cache.unproven, cache.unknown):
-                for key, entry in list(table.items()):
-                    if kid is None or _is_about(key, entry.value, kid):
-                        del table[key]
+            for key, value in _all_keys(cache):
+                if kid is None or _is_about(key, value, kid):
+                    for table in (cache.proven, cache.unproven, cache.unknown, cache.failures):
+                        table.pop(key, None)
         for of_loop in list(cache.flights.values()):
-            of_loop.clear()  # who waits gets the outcome; who comes later begins another call
+            for key in list(of_loop):
+                give_up(of_loop, key)
+
+
+def _all_keys(cache: Cache[Any]) -> list[tuple[Hashable, object]]:
+    """The keys there is something about, each with its value. The lock is held."""
+    entries = itertools.chain(cache.proven.items(), cache.unproven.items(), cache.unknown.items())
+    return [
+        *((key, entry.value) for key, entry in entries),
+        *((key, None) for key in cache.failures),
+    ]
 
 
 def _is_about(key: Hashable, value: object, kid: str) -> bool:
@@ -319,7 +334,7 @@ async def _ask(
     known = entry is not None and entry.value is not None
     flight = in_progress(cache.flights, key)
     if flight is not None and flight.asked < cache.answered - _OVERTAKEN:
-        give_up(cache.flights, key)
+        give_up(cache.flights[current_token().native_token], key)
         flight = None
     running = flight is not None
     failure = _failure(cache, key, now)
@@ -612,10 +627,13 @@ def _resolve(
 
 
 def _caches(part: object) -> Iterator[Cache[Any]]:
-    """The caches within a resolver: ours are partial functions of what they consist of."""
+    """The caches within a resolver, each before those around it.
+
+    Ours are partial functions of what they consist of.
+    """
     if isinstance(part, Cache):
-        yield part
         yield from _caches(part.load)
+        yield part
     elif isinstance(part, partial):
         yield from _caches((*part.args, *part.keywords.values()))
     elif isinstance(part, Mapping):

@@ -1,6 +1,9 @@
 """The memo between event loops and threads."""
 
+import asyncio
 import contextlib
+import gc
+import os
 import threading
 
 import anyio
@@ -8,10 +11,10 @@ import anyio.lowlevel
 import pytest
 
 from asapfn.errors import Unavailable
-from asapfn.resolvers import pem_repository
+from asapfn.resolvers import activity, pem_repository
 from asapfn.types import Caching, Document, Key
 from tests.support.keyhouse import URL, House
-from tests.support.keysources import Clock, asking, down, flights_of, good, missing
+from tests.support.keysources import Clock, asking, down, flights_of, good, missing, settle
 
 
 @pytest.mark.parametrize("other", ["asyncio", "trio"])
@@ -132,3 +135,37 @@ def test_four_loops_stand_a_source_that_comes_and_goes() -> None:
         thread.join(60)
     assert failures == []
     assert flights_of(resolve) == {}
+
+
+def test_what_a_closed_loop_left_is_no_fetch_in_progress() -> None:
+    house = House()
+
+    async def leave() -> None:
+        house.repository.close_gate()
+        with anyio.move_on_after(0.01):
+            await house.resolve(asking())
+        assert activity(house.resolve).fetching == 1
+
+    loop = asyncio.new_event_loop()
+    # asyncio complains about tasks that are dropped while pending; that is its user's fault.
+    loop.set_exception_handler(lambda loop, context: None)
+    loop.run_until_complete(leave())
+    loop.close()
+    assert activity(house.resolve).fetching == 0
+    flights_of(house.resolve).clear()
+    gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+async def test_a_fork_takes_no_fetch_in_progress_along() -> None:
+    house = House()
+    open_gate = house.repository.close_gate()
+    async with anyio.create_task_group() as group:
+        group.start_soon(house.resolve, asking())
+        await settle()
+        child = os.fork()
+        if child == 0:  # pragma: no cover
+            os._exit(activity(house.resolve) != (0, 0, 0, 0))
+        assert os.waitpid(child, 0)[1] == 0
+        assert activity(house.resolve)[:2] == (1, 1)
+        open_gate()

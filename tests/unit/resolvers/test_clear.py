@@ -1,6 +1,8 @@
 """`clear`: a key that was revoked at its source is out of service at once."""
 
 import json
+import threading
+from functools import partial
 
 import anyio
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from asapfn.errors import Unavailable
 from asapfn.keys import export_jwks
 from asapfn.resolvers import activity, cached, clear, first_of, jwks, keys_by_id, pem_repository
+from asapfn.resolvers.cache import _caches
 from asapfn.types import Document
 from tests.support.keyring import key_for
 from tests.support.keysources import (
@@ -134,3 +137,104 @@ async def test_nothing_is_kept_of_an_event_loop_whose_calls_were_cleared():
         clear(resolve)
         open_gate()
     assert cache_of(resolve).flights == {}
+
+
+def around(inner):
+    return cached(first_of(inner))
+
+
+def beside(inner):
+    return first_of(inner, cached(inner))
+
+
+@pytest.mark.parametrize("compose", [around, beside])
+async def test_a_cache_around_another_is_not_filled_from_it_while_both_are_cleared(compose):
+    key = [key_for("RS256")]
+
+    async def source(unverified):
+        return key[0]
+
+    resolve = compose(cached(source))
+    await resolve(asking())
+    key[0] = key_for("RS256", "other")
+    caches = {id(cache): cache for cache in _caches(resolve)}.values()
+    for cache in caches:
+        cache.lock = OfTwoThreads(cache.lock, partial(anyio.run, resolve, asking()))
+    clear(resolve)
+    assert await resolve(asking()) is key[0]
+
+
+class OfTwoThreads:
+    """A lock; when it is released the first time, another thread does something."""
+
+    def __init__(self, lock, action):
+        self.lock, self.actions = lock, [action]
+
+    def __enter__(self):
+        self.lock.acquire()
+
+    def __exit__(self, *error):
+        self.lock.release()
+        if self.actions:
+            thread = threading.Thread(target=self.actions.pop())
+            thread.start()
+            thread.join(10)
+
+
+def half_written(url):
+    return Document(200, "application/x-pem-file", b"-----BEGIN PUB")
+
+
+def slow_down(url):
+    return Document(400, "", b"", retry_after=60.0)
+
+
+@pytest.mark.parametrize("kid", [KID, None])
+@pytest.mark.parametrize("failure", [half_written, slow_down])
+async def test_what_failed_is_asked_again_at_once(failure, kid):
+    repository = Repository(failure)
+    resolve = pem_repository(URL, repository, clock=Clock())
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await resolve(asking())
+    assert len(repository.asked) == 1
+    repository.answer = good
+    clear(resolve, "issuer/other.pem")
+    with pytest.raises(Unavailable):
+        await resolve(asking())
+    clear(resolve, kid)
+    assert await resolve(asking())
+    assert activity(resolve).failing == 0
+
+
+async def test_a_set_that_is_dropped_is_asked_for_at_once_though_it_failed():
+    keys, answers = [key_for("RS256")], [200]
+
+    async def fetch(url, accept):
+        body = json.dumps(export_jwks(keys)).encode()
+        return Document(answers[0], "application/json", body, 10.0)
+
+    clock = Clock()
+    resolve = jwks(f"{URL}set", fetch, clock=clock)
+    assert await resolve(asking())
+    clock.turn(11)
+    answers[0] = 503
+    assert await resolve(asking())
+    answers[0] = 200
+    clear(resolve, KID)
+    assert await resolve(asking())
+
+
+async def test_fetches_that_are_not_kept_are_still_seen_until_they_end():
+    repository = Repository()
+    resolve = pem_repository(URL, repository, clock=Clock())
+    open_gate = repository.close_gate()
+    async with anyio.create_task_group() as group:
+        for n in range(1, 3):
+            group.start_soon(resolve, asking())
+            await settle()
+            assert activity(resolve)[:2] == (n, n)
+            clear(resolve)
+            assert activity(resolve)[:2] == (n, n)
+        open_gate()
+    assert activity(resolve)[:2] == (0, 0)

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import functools
 import gc
+import math
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
@@ -13,7 +14,16 @@ import pytest
 
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.resolvers import _single_flight
-from asapfn.resolvers._single_flight import Flight, Flights, _end, begin, count, in_progress, join
+from asapfn.resolvers._single_flight import (
+    Flight,
+    Flights,
+    _end,
+    begin,
+    count,
+    give_up,
+    in_progress,
+    join,
+)
 from tests.support.keysources import Source, settle
 
 
@@ -442,15 +452,62 @@ def test_a_loop_that_is_closed_without_cancelling_its_tasks_is_let_go_of() -> No
     gc.collect()
 
 
-async def test_a_call_that_another_thread_clears_while_it_ends_wakes_its_callers() -> None:
-    class Cleared(dict[Hashable, Flight[str]]):
-        def get(self, *args: Any) -> Any:
-            found = super().get(*args)
-            self.clear()
-            return found
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+async def test_a_call_that_another_thread_gives_up_while_it_ends_leaves_nothing(when: str) -> None:
+    class OfAnotherThread(dict[Hashable, Flight[str]]):
+        def __setitem__(self, *item: Any) -> None:
+            if when == "before":
+                _end(flights, "loop", flight)
+            super().__setitem__(*item)
 
-    flight: Flight[str] = Flight()
-    flights: Flights[str] = {"loop": Cleared(key=flight)}
-    _end(flights, "loop", "key", flight)
+        def pop(self, *args: Any) -> Any:
+            if not flight.done.is_set():
+                _end(flights, "loop", flight)
+            return super().pop(*args)
+
+    flight: Flight[str] = Flight("key")
+    of_loop = OfAnotherThread(key=flight)
+    flights: Flights[str] = {"loop": of_loop}
+    give_up(of_loop, "key")
     assert flight.done.is_set()
+    assert of_loop == {}
+
+
+async def test_a_call_that_is_given_up_is_joined_no_more_and_counts_until_it_ends() -> None:
+    flights: Flights[str] = {}
+    gate = anyio.Event()
+
+    async def ask() -> str:
+        await gate.wait()
+        return "old"
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(join, flights, "key", ask, "source")
+        await settle()
+        (of_loop,) = flights.values()
+        give_up(of_loop, "key")
+        give_up(of_loop, "key")
+        assert count(flights) == (1, 1)
+        assert await join(flights, "key", Source(), "source") == "answer 1"
+        assert count(flights) == (1, 1)
+        gate.set()
     assert flights == {}
+
+
+async def test_a_call_may_have_as_long_as_its_caller_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_single_flight, "FINISH_WITHIN", 0.01)
+    flights: Flights[str] = {}
+    gate = anyio.Event()
+
+    async def ask() -> str:
+        await gate.wait()
+        return "answer"
+
+    with anyio.move_on_after(0.01):
+        await join(flights, "key", ask, "source", math.inf)
+    flight = in_progress(flights, "key")
+    assert flight is not None
+    assert flight.scope.deadline == math.inf
+    gate.set()
+    with anyio.fail_after(10):
+        assert await join(flights, "key", ask, "source") == "answer"
