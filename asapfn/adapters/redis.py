@@ -128,8 +128,9 @@ async def _write_or_retry(write: Callable[[], Awaitable[bool]], early: float) ->
 class _Calls:
     """Calls of a client that loses a connection of its pool when it is cancelled as it connects.
 
-    Each goes on when its caller has gone, and ends by the client's own time-outs. There are no more
-    at once than the pool has connections, so that none waits in the pool.
+    Each goes on when its caller has gone, for however long, and ends by the client's own time-outs
+    or with its connection. There are no more at once than the pool has connections, so that none
+    waits in the pool.
     """
 
     places: anyio.CapacityLimiter
@@ -155,7 +156,7 @@ async def _to_its_end(calls: _Calls, call: Callable[[], Awaitable[bool]]) -> boo
         finally:
             calls.places.release_on_behalf_of(place)
 
-    return await join(calls.flights, place, run, _SOURCE)
+    return await join(calls.flights, place, run, _SOURCE, math.inf)
 
 
 def _is_coredis(client: Client) -> bool:

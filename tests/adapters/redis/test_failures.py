@@ -17,6 +17,7 @@ from coredis.retry import ConstantRetryPolicy, NoRetryPolicy
 
 from asapfn.adapters.redis import replay_store
 from asapfn.errors import Unavailable
+from asapfn.resolvers import _single_flight
 from asapfn.types import ReplayStore
 from tests.support.redis_server import redis_server
 from tests.support.redis_stores import (
@@ -157,6 +158,21 @@ async def test_callers_who_leave_while_it_connects_take_no_connection_from_the_p
             assert await patient(f"between-{n}", 60) is True
         said = await all_at_once(patient, [f"id-{n}" for n in range(9)])
         assert said == {(f"id-{n}", True): 1 for n in range(9)}
+
+
+async def test_a_client_without_time_outs_keeps_its_pool_however_long_the_server_is_silent(
+    package, server, monkeypatch
+):
+    # So long a caller's question goes on where it is cancelled then.
+    monkeypatch.setattr(_single_flight, "FINISH_WITHIN", 0.2)
+    async with opened(package, server.url, connections=2) as client:
+        store, patient = replay_store(client, timeout=0.1), replay_store(client, timeout=AMPLE)
+        with server.paused():
+            for n in range(3):
+                await all_at_once(store, [f"silent-{n}-{caller}" for caller in range(4)])
+                await anyio.sleep(0.3)
+        said = await all_at_once(patient, [f"id-{n}" for n in range(10)])
+        assert said == {(f"id-{n}", True): 1 for n in range(10)}
 
 
 async def test_the_callers_own_cancellation_passes_through(package, server):
