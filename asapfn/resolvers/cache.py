@@ -333,7 +333,7 @@ async def _ask(
     """The old value while a refresh runs beside, or else the outcome of a call to the source."""
     known = entry is not None and entry.value is not None
     flight = in_progress(cache.flights, key)
-    if flight is not None and flight.asked < cache.answered - _OVERTAKEN:
+    if flight is not None and cache.one_source and flight.asked < cache.answered - _OVERTAKEN:
         give_up(cache.flights[current_token().native_token], key)
         flight = None
     running = flight is not None
@@ -369,7 +369,8 @@ async def _outcome(
             return error
         if not isinstance(outcome, RateLimited):
             return outcome
-        if outcome.issuer == unverified.claims.get("iss", ""):
+        # A look-up that is for no token asks again, with no budget.
+        if outcome.issuer == unverified.claims.get("iss", "") and not is_prefetch(unverified):
             raise Unavailable(cache.source, "the budget of misses is spent")
 
 
@@ -568,6 +569,8 @@ def _failed(
 def _is_down(cache: Cache[T], began: float) -> bool:
     """Whether a question failed with its whole source, which pauses limit, and no budget need."""
     outage = cache.outage
+    if not cache.one_source:
+        return False
     return began < cache.answered or (outage is not None and outage.tries >= _TRIES)
 
 

@@ -181,3 +181,50 @@ async def test_two_callers_may_ask_for_a_key_that_is_asked_for_by_way_of_another
         for kid in ("a/1", "a/2", "a/1"):
             group.start_soon(ask, kid)
     assert found == [key_for("RS256")] * 3
+
+
+async def test_a_key_whose_call_hangs_is_asked_for_once_while_other_keys_are_answered() -> None:
+    """What is under the cache may be many sources: one that answers says nothing of another."""
+    clock, gate, asked = Clock(), anyio.Event(), list[str]()
+
+    async def lookup(unverified: Unverified) -> Key | None:
+        asked.append(unverified.header["kid"])
+        if asked[-1] == "a/hangs":
+            await gate.wait()
+        return key_for("RS256")
+
+    resolve = cached(lookup, clock=clock)
+    async with anyio.create_task_group() as group:
+        for number in range(5):
+            group.start_soon(resolve, asking("a/hangs"))
+            await settle()
+            clock.turn(1.0)
+            assert await resolve(asking(f"b/{number}"))
+        gate.set()
+    assert asked.count("a/hangs") == 1
+
+
+async def test_asking_in_vain_is_limited_while_other_keys_are_answered() -> None:
+    clock, gate, asked = Clock(), anyio.Event(), list[str]()
+
+    async def lookup(unverified: Unverified) -> Key | None:
+        asked.append(unverified.claims["iss"])
+        if asked[-1] == "other":
+            return key_for("RS256")
+        await gate.wait()
+        raise Unavailable("source", "no connection")
+
+    resolve = cached(lookup, clock=clock, caching=Caching(issuer_misses=(0.0, 3), longest_wait=0.0))
+
+    async def call(number: int) -> None:
+        with pytest.raises(Unavailable):
+            await resolve(asking(f"key{number}", "issuer"))
+
+    for number in range(6):
+        async with anyio.create_task_group() as group:
+            group.start_soon(call, number)
+            await settle()
+            clock.turn(0.1)
+            assert await resolve(asking(f"{number}", "other"))
+            gate.set()
+    assert asked.count("issuer") == 3

@@ -166,3 +166,22 @@ async def test_a_refusal_does_not_end_keeping_warm() -> None:
     with anyio.move_on_after(0.1):
         await keep_warm(refuses, ["a/1"], every=0.01)
     assert asked > 1
+
+
+async def test_warming_does_not_wait_for_the_budget_with_a_token() -> None:
+    repository = Repository(lambda url: good(url) if url.endswith("key") else missing(url))
+    caching = Caching(issuer_misses=(0.0, 1), longest_wait=0.3)
+    resolve = pem_repository(URL, repository, caching=caching)
+    refused: list[Unavailable] = []
+
+    async def call() -> None:
+        with pytest.raises(Unavailable, match="the budget of misses is spent") as raised:
+            await resolve(asking("a/key"))
+        refused.append(raised.value)
+
+    assert await resolve(asking("a/unknown")) is None
+    async with anyio.create_task_group() as group:
+        group.start_soon(call)
+        await settle()
+        assert await prefetch(resolve, ["a/key"]) == {"a/key": True}
+    assert len(refused) == 1
