@@ -541,8 +541,8 @@ def _failed(
         answers = unusable or outage.answered
         if answers or not cache.one_source:
             pause = max(pause, asked_off)
-        elif began < cache.answered:
-            pause = 0.0  # the source is well again
+        elif old is None and began < cache.answered:
+            pause = asked_off  # the source is well again, or was while this key failed
         needed_at = retry_at = now + pause
         if not unusable and entry is not None and now < entry.error_until:
             retry_at = max(retry_at, now + cache.caching.min_age * (1 - cache.chance() / 2))
@@ -571,7 +571,8 @@ def _is_down(cache: Cache[T], began: float) -> bool:
     outage = cache.outage
     if not cache.one_source:
         return False
-    return began < cache.answered or (outage is not None and outage.tries >= _TRIES)
+    hung = began < cache.answered and cache.clock() - began >= _OVERTAKEN
+    return hung or (outage is not None and outage.tries >= _TRIES)
 
 
 def _answered(cache: Cache[T], key: Hashable, began: float) -> None:

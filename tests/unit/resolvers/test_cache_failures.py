@@ -386,6 +386,62 @@ async def test_a_question_that_fails_after_a_recovery_puts_off_no_later_one_for_
     assert await house.sees("cold/key") == "key"
 
 
+def fails_for_some(retry_after: float | None = None) -> Callable[[str], Document]:
+    failure = Document(500, "", b"", retry_after=retry_after)
+    return lambda url: failure if "/bad" in url else good(url)
+
+
+async def ask_beside_others(house: House, kid: str) -> None:
+    """Ask for a key; the answer comes after that to a later question for another key."""
+    open_gate = house.repository.close_gate()
+    async with anyio.create_task_group() as group:
+        group.start_soon(house.sees, kid)
+        await settle()
+        house.repository.closed = None
+        house.clock.turn(0.1)
+        assert await house.sees(f"other/{house.clock.now}") == "key"
+        house.clock.turn(0.1)
+        open_gate()
+
+
+async def test_a_key_that_fails_is_put_off_though_other_keys_are_answered_meanwhile() -> None:
+    house = House(fails_for_some())
+    for _ in range(20):
+        await ask_beside_others(house, "issuer/bad")
+    # At once after the first time, and then after 0.5, 1, 1 and 1 seconds.
+    assert house.repository.asked.count(f"{URL}issuer/bad") <= 6
+
+
+async def test_a_key_is_not_asked_for_sooner_than_was_said_with_its_failure() -> None:
+    house = House(fails_for_some(retry_after=30.0))
+    for _ in range(20):
+        await ask_beside_others(house, "issuer/bad")
+    assert house.repository.asked.count(f"{URL}issuer/bad") == 1
+
+
+async def test_keys_that_fail_spend_the_budget_though_other_keys_are_answered_meanwhile() -> None:
+    house = House(fails_for_some(), issuer_misses=(0.0, 5), longest_wait=0.0)
+    for number in range(20):
+        await ask_beside_others(house, f"issuer/bad{number}")
+    assert sum("/bad" in url for url in house.repository.asked) == 5
+
+
+async def test_questions_that_hung_when_the_source_was_well_again_spend_no_budget() -> None:
+    house = House(down, issuer_misses=(0.0, 5), longest_wait=0.0)
+    open_gate = house.repository.close_gate()
+    async with anyio.create_task_group() as group:
+        for number in range(5):
+            group.start_soon(house.sees, f"issuer/hangs{number}")
+        await settle()
+        house.repository.closed, house.repository.answer = None, good
+        house.clock.turn(1.0)
+        assert await house.sees("other/key") == "key"
+        house.repository.answer = down
+        open_gate()
+    house.repository.answer = good
+    assert await house.sees("issuer/key") == "key"
+
+
 async def test_an_outage_spends_no_budget() -> None:
     house = House(lambda url: down(url))
     open_gate = house.repository.close_gate()
