@@ -3,11 +3,11 @@
 Each session's environment has the versions of .ci/constraints.txt, but for "lowest", which has the
 four run-time dependencies at their lower bounds. After a change of a dependency: `nox -s lock`.
 
-Every Python of PYTHONS that is on the machine is tested, and the others are named at the end of the
-session "tests". The first one that is there runs everything: the tests within the package's own
-processes under coverage, and then those of real servers and of faults (tests/system). The others,
-and the lower bounds, run the first half, as what the second is about does not depend on them;
-`nox -s system` runs the second on all of them.
+Every Python of PYTHONS that is on the machine is tested. The last session, "complete", names the
+others. The first Python that is there runs everything: lint, types, the tests within the package's
+own processes under coverage, those of real servers and of faults (tests/system), and the lower
+bounds. The other Pythons and the lower bounds run no tests/system, which does not depend on them;
+`nox -s system` runs it on every Python.
 """
 
 import json
@@ -37,6 +37,8 @@ def is_there(python: str) -> bool:
     return path is not None and not subprocess.run([path, "-c", ""], capture_output=True).returncode
 
 
+# With any of these, tests/system/test_browser_preflight.py is not skipped.
+BROWSERS = ["chromium", "chromium-browser", "chromium-headless-shell", "google-chrome"]
 FOUND = [python for python in PYTHONS if is_there(python)]
 if not FOUND:
     raise SystemExit(f"nothing can be tested: no Python of {', '.join(PYTHONS)} is there")
@@ -48,7 +50,7 @@ nox.needs_version = ">=2025.11"
 nox.options.default_venv_backend = "uv"
 nox.options.download_python = "never"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "types", "tests", "lowest", "bench-short", "audit"]
+nox.options.sessions = ["lint", "types", "tests", "lowest", "bench-short", "audit", "complete"]
 
 
 def install(session: nox.Session, *groups: str, bounds: str = LOCKED) -> None:
@@ -57,7 +59,7 @@ def install(session: nox.Session, *groups: str, bounds: str = LOCKED) -> None:
     session.install("--editable=.", *each, f"--constraint={bounds}")
 
 
-@nox.session
+@nox.session(python=FOUND[0])
 def lint(session: nox.Session) -> None:
     install(session, "lint")
     session.run("ruff", "format", "--check", ".")
@@ -65,7 +67,7 @@ def lint(session: nox.Session) -> None:
     session.run("lint-imports", "--no-logo")
 
 
-@nox.session
+@nox.session(python=FOUND[0])
 def types(session: nox.Session) -> None:
     install(session, "types")
     checked = [path for path in ("asapfn", "tests/typing") if pathlib.Path(path).is_dir()]
@@ -89,8 +91,6 @@ def tests(session: nox.Session) -> None:
         session.run("pytest", *PARALLEL, SYSTEM)
     else:
         session.run("pytest", *PARALLEL, f"--ignore={SYSTEM}")
-    if missing := [python for python in PYTHONS if python not in FOUND]:
-        session.warn(f"NOT TESTED, as they are not there: Python {', '.join(missing)}")
 
 
 @nox.session(python=FOUND)
@@ -127,7 +127,7 @@ def lowest(session: nox.Session) -> None:
     session.run("pytest", "-W", older, *chosen)
 
 
-@nox.session
+@nox.session(python=FOUND[0])
 def bench(session: nox.Session) -> None:
     """Each group by itself, then the table of ratios; `-- --plot` draws the chart as well."""
     install(session, "bench")
@@ -144,7 +144,7 @@ def bench(session: nox.Session) -> None:
     session.run("python", "benchmarks/ratios.py", *session.posargs, env={"PYTHONPATH": "."})
 
 
-@nox.session(name="bench-short")
+@nox.session(python=FOUND[0], name="bench-short")
 def bench_short(session: nox.Session) -> None:
     """Each bench once, untimed: they still run."""
     install(session, "bench")
@@ -158,7 +158,7 @@ def keep_npm(session: nox.Session) -> None:
     session.env["ASAPFN_NPM"] = os.environ.get("ASAPFN_NPM", str(kept))
 
 
-@nox.session
+@nox.session(python=FOUND[0])
 def audit(session: nox.Session) -> None:
     """Look for known vulnerabilities of the four dependencies at their lower bounds.
 
@@ -178,11 +178,21 @@ def audit(session: nox.Session) -> None:
     packages = json.loads(answer.read_text())["dependencies"] if answer.exists() else []
     unknown = [package["name"] for package in packages if "skip_reason" in package]
     if len(unknown) == len(packages):
-        session.warn("NOT AUDITED: the vulnerability service gave no answer about any package")
+        session.skip("NOT AUDITED: the vulnerability service gave no answer about any package")
     elif unknown:
         session.warn(f"NOT AUDITED, as the service does not know them: {', '.join(unknown)}")
     if vulnerable := [package for package in packages if package.get("vulns")]:
         session.error(f"raise the lower bounds above {json.dumps(vulnerable, indent=1)}")
+
+
+@nox.session(venv_backend="none")
+def complete(session: nox.Session) -> None:
+    """Whether all could be tested here: skipped, with what is not there, if not."""
+    missing = [f"Python {python}" for python in PYTHONS if python not in FOUND]
+    if not any(map(shutil.which, BROWSERS)):
+        missing.append("a browser, for CORS")
+    if missing:
+        session.skip(f"NOT TESTED, as it is not there: {', '.join(missing)}")
 
 
 @nox.session(python=FOUND[0])
@@ -209,14 +219,14 @@ def mutation(session: nox.Session) -> None:
     session.run("python", "tests/mutation/survivors.py", *session.posargs)
 
 
-@nox.session
+@nox.session(python=FOUND[0])
 def docs(session: nox.Session) -> None:
     """The reference as one site, into build/docs: no warning and no broken link passes."""
     install(session, "docs")
     session.run("python", "-W", "error", "docs/build.py", "build/docs")
 
 
-@nox.session
+@nox.session(python=FOUND[0])
 def build(session: nox.Session) -> None:
     """Make sdist and wheel in dist/, check them, and test the wheel in an environment of its own.
 
