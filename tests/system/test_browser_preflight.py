@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+PROGRAMS = ("chromium", "chromium-browser", "chromium-headless-shell", "google-chrome")
 PROGRAM = next(filter(None, map(shutil.which, PROGRAMS)), None)
 SERVICES = ("fastapi", "aiohttp", "flask", "django")
 ISSUERS = {"page": "tenant", "remote": "forge/invocation-token"}
 
 pytestmark = pytest.mark.skipif(
-    PROGRAM is None, reason="there is no Chromium: on Debian, apt-get install chromium"
+    PROGRAM is None,
+    reason="there is no Chromium: on Debian, apt-get install chromium-headless-shell",
 )
 
 
