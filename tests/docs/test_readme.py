@@ -4,6 +4,7 @@ import ast
 import contextlib
 import gc
 import importlib.util
+import inspect
 import logging
 import os
 import re
@@ -149,6 +150,11 @@ def test_an_example_runs_and_shows_what_it_says(
         code = code.replace(name, origin)
     names = {"__name__": "__main__"}
     exec(compile(code, f"{example.page}:{example.line}", "exec"), names)
+    # Those with fixtures run in tests/system/test_sample_projects.py.
+    for name, each in list(names.items()):
+        plain = name.startswith("test_") and inspect.isfunction(each)
+        if plain and not inspect.signature(each).parameters:
+            each()
     assert capsys.readouterr().out == example.shows
     # A script leaves its databases and clients to the end of the process, which is here.
     names.clear()
