@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     parser = Parser(
         prog="asapfn",
-        description="Tokens by which services prove to each other who they are.",
+        description="Sign and verify the tokens by which services prove who they are.",
         epilog="exit codes: 0 accepted, 1 rejected, 2 wrong use, 3 unavailable",
     )
     parser.add_argument("--version", action="version", version=f"asapfn {__version__}")

@@ -56,7 +56,7 @@ def add_to(commands: Commands) -> None:
     )
     parsers = add_for_profiles(commands, "explain", summary, (what, "Explain"), run, PROFILES)
     for parser in parsers.values():
-        at = "explain it as of seconds since the epoch, a date such as 2026-11-24T14:46:03Z, or iat"
+        at = "the time to assume: iat, a date (2026-11-24T14:46:03Z), or seconds since the epoch"
         option(parser, "--at", "TIME", at)
     option(parsers["connect"], "--form-from", "WHERE", "the form body that the request had, if any")
 

@@ -162,7 +162,7 @@ def _password(data: bytes, what: str, where: str | None) -> bytes | None:
 def add_token_argument(parser: argparse.ArgumentParser) -> None:
     """Add the token to a command."""
     what = (
-        "the token, - for standard input, or @FILE; after its scheme, or in a request's head, too"
+        "the token, - for standard input, or @FILE; its scheme or a request's head may be around it"
     )
     option(parser, "token", "TOKEN", what, nargs="?")
 

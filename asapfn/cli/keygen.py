@@ -35,9 +35,9 @@ def add_to(commands: Commands) -> None:
         run,
     )
     option(parser, "--issuer", "NAME", "the service that signs", required=True)
-    name = "the key's own name, by default the time in UTC and .pem: the last by name signs"
+    name = "the key's file name, default the time in UTC and .pem; the name that sorts last signs"
     option(parser, "--name", "NAME", name)
-    option(parser, "--algorithm", "NAME", f"of {', '.join(_ALGORITHMS)}", default="RS256")
+    option(parser, "--algorithm", "NAME", f"one of {', '.join(_ALGORITHMS)}", default="RS256")
     option(parser, "--directory", "DIR", default="keys")
     form = "the private key's form: PEM, ASAP's data URI for an environment variable, or a JWK"
     parser.add_argument("--format", choices=list(SUFFIXES), default="pem", help=form)

@@ -176,7 +176,7 @@ def _add_oidc(parser: argparse.ArgumentParser) -> None:
     option(group, "--audience", "NAME...", "this service's name", required=True)
     trusted = "another name that aud may have"
     option(group, "--trusted-audience", "NAME...", trusted, dest="trusted_audiences")
-    client = "a client that azp may name; none for any"
+    client = "a client that azp may name; default any"
     option(group, "--authorized-party", "NAME...", client, dest="authorized_parties")
     option(group, "--max-lifetime", "SECONDS", "default any")
     option(group, "--leeway", "SECONDS", default=10)

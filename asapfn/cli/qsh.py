@@ -21,7 +21,7 @@ def add_to(commands: Commands) -> None:
     )
     option(parser, "method", "METHOD")
     option(parser, "url", "URL", "whole, or from the path on, as it is sent")
-    option(parser, "--base-url", "URL", "the receiver's: its path is not hashed", default="")
+    option(parser, "--base-url", "URL", "the receiver's; its path is not hashed", default="")
     option(parser, "--form-from", "WHERE", f"the form body, without a query: {WHERE}")
 
 

@@ -41,8 +41,8 @@ def add_to(commands: Commands) -> None:
         "connect": connect._replace(example=f"{connect.example} -i"),
     }
     for parser in add_for_profiles(commands, "request", summary, described, run, signers).values():
-        option(parser, "words", "[METHOD] URL", "default GET, or POST", nargs="+")
-        option(parser, "-X", "METHOD", "the method, as curl has it", "--request")
+        option(parser, "words", "[METHOD] URL", "default GET, or POST with -d", nargs="+")
+        option(parser, "-X", "METHOD", "the method, as in curl", "--request")
         option(parser, "-H", "LINE...", "a header, 'NAME: VALUE'", "--headers", default=[])
         body = "the body, with which the method is POST by default; @FILE, @- for standard input"
         option(parser, "-d", "DATA", body, "--data")

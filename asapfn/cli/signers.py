@@ -58,7 +58,7 @@ def _add_connect(parser: argparse.ArgumentParser) -> None:
     option(group, "--issuer", "NAME", "the app's key", required=True)
     _add_common_arguments(group, 180)
     option(group, "--secret-from", "WHERE", f"the shared secret: {WHERE} (ASAPFN_SECRET)")
-    option(group, "--base-url", "URL", "of the product: its path is not hashed", default="")
+    option(group, "--base-url", "URL", "the product's base URL; its path is not hashed", default="")
     option(group, "--audience", "NAME...", "the client key, for Jira, Confluence")
     option(group, "--subject", "NAME", "the client key, for Bitbucket")
 
@@ -151,7 +151,7 @@ def _add_common_arguments(
     option(group, "--kid", "KID", f"the key id of a PEM{kid}")
     option(group, "--password-from", "WHERE", "the password of a PEM that is encrypted")
     option(group, "--lifetime", "SECONDS", default=lifetime)
-    option(group, "--claim", "NAME=VALUE...", "one more claim, its value JSON or else text")
+    option(group, "--claim", "NAME=VALUE...", "an additional claim, its value JSON or else text")
 
 
 def _private_key(options: argparse.Namespace, flags: str = "--key-from", variable: str = "") -> Key:
