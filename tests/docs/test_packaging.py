@@ -1,5 +1,6 @@
 """What the package says of itself: its version, its addresses, its changelog."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -30,3 +31,16 @@ def test_every_address_begins_with_that_of_the_repository():
 def test_each_extra_is_of_an_adapter_or_of_the_command_line():
     adapters = {path.stem for path in (Path(asapfn.__file__).parent / "adapters").glob("[a-z]*.py")}
     assert set(PROJECT["optional-dependencies"]) <= {*adapters, "completion"}
+
+
+def test_the_pythons_it_names_are_those_that_are_tested():
+    (listed,) = re.findall(r"^PYTHONS = (.*)$", (ROOT / "noxfile.py").read_text(), re.MULTILINE)
+    pythons = ast.literal_eval(listed)
+    named = re.findall(
+        r"Programming Language :: Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"])
+    )
+    release = (ROOT / ".github" / "workflows" / "release.yml").read_text()
+    (matrix,) = re.findall(r"^ +python: (\[.*\])$", release, re.MULTILINE)
+    assert named == pythons == ast.literal_eval(matrix)
+    assert set(re.findall(r"\b3\.\d+\b", (ROOT / ".ci" / "run").read_text())) == set(pythons)
+    assert PROJECT["requires-python"] == f">={pythons[0]}"
