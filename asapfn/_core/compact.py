@@ -116,7 +116,7 @@ def decode_object(data: bytes) -> dict[str, Any]:
         text = data.decode().strip(_WHITE_SPACE)
         members, end = _decode_flat(text) if brackets == 1 else _decode(text)
         # As many members as colons: then each colon belongs to one, and none was left out.
-        if brackets == 1 and len(members) != text.count(":"):
+        if brackets == 1 and type(members) is dict and len(members) != text.count(":"):
             members, end = _decode(text)
         if "\\" in text:
             json.dumps(members, ensure_ascii=False).encode()  # fails on a lone surrogate

@@ -50,11 +50,22 @@ def test_what_is_taken_the_standard_library_reads_the_same(text: str) -> None:
     assert compact.decode_object(json.dumps(members, allow_nan=False).encode()) == members
 
 
-@given(st.binary(max_size=60))
+@given(
+    st.binary(max_size=60) | st.lists(PIECES, max_size=4).map(lambda parts: "".join(parts).encode())
+)
 def test_no_bytes_make_the_reader_raise_anything_but_value_error(data: bytes) -> None:
     for text in (data, b'{"a":' + data + b"}", b'{"a":"' + data + b'"}'):
         with contextlib.suppress(ValueError):
             assert isinstance(compact.decode_object(text), dict)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "true", "null", '"a"', '":"'])
+@pytest.mark.parametrize("behind", ["{", " {", "[", "{}", ":{"])
+def test_a_value_that_is_no_object_is_refused_whatever_stands_behind_it(
+    value: str, behind: str
+) -> None:
+    with pytest.raises(ValueError, match="not a JSON object"):
+        compact.decode_object((value + behind).encode())
 
 
 @pytest.mark.parametrize(

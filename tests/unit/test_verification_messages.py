@@ -20,6 +20,7 @@ NONE_EXPECTED = "wrong_audience: expected no aud, got"
 # The payload or the claims that differ; options; what is told; the claim.
 REFUSALS: list[tuple[bytes | dict[str, Any], dict[str, Any], str, str | None]] = [
     (b"[]", {}, "malformed: claims: not a JSON object", None),
+    (b"0{", {}, "malformed: claims: not a JSON object", None),
     (b'{"a":1,"a":2}', {}, "malformed: claims: a member occurs twice", None),
     ({"iss": 1}, {}, "invalid_claim: iss is not a string: 1", "iss"),
     ({"sub": 1}, {}, "invalid_claim: sub is not a string: 1", "sub"),
