@@ -122,7 +122,7 @@ def lowest(session: nox.Session) -> None:
     keep_npm(session)
     # anyio's plugin of that time uses a name that pytest 9.2 deprecates.
     older = "ignore:_pytest.python.CallSpec2:pytest.PytestRemovedIn10Warning"
-    folders = ["unit", "adapters", "cli", "security", "system/faults"]
+    folders = ["unit", "adapters", "cli", "program", "security", "system/faults"]
     chosen = session.posargs or [*PARALLEL, *(f"tests/{folder}" for folder in folders)]
     session.run("pytest", "-W", older, *chosen)
 

@@ -1,7 +1,5 @@
 import importlib
 import io
-import os
-import subprocess
 import sys
 import threading
 
@@ -19,23 +17,6 @@ OF_A_PROFILE = {
     "explain": ("asap", "connect", "forge", "jitsi", "oidc"),
 }
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJvcmRlcnMifQ.c2lnbmF0dXJl"
-
-
-def as_process(*arguments, **more):
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "asapfn", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        **more,
-    )
-
-
-def test_the_module_runs_as_a_program_and_lists_its_commands():
-    ran = as_process("--help")
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert [name for name in COMMANDS if f"\n    {name} " in ran.stdout] == list(COMMANDS)
-    assert "0 accepted, 1 rejected, 2 wrong use, 3 unavailable" in ran.stdout
 
 
 @pytest.mark.parametrize(
@@ -130,21 +111,6 @@ def test_an_error_of_the_system_that_names_no_file_is_wrong_use(monkeypatch, cap
     assert capsys.readouterr() == ("", "asapfn: No such file or directory\n")
 
 
-@pytest.mark.parametrize(("unbuffered", "code"), [("", 0), ("1", 141)])
-def test_a_reader_who_has_seen_enough_is_no_error(unbuffered, code):
-    reading, writing = os.pipe()
-    os.close(reading)
-    ran = subprocess.run(
-        [sys.executable, "-m", "asapfn", "qsh", "GET", "/"],
-        stdout=writing,
-        stderr=subprocess.PIPE,
-        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
-        check=False,
-    )
-    os.close(writing)
-    assert (ran.returncode, ran.stderr) == (code, b"")
-
-
 def test_an_interrupt_ends_quietly(monkeypatch, capsys):
     def interrupted(*arguments, **more):
         raise KeyboardInterrupt
@@ -160,16 +126,6 @@ def test_it_runs_in_a_thread_too_where_no_signal_is_handled():
     thread.start()
     thread.join(60)
     assert codes == [0]
-
-
-def test_output_that_the_terminal_cannot_show_is_escaped():
-    ran = as_process(
-        "inspect",
-        "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiLDqSJ9.c2lnbmF0dXJl",
-        env={**os.environ, "PYTHONIOENCODING": "ascii"},
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert 'iss  "\\xe9"' in ran.stdout
 
 
 def test_it_also_writes_to_what_is_no_file(monkeypatch):

@@ -1,8 +1,6 @@
 """Wrong use gets a sentence that names the command, the flag or the file that was meant."""
 
 import io
-import os
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -314,26 +312,6 @@ def test_a_test_token_that_cannot_be_made_says_what_is_missing(arguments, said, 
     ran = asapfn("token", *arguments)
     assert (ran.code, ran.out) == (2, "")
     assert said in ran.err
-
-
-def test_the_shell_completes_commands_profiles_and_flags():
-    for line, expected in (
-        ("asapfn ver", ["verify "]),
-        ("asapfn verify j", ["jitsi "]),
-        ("asapfn keygen --al", ["--algorithm "]),
-    ):
-        asked = {
-            "_ARGCOMPLETE": "1",
-            "COMP_LINE": line,
-            "COMP_POINT": str(len(line)),
-            "_ARGCOMPLETE_IFS": "\n",
-            "_ARGCOMPLETE_STDOUT_FILENAME": "/dev/stdout",
-        }
-        ran = subprocess.run(
-            [sys.executable, "-m", "asapfn"], env={**os.environ, **asked},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert ran.stdout.split("\n") == expected, ran.stderr
 
 
 def test_without_the_library_for_completion_the_program_runs(asapfn, monkeypatch):

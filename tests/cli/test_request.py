@@ -1,8 +1,4 @@
 import json
-import os
-import pty
-import subprocess
-import sys
 
 import pytest
 
@@ -210,36 +206,3 @@ def test_wrong_use_is_told_with_exit_code_2(url, more, told, asapfn, signed):
     ran = asapfn("request", "asap", "GET", url, *signed, *more)
     assert (ran.code, ran.out) == (2, "")
     assert told in ran.err
-
-
-@pytest.mark.parametrize(
-    ("body", "shown"),
-    [
-        (b"one\r\n\ttwo", ["one\\r", "\\ttwo"]),
-        (b"text\x1b[2J\xff\n", ["text\\x1b[2J\N{REPLACEMENT CHARACTER}"]),
-    ],
-)  # fmt: skip
-def test_on_a_terminal_an_answer_cannot_act(body, shown, origin, signed, service):
-    service.body = body
-    controller, terminal = pty.openpty()
-    arguments = ("request", "asap", "GET", origin, *signed)
-    ran = subprocess.run(
-        [sys.executable, "-m", "asapfn", *arguments],
-        stdout=terminal,
-        stderr=subprocess.PIPE,
-        check=False,
-    )
-    os.close(terminal)
-    written = os.read(controller, 4096).decode()
-    os.close(controller)
-    assert ran.returncode == 0
-    assert written.splitlines() == shown
-
-
-def test_off_a_terminal_the_body_is_as_it_was_sent(origin, signed, service):
-    service.body = b"\x1b\x00\xff"
-    arguments = ("request", "asap", "GET", origin, *signed)
-    ran = subprocess.run(
-        [sys.executable, "-m", "asapfn", *arguments], capture_output=True, check=False
-    )
-    assert ran.stdout == b"\x1b\x00\xff"

@@ -87,7 +87,9 @@ def test_streams_that_are_closed_are_replaced(monkeypatch):
         monkeypatch.setattr(sys, name, None)
     assert (main(["qsh", "GET", "/"]), main(["inspect", "-"])) == (0, 2)
     for stream in (sys.stdin, sys.stdout, sys.stderr):
-        os.close(stream.fileno())
+        number = stream.fileno()
+        stream.close()
+        os.close(number)
 
 
 PASSWORD = "geh/eim"  # the slash makes httpx take a part of it for the port
