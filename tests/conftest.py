@@ -10,11 +10,13 @@ import pytest
 # What they assert is told in full, as within a test.
 pytest.register_assert_rewrite("tests.support")
 
-# CI tries the same cases every time, so that a red run is about the change; elsewhere each run
-# tries new ones. Neither minds a slow machine.
-hypothesis.settings.register_profile("dev", deadline=None)
+# nox and CI try 100 examples, the inner loop a fifth. CI tries the same ones every time, so that a
+# red run is about the change; elsewhere each run tries new ones. None minds a slow machine.
+hypothesis.settings.register_profile("dev", deadline=None, max_examples=20)
+hypothesis.settings.register_profile("thorough", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
-hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+thorough = "thorough" if os.environ.get("ASAPFN_THOROUGH") else "dev"
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else thorough)
 
 
 @hypothesis.given(hypothesis.strategies.none())

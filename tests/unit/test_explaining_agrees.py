@@ -18,6 +18,7 @@ from asapfn._core.verification import policy
 from asapfn.checks import claim_is_one_of, context_token, request_matches
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Check, Key, Policy, Token, Unverified
+from tests.support.effort import tries
 from tests.support.forging import forge
 from tests.support.invocations import APP, invocation_claims
 from tests.support.keyring import key_for
@@ -359,7 +360,7 @@ async def assert_agreement(case: Case, text: str) -> Any:
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=40)
+@settings(max_examples=tries(40))
 @given(data=st.data())
 async def test_the_first_rule_that_fails_is_the_verdict_with_up_to_three_faults(
     name: str, data: st.DataObject

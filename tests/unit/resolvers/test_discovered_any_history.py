@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from asapfn.errors import Unavailable
 from asapfn.keys import generate
 from asapfn.types import Document
+from tests.support.effort import tries
 from tests.support.provider import KEYS, METADATA, Provider, json_document, key_set, metadata
 
 KEY_IDS = [f"key/{number}" for number in range(4)]
@@ -75,7 +76,7 @@ class World:
 
 
 @pytest.mark.parametrize("max_age", [0.0, 300.0, 86_400.0])
-@settings(max_examples=40)
+@settings(max_examples=tries(40))
 @given(steps=STEPS)
 async def test_after_any_history_the_newest_key_is_found_in_a_minute(
     max_age: float, steps: list[tuple[str, int]]

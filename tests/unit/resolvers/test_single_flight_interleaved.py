@@ -10,6 +10,7 @@ import pytest
 
 from asapfn.errors import TokenRejected
 from asapfn.resolvers._single_flight import Flights, join
+from tests.support.effort import tries
 from tests.support.keysources import Source, settle
 
 
@@ -66,7 +67,7 @@ def held() -> int:
 @pytest.mark.parametrize("first", range(0, 1000, 500))
 async def test_no_interleaving_hangs_asks_twice_at_a_time_or_leaves_anything(first: int) -> None:
     before = held()
-    for seed in range(first, first + 500):
+    for seed in range(first, first + tries(500)):
         await interleave(seed)
     # The loop lets go of the last tasks in its next turns.
     await settle()
@@ -97,5 +98,5 @@ async def interleave_tasks(seed: int) -> None:
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_no_interleaving_of_asyncios_own_cancellation_does_either() -> None:
-    for seed in range(1000):
+    for seed in range(tries(1000)):
         await interleave_tasks(seed)
