@@ -43,6 +43,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    parser = _parser()
+    complete(parser)
+    options = parse(parser, arguments)
+    try:
+        return anyio.run(_run, options)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _parser() -> Parser:
+    """The parser of all commands; examples in its help are as wide as the terminal is now."""
     parser = Parser(
         prog="asapfn",
         description="Sign and verify the tokens by which services prove who they are.",
@@ -52,12 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in _COMMANDS:
         command.add_to(commands)
-    complete(parser)
-    options = parse(parser, arguments)
-    try:
-        return anyio.run(_run, options)
-    except KeyboardInterrupt:
-        return _INTERRUPTED
+    return parser
 
 
 def _end(number: int, frame: object) -> NoReturn:

@@ -1,13 +1,16 @@
 """Running the command line within the test, as a shell would."""
 
+import functools
 import io
+import os
 import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
 
-from asapfn.cli import main
+from asapfn.cli import _parser, main
+from asapfn.cli.parsing import Parser
 
 
 class Ran(NamedTuple):
@@ -19,6 +22,12 @@ class Ran(NamedTuple):
 
 
 Run = Callable[..., Ran]
+
+
+@functools.cache
+def parser_of(columns: str) -> Parser:
+    """The parser for a width, made once: that takes longer than most commands."""
+    return _parser()
 
 
 @pytest.fixture(autouse=True)
@@ -37,11 +46,15 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "ASAPFN_SECRET",
     ):
         monkeypatch.delenv(name, raising=False)
+    for name, value in (("COLUMNS", "80"), ("LINES", "24"), ("LANGUAGE", "C")):
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
 def asapfn(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command: its arguments, and what is on its standard input."""
+
+    monkeypatch.setattr("asapfn.cli._parser", lambda: parser_of(os.environ["COLUMNS"]))
 
     def run(*arguments: object, stdin: bytes = b"") -> Ran:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
