@@ -10,6 +10,9 @@ from asapfn._core.algorithms import ASAP
 from asapfn.asap import private_key_directory
 from asapfn.keys import import_data_uri, import_jwk, import_pem
 
+# One that is made in no time, where the algorithm does not matter.
+QUICK = ("--algorithm", "ES256")
+
 
 def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
@@ -32,7 +35,8 @@ def test_a_pair_is_written_of_each_algorithm(algorithm, asapfn, tmp_path):
 def test_only_the_owner_can_read_the_private_key_whatever_the_umask(asapfn, tmp_path):
     before = os.umask(0)
     try:
-        asapfn("keygen", "--issuer", "a/b", "--name", "k.pem", "--directory", tmp_path / "new")
+        asapfn("keygen", "--issuer", "a/b", "--name", "k.pem", "--directory", tmp_path / "new",
+               *QUICK)  # fmt: skip
     finally:
         os.umask(before)
     assert mode(tmp_path / "new" / "staged" / "a" / "b" / "k.pem") == 0o600
@@ -47,7 +51,7 @@ def test_each_folder_of_private_keys_is_the_owners_alone_whatever_the_umask(
     try:
         for name in ("1.pem", "2.pem"):
             arguments = ("--issuer", "a/b", "--name", name, "--directory", tmp_path / "x" / "new")
-            assert asapfn("keygen", *arguments).code == 0
+            assert asapfn("keygen", *arguments, *QUICK).code == 0
     finally:
         os.umask(before)
     modes = {"staged": 0o700, "public": 0o755 & ~umask}
@@ -60,7 +64,7 @@ def test_each_folder_of_private_keys_is_the_owners_alone_whatever_the_umask(
 def test_a_folder_that_exists_keeps_its_mode(asapfn, tmp_path):
     (tmp_path / "staged").mkdir()
     (tmp_path / "staged").chmod(0o750)
-    asapfn("keygen", "--issuer", "a", "--name", "k.pem", "--directory", tmp_path)
+    asapfn("keygen", "--issuer", "a", "--name", "k.pem", "--directory", tmp_path, *QUICK)
     assert mode(tmp_path / "staged") == 0o750
     assert mode(tmp_path / "staged" / "a") == 0o700
 
@@ -116,7 +120,7 @@ def test_names_that_make_no_key_id_are_wrong_use(name, asapfn, tmp_path):
 
 def test_a_new_key_does_not_sign_until_it_is_activated(asapfn, tmp_path):
     for name in ("1.pem", "2.pem"):
-        asapfn("keygen", "--issuer", "orders", "--name", name, "--directory", tmp_path)
+        asapfn("keygen", "--issuer", "orders", "--name", name, "--directory", tmp_path, *QUICK)
         if name == "1.pem":
             asapfn("activate", "orders/1.pem", "--directory", tmp_path, "--now")
     assert private_key_directory(tmp_path / "private", "orders")().kid == "orders/1.pem"
@@ -134,7 +138,8 @@ def test_a_name_that_would_not_sort_last_is_refused(half, name, asapfn, tmp_path
     assert f"would never sign: {there} sorts after it" in ran.err
     (suggested,) = re.findall(r"such as (\S+)", ran.err)
     assert list(tmp_path.rglob("*.pem")) == [there]
-    ran = asapfn("keygen", "--issuer", "orders", "--name", suggested, "--directory", tmp_path)
+    ran = asapfn("keygen", "--issuer", "orders", "--name", suggested, "--directory", tmp_path,
+                 *QUICK)  # fmt: skip
     assert ran.code == 0
     assert max(suggested, "2026-11.pem") == suggested
 

@@ -59,7 +59,7 @@ def signed(tmp_path):
     """The flags of an ASAP token."""
     folder = tmp_path / "keys" / "issuer"
     folder.mkdir(parents=True)
-    (folder / "k.pem").write_text(export_private_pem(key_for("RS256")))
+    (folder / "k.pem").write_text(export_private_pem(key_for("ES256")))
     where = ("--key-directory", str(tmp_path / "keys"))
     return ("--issuer", "issuer", "--audience", "billing", *where)
 

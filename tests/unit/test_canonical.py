@@ -5,6 +5,7 @@ import hashlib
 import json
 import pathlib
 import time
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import example, given
@@ -108,16 +109,15 @@ def test_any_text_has_a_hash_or_is_a_value_error(
 def test_effort_grows_with_the_length_of_the_url_and_no_faster(
     start: str, repeated: str, end: str
 ) -> None:
-    def effort(size: int) -> float:
+    def efforts(size: int) -> Iterator[int]:
         url = start + "".join(repeated.format(number) for number in range(size)) + end
-        best = float("inf")
         for _ in range(7):
             begun = time.thread_time_ns()
             with contextlib.suppress(ValueError):
                 canonical_request("GET", url, base_url="/a")
-            best = min(best, time.thread_time_ns() - begun)
-        return best
+            yield time.thread_time_ns() - begun
 
     # Eight times the length: about 8 when linear, 64 when quadratic. The constant is for what a
-    # call costs that does nothing, and for the clock.
-    assert effort(80_000) < 24 * (effort(10_000) + 20_000)
+    # call costs that does nothing, and for the clock. The best of seven counts.
+    most = 24 * (min(efforts(10_000)) + 20_000)
+    assert any(effort < most for effort in efforts(80_000))

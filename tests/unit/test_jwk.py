@@ -237,6 +237,10 @@ def test_the_private_members_of_an_rsa_key_have_to_agree(member: str) -> None:
     value = int.from_bytes(compact.decode_base64url(members[member].encode()))
     with pytest.raises(ValueError, match="make no key"):
         import_jwk(members | {member: number(value + 2)})
+
+
+def test_d_has_to_agree_with_the_public_members_of_an_rsa_key_where_it_is_alone() -> None:
+    members = whole("RS256")
     only_d = rsa_members(native("RS256").private) | {"d": members["d"]}
     assert import_jwk(only_d).is_private
     with pytest.raises(ValueError, match="make no key"):
