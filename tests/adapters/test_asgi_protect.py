@@ -10,6 +10,7 @@ from asapfn import Request, Token, Unavailable, asap, bearer, connect
 from asapfn.adapters.asgi import protect, request
 from asapfn.resolvers import keys_by_id
 from tests.support.keyring import key_for
+from tests.support.lifespan import lifespan
 from tests.support.refusals import (
     OPTIONAL,
     ask,
@@ -42,10 +43,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     who = (token.claims["iss"] if token else "nobody").encode()
     if scope["type"] == "lifespan":
         scope["state"]["lived"] = b"yes"
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await send({"type": "lifespan.shutdown.complete"})
+        await lifespan(receive, send)
     elif scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})

@@ -23,7 +23,8 @@ from asapfn.adapters.httpx import fetcher
 from asapfn.errors import Unavailable
 from asapfn.types import Fetch
 from tests.support.hanging import PEM, HangingServer, hanging_server, open_files
-from tests.support.servers import authority, trusting
+from tests.support.servers import trusting
+from tests.support.trust import trust
 
 BACKENDS = ["asyncio", "trio"]
 
@@ -48,8 +49,7 @@ def url(running: tuple[HangingServer, str], server: HangingServer) -> str:
 @pytest.fixture(autouse=True)
 def trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The environment says which certificates are trusted, as httpx's users know it."""
-    (tmp_path / "ca.pem").write_bytes(authority().cert_pem.bytes())
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    trust(monkeypatch, tmp_path)
 
 
 @pytest.fixture(params=["httpx", "httpx2"])

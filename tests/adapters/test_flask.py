@@ -24,7 +24,8 @@ from asapfn.replay import in_memory
 from asapfn.resolvers import keys_by_id, shared_secrets
 from asapfn.types import Verdict
 from tests.support.keyring import key_for
-from tests.support.servers import asgi_server, authority
+from tests.support.servers import asgi_server
+from tests.support.trust import trust
 
 KEYS = [key_for("ES256"), key_for("ES256", "other")]
 RESOLVER = keys_by_id(KEYS)
@@ -206,8 +207,7 @@ def test_a_portal_of_the_callers_is_used() -> None:
 def test_a_key_that_is_not_in_the_cache_is_fetched(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    authority().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    trust(monkeypatch, tmp_path)
     with asgi_server(key_repository(KEYS)) as keys:
         verify = asap.verifier(asap.repository(keys, fetcher()), "service", issuers="issuer")
         app = Flask(__name__, static_folder=None)

@@ -44,7 +44,8 @@ from tests.support.refusals import (
     assert_head_is_refused_without_a_body,
     assert_nobody_could_tell,
 )
-from tests.support.servers import asgi_server, authority
+from tests.support.servers import asgi_server
+from tests.support.trust import trust
 from tests.support.wsgi_servers import app, in_a_thread, wsgi_server
 
 KEYS = [key_for("ES256", issuer) for issuer in ("issuer", "other")]
@@ -241,8 +242,7 @@ def test_a_cached_key_needs_neither_a_portal_nor_another_thread() -> None:
 def test_a_cold_crowd_of_threads_makes_one_fetch_for_a_key(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    authority().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    trust(monkeypatch, tmp_path)
     paths: list[str] = []
     serve = key_repository(KEYS)
 

@@ -5,12 +5,14 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from asapfn.cli import _parser, main
 from asapfn.cli.parsing import Parser
+from tests.support.trust import trust
 
 
 class Ran(NamedTuple):
@@ -48,6 +50,12 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     for name, value in (("COLUMNS", "80"), ("LINES", "24"), ("LANGUAGE", "C")):
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Clients that are made by the commands trust the tests' authority."""
+    trust(monkeypatch, tmp_path)
 
 
 @pytest.fixture

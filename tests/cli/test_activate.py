@@ -10,7 +10,9 @@ import pytest
 from asapfn.asap import private_key_directory
 from asapfn.keys import export_public_pem, import_data_uri, import_pem
 from tests.support.keyring import key_for
-from tests.support.servers import asgi_server, authority
+from tests.support.lifespan import lifespan
+from tests.support.servers import asgi_server
+from tests.support.trust import trust
 
 
 class Mirror:
@@ -21,9 +23,7 @@ class Mirror:
 
     async def __call__(self, scope, receive, send):
         if scope["type"] == "lifespan":
-            for _ in ("startup", "shutdown"):
-                message = await receive()
-                await send({"type": f"{message['type']}.complete"})
+            await lifespan(receive, send)
             return
         self.asked += 1
         pem = self.pems.get(scope["path"].lstrip("/")) if self.asked <= self.answers else None
@@ -36,9 +36,7 @@ class Mirror:
 @pytest.fixture
 def mirrors(monkeypatch, tmp_path):
     """Two mirrors, and their URLs."""
-    path = tmp_path / "authority.pem"
-    authority().cert_pem.write_to_path(str(path))
-    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    trust(monkeypatch, tmp_path)
     made = Mirror(), Mirror()
     with contextlib.ExitStack() as stack:
         urls = [stack.enter_context(asgi_server(each)) for each in made]

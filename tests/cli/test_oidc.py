@@ -8,7 +8,9 @@ import pytest
 from asapfn.keys import export_jwks, export_public_pem
 from tests.support.forging import forge
 from tests.support.keyring import key_for
-from tests.support.servers import asgi_server, authority
+from tests.support.lifespan import lifespan
+from tests.support.servers import asgi_server
+from tests.support.trust import trust
 
 KEY = key_for("RS256")
 METADATA = "/.well-known/openid-configuration"
@@ -23,9 +25,7 @@ class Provider:
 
     async def __call__(self, scope, receive, send):
         if scope["type"] == "lifespan":
-            for _ in ("startup", "shutdown"):
-                message = await receive()
-                await send({"type": f"{message['type']}.complete"})
+            await lifespan(receive, send)
             return
         self.asked.append(scope["path"])
         document = self.documents.get(scope["path"])
@@ -44,8 +44,7 @@ def running():
 
 @pytest.fixture
 def provider(running, monkeypatch, tmp_path):
-    authority().cert_pem.write_to_path(str(tmp_path / "authority.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    trust(monkeypatch, tmp_path)
     origin = running.origin
     running.documents = {
         METADATA: {"issuer": origin, "jwks_uri": f"{origin}/keys"},

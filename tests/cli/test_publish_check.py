@@ -19,13 +19,6 @@ STOCK = (
 
 
 @pytest.fixture
-def trusted(monkeypatch, tmp_path):
-    path = tmp_path / "authority.pem"
-    authority().cert_pem.write_to_path(str(path))
-    monkeypatch.setenv("SSL_CERT_FILE", str(path))
-
-
-@pytest.fixture
 def keys(tmp_path):
     root = tmp_path / "public"
     for name in ("ES256", "RS256"):

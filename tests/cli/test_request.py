@@ -6,7 +6,9 @@ from asapfn import qsh
 from asapfn._core.verification import peek
 from asapfn.keys import export_private_pem
 from tests.support.keyring import key_for
-from tests.support.servers import asgi_server, authority
+from tests.support.lifespan import lifespan
+from tests.support.servers import asgi_server
+from tests.support.trust import trust
 
 SECRET = b"a secret of the tenant's, long enough"
 
@@ -20,9 +22,7 @@ class Service:
 
     async def __call__(self, scope, receive, send):
         if scope["type"] == "lifespan":
-            for _ in ("startup", "shutdown"):
-                message = await receive()
-                await send({"type": f"{message['type']}.complete"})
+            await lifespan(receive, send)
             return
         body = b""
         more = True
@@ -47,9 +47,7 @@ def service():
 
 @pytest.fixture
 def origin(service, monkeypatch, tmp_path):
-    path = tmp_path / "authority.pem"
-    authority().cert_pem.write_to_path(str(path))
-    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    trust(monkeypatch, tmp_path)
     with asgi_server(service) as origin:
         yield origin
 

@@ -11,7 +11,8 @@ from asapfn.asap import verifier_from_env
 from asapfn.keys import export_jwks, export_private_pem, export_public_jwk, export_public_pem
 from tests.support.invocations import APP, invocation_claims
 from tests.support.keyring import key_for
-from tests.support.servers import asgi_server, authority
+from tests.support.lifespan import lifespan
+from tests.support.servers import asgi_server
 
 KEYS = [key_for("RS256"), key_for("ES256")]
 ARI = "ari:cloud:ecosystem::app/8db33309"
@@ -32,15 +33,7 @@ async def fetches_nothing(url, accept):
 
 
 @pytest.fixture
-def trust(monkeypatch, tmp_path):
-    """Clients that are made by the commands trust the tests' authority."""
-    path = tmp_path / "authority.pem"
-    authority().cert_pem.write_to_path(str(path))
-    monkeypatch.setenv("SSL_CERT_FILE", str(path))
-
-
-@pytest.fixture
-def repository(trust):
+def repository(trusted):
     with asgi_server(key_repository(KEYS)) as origin:
         yield origin
 
@@ -52,9 +45,7 @@ def pem_at_its_hash(kid):
 
     async def app(scope, receive, send):
         if scope["type"] == "lifespan":
-            for _ in ("startup", "shutdown"):
-                message = await receive()
-                await send({"type": f"{message['type']}.complete"})
+            await lifespan(receive, send)
             return
         status = 200 if scope["path"] == path else 404
         await send({"type": "http.response.start", "status": status, "headers": []})
@@ -162,7 +153,7 @@ def test_a_refusal_is_told_by_its_reason_and_exit_code_1(asapfn, tmp_path):
     assert json.loads(ran.out)["status"] == 403
 
 
-def test_an_outage_is_told_by_exit_code_3(asapfn, trust, tmp_path):
+def test_an_outage_is_told_by_exit_code_3(asapfn, trusted, tmp_path):
     ran = asapfn(*ASAP, asap(), "--repository", "https://localhost:1/")
     assert ran.code == 3
     assert ran.out.startswith("unavailable  https://localhost:1/issuer/RS256.pem: ConnectError")
@@ -216,7 +207,7 @@ def test_a_context_token_is_one_where_that_is_asked_for(asapfn, monkeypatch, tmp
     assert asapfn(*common, "--url", "/", "--audience", "me").code == 1
 
 
-def test_forge_tokens_are_verified_by_published_keys(asapfn, trust, monkeypatch):
+def test_forge_tokens_are_verified_by_published_keys(asapfn, trusted, monkeypatch):
     now = int(time.time())
     token = asap(iss="forge/invocation-token", aud=ARI, nbf=now)
     common = ("verify", "forge", token, "--app-id", ARI)
@@ -259,7 +250,7 @@ def test_a_forge_environment_type_that_is_none_is_wrong_use(asapfn):
         assert asapfn("verify", "forge", asap(), "--app-id", APP, *more).code == 2
 
 
-def test_jitsi_tokens_are_verified_by_keys_at_the_hash_of_their_id(asapfn, trust):
+def test_jitsi_tokens_are_verified_by_keys_at_the_hash_of_their_id(asapfn, trusted):
     common = ("verify", "jitsi", "--issuer", "issuer", "--audience", "billing")
     with contextlib.ExitStack() as stack:
         origin = stack.enter_context(asgi_server(pem_at_its_hash("issuer/RS256.pem")))

@@ -17,7 +17,8 @@ from asapfn.types import Token
 from tests.cli.test_main import COMMANDS, OF_A_PROFILE
 from tests.support.greeter import service
 from tests.support.keyring import key_for
-from tests.support.servers import asgi_server, authority
+from tests.support.servers import asgi_server
+from tests.support.trust import trust
 
 ROOT = Path(__file__).parents[2]
 PATHS = [(name,) for name in COMMANDS if name not in OF_A_PROFILE]
@@ -42,8 +43,7 @@ def home(tmp_path, monkeypatch):
         path.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    authority().cert_pem.write_to_path(str(tmp_path / "authority.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    trust(monkeypatch, tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     work = tmp_path / "work"
     work.mkdir()

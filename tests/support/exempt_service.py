@@ -12,6 +12,7 @@ from typing import Any
 
 from asapfn import asap, bearer
 from asapfn.resolvers import keys_by_id
+from tests.support.lifespan import lifespan
 
 # By what is named, and by what is not: the latter shows a path that is read in two ways.
 RULES: dict[str, Callable[[str, str], bool]] = {
@@ -182,10 +183,7 @@ def asgi() -> Any:
 
     async def dispatch(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
-            await receive()
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-            await send({"type": "lifespan.shutdown.complete"})
+            await lifespan(receive, send)
             return
         headers = dict(scope["headers"])
         chosen = headers.get(b"x-app", b"").decode(), headers.get(b"x-unless", b"").decode()

@@ -21,6 +21,8 @@ import anyio
 import trustme
 import uvicorn
 
+from tests.support.lifespan import lifespan
+
 # What a raw server does with one connection: the socket, the request's bytes, and an event that
 # is set when the server is being stopped.
 Behaviour = Callable[[socket.socket, bytes, threading.Event], None]
@@ -116,10 +118,7 @@ class Recorder:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
-            await receive()
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-            await send({"type": "lifespan.shutdown.complete"})
+            await lifespan(receive, send)
             return
         target = scope["raw_path"].decode() + "?" * bool(scope["query_string"])
         fields = [(name.decode(), value.decode("latin-1")) for name, value in scope["headers"]]

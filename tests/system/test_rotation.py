@@ -15,8 +15,10 @@ from asapfn.cli import main
 from asapfn.keys import import_pem
 from asapfn.resolvers import clear
 from asapfn.types import Caching
+from tests.support.lifespan import lifespan
 from tests.support.nginx_keys import nginx
-from tests.support.servers import asgi_server, authority, trusting
+from tests.support.servers import asgi_server, trusting
+from tests.support.trust import trust
 
 ROTATIONS = 5
 CACHING = Caching(unknown_for=0.5)
@@ -26,8 +28,7 @@ CACHING = Caching(unknown_for=0.5)
 def repository(tmp_path, monkeypatch):
     """A directory of keys, the repository's root, and its URL."""
     monkeypatch.chdir(tmp_path)
-    authority().cert_pem.write_to_path(str(tmp_path / "authority.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    trust(monkeypatch, tmp_path)
     keygen("2026-01.pem")
     publish()
     with nginx(Path("www").resolve(), tmp_path / "nginx") as url:
@@ -50,9 +51,7 @@ def service(resolver):
     async def app(scope, receive, send):
         assert scope["type"] == "lifespan" or scope["asapfn.token"]
         if scope["type"] == "lifespan":
-            for _ in ("startup", "shutdown"):
-                message = await receive()
-                await send({"type": f"{message['type']}.complete"})
+            await lifespan(receive, send)
             return
         kid = scope["asapfn.token"].header["kid"].encode()
         await send({"type": "http.response.start", "status": 200, "headers": []})

@@ -12,6 +12,7 @@ from asapfn import webhooks
 from asapfn.adapters import asgi
 from asapfn.errors import TokenRejected
 from asapfn.types import Request
+from tests.support.lifespan import lifespan
 from tests.support.servers import asgi_server, trusting
 
 SECRET = "the webhook's secret"
@@ -141,10 +142,7 @@ async def receiver(scope: Any, receive: Any, send: Any) -> None:
 def endpoint() -> Any:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
-            await receive()
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-            await send({"type": "lifespan.shutdown.complete"})
+            await lifespan(receive, send)
             return
         await receiver(scope, receive, send)
 

@@ -8,7 +8,7 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from socket import socket
 from typing import Any
 
@@ -32,7 +32,6 @@ from tests.support.servers import (
     raw_server,
     resets,
     response,
-    trusting,
 )
 
 # A good answer is waited for as long as a busy machine may need, and one that hangs is not.
@@ -104,12 +103,6 @@ def server() -> Iterator[Server]:
     with raw_server(behaviour) as url:
         behaviour.url = url
         yield behaviour
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(verify=trusting()) as client:
-        yield client
 
 
 @pytest.fixture

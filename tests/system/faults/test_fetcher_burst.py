@@ -25,7 +25,8 @@ from asapfn.types import Caching, Resolver
 from tests.support.hanging import PEM, HangingServer, hanging_server, keeping
 from tests.support.keyring import key_for
 from tests.support.keysources import asking
-from tests.support.servers import authority, trusting
+from tests.support.servers import trusting
+from tests.support.trust import trust
 
 # Look-ups at once, and the time limit of each, which is also how long the burst lasts. It
 # is whole once; what a client that is passed in adds shows as well with fewer.
@@ -73,8 +74,7 @@ async def resolver(
         if kind != "no client":
             package: Any = {"httpx": httpx, "httpx2": httpx2}[kind]
             client = await stack.enter_async_context(package.AsyncClient(verify=trusting()))
-        (tmp_path / "ca.pem").write_bytes(authority().cert_pem.bytes())
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        trust(monkeypatch, tmp_path)
         yield asap.repository(
             running[1], fetcher(client, timeout=BURSTS[kind][1]), caching=GENEROUS
         )

@@ -8,7 +8,7 @@ import itertools
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 import anyio
@@ -31,7 +31,6 @@ from tests.support.servers import (
     raw_server,
     resets,
     response,
-    trusting,
 )
 
 T = TypeVar("T")
@@ -55,12 +54,6 @@ def mirror() -> Iterator[Mirror]:
     with raw_server(behaviour) as url:
         behaviour.url = url
         yield behaviour
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(verify=trusting()) as client:
-        yield client
 
 
 DOWN: dict[str, Behaviour] = {
