@@ -6,7 +6,7 @@ hosts are the whole of the trust, and a host in none of them is refused.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -36,6 +36,8 @@ from asapfn.types import (
 
 _ALGORITHMS: Final = ("RS256",)
 _REQUIRED: Final = ("iss", "exp", "qsh")
+# Only an install brings a secret.
+_WITHOUT_SECRET: Final = ("enabled", "disabled", "uninstalled")
 _BITBUCKET: Final = (
     "Bitbucket signs none, or with the tenant's present secret: see connect.verify_reinstall"
 )
@@ -117,7 +119,8 @@ async def verify_reinstall(
         now: See `authenticator`.
 
     Returns:
-        What the body says. Only now replace the secret by the one in it.
+        What the body says. Only now replace the secret by the one in it, if `event_type` is
+        `installed`: callbacks of the other events bring none.
 
     Raises:
         TokenRejected: As `authenticator` does; `invalid_claim` where `iss` is not the body's
@@ -139,10 +142,9 @@ async def verify_reinstall(
         now=now,
         remember=0,
     )
-    if query_tokens(received_target(request)):
-        raise TokenRejected("ambiguous_token", "an install's token is in the header alone")
+    _require_header_alone(received_target(request))
     token = await authenticate(request)
-    installation = _read(body, max_bytes)
+    installation = _read(body, max_bytes, _WITHOUT_SECRET)
     claim_equals("iss", installation.client_key)(token)
     return installation
 
@@ -208,8 +210,7 @@ async def verify_install(
     reason: Reason
     try:
         token = credentials(request, "JWT")
-        if query_tokens(target):
-            raise TokenRejected("ambiguous_token", "an install's token is in the header alone")
+        _require_header_alone(target)
         await verify(
             token,
             find_key,
@@ -229,10 +230,18 @@ async def verify_install(
     raise TokenRejected(reason, f"{detail}; {_BITBUCKET}")
 
 
-def _read(body: bytes, max_bytes: int) -> Installation:
+def _read(
+    body: bytes, max_bytes: int, without_secret: Collection[str] = ("uninstalled",)
+) -> Installation:
     if len(body) > max_bytes:
         raise TokenRejected("malformed", f"body: longer than {max_bytes} bytes")
-    return read_installation(body)
+    return read_installation(body, without_secret)
+
+
+def _require_header_alone(target: str) -> None:
+    # An empty parameter is no token.
+    if any(query_tokens(target)):
+        raise TokenRejected("ambiguous_token", "an install's token is in the header alone")
 
 
 def _without_slash(base_urls: Names) -> set[str]:

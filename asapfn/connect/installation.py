@@ -1,6 +1,6 @@
 """What the body of an install or uninstall says, read strictly."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 from asapfn._core import compact
@@ -16,8 +16,8 @@ class Installation(NamedTuple):
     Attributes:
         client_key: The tenant's client key: the `iss` of its tokens.
         base_url: The product's base URL.
-        shared_secret: The secret to sign and verify with from now on; empty in an uninstall, and
-            then of no use to `import_secret`.
+        shared_secret: The secret to sign and verify with from now on; empty in a callback that
+            brings none, such as an uninstall, and then of no use to `import_secret`.
         oauth_client_id: The app's OAuth client, for user impersonation; else empty.
         key: The app's key; else empty.
         product_type: Such as `jira` or `confluence`; else empty.
@@ -53,11 +53,14 @@ _MEMBERS: Final = {
 }
 
 
-def read_installation(body: bytes) -> Installation:
+def read_installation(
+    body: bytes, without_secret: Collection[str] = ("uninstalled",)
+) -> Installation:
     """Read the body of a lifecycle callback.
 
     Args:
         body: The body, JSON.
+        without_secret: The events that need bring no secret.
 
     Returns:
         What it says. Members that are null count as absent.
@@ -65,8 +68,8 @@ def read_installation(body: bytes) -> Installation:
     Raises:
         TokenRejected: `malformed`: it is not a strict JSON object, lacks `clientKey` or `baseUrl`,
             one of the members that are read is not a string, or `sharedSecret` is over 128
-            characters, or missing where the event is not an uninstall. `unsuitable_key`: the secret
-            is too short for HS256, or is really a key.
+            characters, or missing where the event needs one. `unsuitable_key`: the secret is too
+            short for HS256, or is really a key.
         TypeError: If the body is not bytes.
     """
     require_bytes(body)
@@ -79,7 +82,7 @@ def read_installation(body: bytes) -> Installation:
         texts[field] = text or ""
     installation = Installation(**texts, more=members)
     required = {"clientKey": installation.client_key, "baseUrl": installation.base_url}
-    if installation.event_type != "uninstalled":
+    if installation.event_type not in without_secret:
         required["sharedSecret"] = installation.shared_secret
     for name, value in required.items():
         if not value:

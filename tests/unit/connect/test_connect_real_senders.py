@@ -179,6 +179,29 @@ async def test_bitbuckets_later_callbacks_are_verified_by_the_present_secret() -
     assert (await reinstalled(signed(qsh), uninstall)).event_type == "uninstalled"
 
 
+@pytest.mark.parametrize("event", ["enabled", "disabled", "uninstalled"])
+@pytest.mark.parametrize("nothing", ["absent", "null"])
+async def test_callbacks_other_than_an_install_bring_no_secret(event: str, nothing: str) -> None:
+    body: dict[str, Any] = {**BODY, "eventType": event, "sharedSecret": None}
+    if nothing == "absent":
+        del body["sharedSecret"]
+    installation = await reinstalled(signed(hashed(INSTALLED), aud=CLIENT_KEY), body)
+    assert (installation.event_type, installation.shared_secret) == (event, "")
+    for other in ("installed", "Enabled", "", None):
+        token = signed(hashed(INSTALLED), aud=CLIENT_KEY)
+        assert await reinstalled(token, {**body, "eventType": other}) == "malformed"
+
+
+async def test_an_empty_jwt_in_the_query_of_a_callback_is_no_token() -> None:
+    token = signed(hashed(INSTALLED))
+    headers = (("Authorization", f"JWT {token}"),)
+    sent = Request("POST", "/connect/installed?jwt=", headers)
+    installation = await connect.verify_reinstall(
+        sent, json.dumps(BODY).encode(), shared_secrets(secret_of), base_url=BASE
+    )
+    assert installation.client_key == CLIENT_KEY
+
+
 @pytest.mark.parametrize(
     ("canonical", "claims", "body", "reason"),
     [
