@@ -61,7 +61,7 @@ _MOST_CERTIFICATE_PEM: Final = 32 * 1024
 # Peers do not look at the media type; these are what a key is called.
 _DATA_URI: Final = re.compile(
     r"data:(?:application/(?:pkcs8|x-pem-file|octet-stream)|text/plain)?"
-    r"((?:;(?:kid|charset)=[^;,]+)*);base64,([^,]*)",
+    r"((?:;(?:kid|charset)=[^;,]+)*)(?:;base64)?,([^,]*)",
     re.DOTALL,
 )
 _ENCODED_SCHEME: Final = re.compile(r"data%3A", re.IGNORECASE)
@@ -71,6 +71,9 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 # looked at from its begin alone, or many of them would take time by the square of their number.
 _ESCAPED_LINE_END: Final = re.compile(r"(?<!\\)\\++(r|n|\r?\n)")
 _WITHOUT_SPACE: Final = str.maketrans("", "", " \t\r\n")
+_FOLD: Final = re.compile(r"[ \t]*+\r?\n[ \t]*+")
+# What is around a text that was copied or quoted, with the backslashes of quotes in quotes.
+_AROUND: Final = " \t\r\n\"'\\\ufeff"
 
 
 def is_key_id(kid: str) -> bool:
@@ -107,7 +110,8 @@ def import_pem(
     Args:
         data: PKCS#8, PKCS#1 or SEC1 for a private key, SubjectPublicKeyInfo or PKCS#1 for a public
             one. What environment variables and CI secrets do to it is undone: a literal `\n`,
-            however often it was escaped, quotes around it, blank lines, base64 of all of it.
+            however often it was escaped, quotes around it, blank lines, percent-encoding, and
+            base64 of all of it.
         kid: The key id the key is to carry.
         algorithm: The one algorithm the key is for.
         password: The password of an encrypted private key; None or empty where there is none.
@@ -122,7 +126,7 @@ def import_pem(
             the key is weak, too large or of another algorithm, or it does not fit `algorithm`.
         TypeError: If the data or the password is neither str nor bytes.
     """
-    pem = _as_bytes(_out_of_base64(data), "PEM")
+    pem = _as_bytes(_out_of_encodings(data), "PEM")
     if b"-----BEGIN " not in pem:
         raise ValueError("no PEM key found (is this a path instead of the file's contents?)")
     label, text = _one_block(pem)
@@ -236,7 +240,8 @@ def import_data_uri(uri: str, *, kid: str | None = None) -> Key:
     Args:
         uri: `data:application/pkcs8;kid=<percent-encoded key id>;base64,<PKCS#8 DER>`. As its other
             implementations write it, it may have line breaks in it, be percent-encoded in part or
-            as a whole, have a `charset` or no `kid`, and hold one PEM in place of the DER.
+            as a whole, have a `charset`, no `kid` or no `;base64`, and hold one PEM in place of
+            the DER.
         kid: The key id the key is to carry, where the URI has none.
 
     Returns:
@@ -246,10 +251,8 @@ def import_data_uri(uri: str, *, kid: str | None = None) -> Key:
         ValueError: If the URI is not of that form, its key id is missing, not well formed or not
             `kid`, or its key cannot be read or is weak.
     """
-    text = uri.strip().strip("\"'")
-    if _ENCODED_SCHEME.match(text):
-        text = urllib.parse.unquote(text)
-    match = _DATA_URI.fullmatch(text)
+    text = uri.strip(_AROUND)
+    match = _as_data_uri(text) or _as_data_uri(urllib.parse.unquote(text))
     parameters = [] if match is None else _PARAMETER.findall(match[1])
     named = dict(parameters)
     if match is None or len(named) != len(parameters):
@@ -257,7 +260,7 @@ def import_data_uri(uri: str, *, kid: str | None = None) -> Key:
     # Plain percent-decoding: a `+` is a legal character of a key id, not a space.
     own = urllib.parse.unquote(named["kid"]) if "kid" in named else kid
     if own is None:
-        raise ValueError("the data URI has no key id: give it by kid, or ASAP_KEY_ID")
+        raise ValueError("the data URI has no key id: give it by kid, --kid or ASAP_KEY_ID")
     if not is_key_id(own):
         # Not quoted: were the parts of the URI mixed up, it would be the key.
         raise ValueError(
@@ -265,7 +268,7 @@ def import_data_uri(uri: str, *, kid: str | None = None) -> Key:
             f" between /, of at most {LONGEST_KEY_ID} characters in all; it has {len(own)}"
         )
     if kid not in (None, own):
-        raise ValueError("the key id given by kid or ASAP_KEY_ID differs from the data URI's")
+        raise ValueError("the key id of kid, --kid or ASAP_KEY_ID differs from the data URI's")
     try:
         native = read_private_key(_pkcs8(match[2]))
     except ValueError as error:
@@ -277,23 +280,36 @@ def import_data_uri(uri: str, *, kid: str | None = None) -> Key:
 
 def is_data_uri(text: str) -> bool:
     """Whether a text is meant as a data URI, which may be percent-encoded as a whole."""
-    text = text.strip().strip("\"'")
+    text = text.strip(_AROUND)
     return text.startswith("data:") or _ENCODED_SCHEME.match(text) is not None
+
+
+def _as_data_uri(text: str) -> re.Match[str] | None:
+    # No character of a URI is white space: what breaks its lines is no part of it.
+    return _DATA_URI.fullmatch(_FOLD.sub("", _unescaped(text)))
 
 
 def _pkcs8(text: str) -> bytes:
     """The DER in the data of a data URI, where there may be a PEM as well."""
     # Once: what is encoded twice is no base64 after that.
-    text = urllib.parse.unquote(_unescaped(text)).translate(_WITHOUT_SPACE)
-    if not _BASE64.fullmatch(text):
-        raise ValueError("it is not in base64")
-    data = binascii.a2b_base64(text, strict_mode=True)
+    text = urllib.parse.unquote(text)
+    if text.startswith("-----BEGIN "):
+        data = text.encode()
+    else:
+        data = _from_base64(text.translate(_WITHOUT_SPACE))
     if not data.startswith(b"-----BEGIN "):
         return data
     label, block = _one_block(data)
     if label not in _PRIVATE_LABELS:
         raise ValueError(f"{label[:40]} is not accepted: expected a private key")
     return _body(label, block)
+
+
+def _from_base64(text: str) -> bytes:
+    if not _BASE64.fullmatch(text):
+        raise ValueError("it is not in base64")
+    padding = "" if "=" in text else "=" * (-len(text) % 4)
+    return binascii.a2b_base64(text + padding, strict_mode=True)
 
 
 def import_secret(secret: str | bytes, *, kid: str | None = None) -> OctKey:
@@ -410,9 +426,11 @@ def _unescaped(text: str) -> str:
     return _ESCAPED_LINE_END.sub(lambda escape: "" if escape[1] == "r" else "\n", text)
 
 
-def _out_of_base64(data: str | bytes) -> str | bytes:
-    """The PEM that the data is base64 of, once; or the data, if it is not that."""
+def _out_of_encodings(data: str | bytes) -> str | bytes:
+    """The PEM that the data is base64 of, once; or the data. Percent-encoding of both is undone."""
     text = _as_bytes(data, "PEM").decode("utf-8", "replace")
+    if "%" in text:  # which is in no PEM
+        data = text = urllib.parse.unquote(text)
     body = _unescaped(text).translate(_WITHOUT_SPACE).strip("\"'\\")
     unpadded = body.rstrip("=")
     if not _BASE64.fullmatch(body) or len(unpadded) % 4 == 1:

@@ -21,7 +21,7 @@ from typing import Final
 
 from asapfn._core import compact
 from asapfn.cli.options import option
-from asapfn.keys import import_data_uri, import_jwk, import_pem
+from asapfn.keys import import_certificate, import_data_uri, import_jwk, import_pem, is_data_uri
 from asapfn.types import Key
 
 WHERE: Final = "a file, - for standard input, or env:NAME for an environment variable"
@@ -123,12 +123,13 @@ def _asked(what: str) -> bytes:
 
 
 def read_key(where: str, what: str, kid: str | None, password_from: str | None = None) -> Key:
-    """Read a key: PEM, ASAP's data URI, or a JWK.
+    """Read a key: PEM, a certificate's too, ASAP's data URI, or a JWK.
 
     Args:
         where: As for `read_bytes`.
         what: What it is, for messages.
-        kid: The key id that a PEM is to carry; the others carry their own.
+        kid: The key id that a PEM is to carry, or a data URI without one; the others carry their
+            own.
         password_from: Where the password of an encrypted PEM is, as for `read_bytes`.
 
     Returns:
@@ -139,12 +140,13 @@ def read_key(where: str, what: str, kid: str | None, password_from: str | None =
     """
     data = read_bytes(where, what)
     text = data.decode("utf-8", "replace").strip().strip("\"'")
-    if text.startswith("data:"):
-        key: Key = import_data_uri(text)
-    elif text.startswith("{"):
-        key = import_jwk(compact.decode_object(data))
-    else:
+    if is_data_uri(text):
+        return import_data_uri(text, kid=kid)
+    if b"CERTIFICATE-----" in data:
+        return import_certificate(data, kid=kid)
+    if not text.startswith("{"):
         return import_pem(data, kid=kid, password=_password(data, what, password_from))
+    key = import_jwk(compact.decode_object(data))
     if kid not in (None, key.kid):
         raise ValueError(f"the {what} carries another key id than --kid")
     return key

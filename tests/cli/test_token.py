@@ -1,4 +1,5 @@
 import json
+from urllib.parse import quote
 
 import pytest
 
@@ -56,6 +57,24 @@ def test_an_asap_token_is_signed_by_what_the_environment_says(asapfn, monkeypatc
     assert (header["kid"], claims["aud"]) == ("issuer/env.pem", ["a", "b"])
 
 
+@pytest.mark.parametrize("form", ["percent-encoded", "without kid", "behind a byte order mark"])
+def test_a_data_uri_is_read_as_the_environment_has_it(asapfn, tmp_path, monkeypatch, form):
+    uri = export_data_uri(key_for("ES256"))
+    text = {
+        "percent-encoded": quote(uri, safe=""),
+        "without kid": uri.replace("kid=issuer%2FES256.pem;", ""),
+        "behind a byte order mark": f"\ufeff{uri}",
+    }[form]
+    path = tmp_path / "key.uri"
+    path.write_text(text, encoding="utf-8")
+    ran = asapfn(*ASAP, "--key-from", path, "--kid", "issuer/ES256.pem")
+    assert (ran.code, ran.err) == (0, "")
+    assert peek(ran.out.strip())[0]["kid"] == "issuer/ES256.pem"
+    monkeypatch.setenv("ASAP_PRIVATE_KEY", text)
+    monkeypatch.setenv("ASAP_KEY_ID", "issuer/ES256.pem")
+    assert asapfn(*ASAP).code == 0
+
+
 def test_a_key_is_read_from_standard_input_too(asapfn):
     jwk = json.dumps(key_for("ES384").as_dict(private=True))
     ran = asapfn(*ASAP, "--key-from", "-", stdin=jwk.encode())
@@ -110,7 +129,8 @@ def test_a_secret_is_read_without_the_line_feed_at_its_end(asapfn, secret):
         ((*ASAP, "--key-from", "a", "--key-directory", "b"), "not both"),
         ((*ASAP, "--key-directory", "/none"), "--key-directory /none is not a directory"),
         ((*ASAP, "--key-from", "{pem}"), "give it by --kid"),
-        ((*ASAP, "--key-from", "{uri}", "--kid", "other"), "another key id than --kid"),
+        ((*ASAP, "--key-from", "{uri}", "--kid", "other"), "--kid or ASAP_KEY_ID differs"),
+        ((*ASAP, "--key-from", "{jwk}", "--kid", "other"), "another key id than --kid"),
         ((*ASAP, "--key-from", "{pem}", "--kid", "issuer/k", "--lifetime", "7200"), "3600"),
         ((*ASAP, "--key-from", "{pem}", "--kid", "issuer/k", "--claim", "x"), "NAME=VALUE"),
         ((*ASAP, "--key-from", "{pem}", "--kid", "issuer/k", "--claim", "=x"), "NAME=VALUE"),
@@ -127,7 +147,9 @@ def test_a_secret_is_read_without_the_line_feed_at_its_end(asapfn, secret):
 def test_wrong_use_is_told_and_no_secret_is_repeated(arguments, told, asapfn, pem, tmp_path):
     uri = tmp_path / "uri"
     uri.write_text(export_data_uri(key_for("ES256")))
-    ran = asapfn(*[each.format(pem=pem, uri=uri) for each in arguments])
+    jwk = tmp_path / "jwk"
+    jwk.write_text(json.dumps(key_for("ES256").as_dict(private=True)))
+    ran = asapfn(*[each.format(pem=pem, uri=uri, jwk=jwk) for each in arguments])
     assert (ran.code, ran.out) == (2, "")
     assert told in ran.err
     assert "s3cr3t" not in ran.err

@@ -84,7 +84,6 @@ def test_the_key_id_of_a_data_uri_is_decoded_plainly(written: str, kid: str) -> 
         "a%252Fb",
         "a b",
         "é",
-        "a\n",
     ],
 )
 def test_a_data_uri_with_a_key_id_that_is_not_well_formed_is_refused(written: str) -> None:
@@ -96,7 +95,9 @@ def test_a_data_uri_with_a_key_id_that_is_not_well_formed_is_refused(written: st
 GOOD = export_data_uri(import_pem(export_private_pem(key_for("ES256")), kid="a/b"))
 
 
-@pytest.mark.parametrize("form", [" {}\n", '"{}"', "'{}'", ' "{}" '])
+@pytest.mark.parametrize(
+    "form", [" {}\n", '"{}"', "'{}'", ' "{}" ', '\\"{}\\"', "\ufeff{}", "{}\\n", "{}\\\n"]
+)
 def test_what_environment_variables_do_to_a_data_uri_is_undone(form: str) -> None:
     assert same(import_data_uri(form.format(GOOD)), "ES256")
 
@@ -113,7 +114,7 @@ def test_what_environment_variables_do_to_a_data_uri_is_undone(form: str) -> Non
         GOOD.replace("kid=a%2Fb", "kid="),
         GOOD.replace("kid=a%2Fb", "kid=a;kid=b"),
         GOOD.replace("kid=a%2Fb", "kid=a,b"),
-        GOOD.replace(";base64", ""),
+        GOOD.replace(";base64,", ""),
         GOOD + "===",
         GOOD + " x",
         GOOD + "-_",

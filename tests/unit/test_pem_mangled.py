@@ -66,10 +66,20 @@ IN_BASE64 = {
 }
 
 
+# As JavaScript's encodeURIComponent and encodeURI have it, which Postman and npm's
+# jwt-authentication decode, and as GitHub's workflow commands write a line feed.
+PERCENT_ENCODED = {
+    "encodeURIComponent": urllib.parse.quote(PRIVATE, safe="-_.!~*'()"),
+    "encodeURI": urllib.parse.quote(PRIVATE, safe="-_.!~*'();/?:@&=+$,#"),
+    "line feeds alone": PRIVATE.replace("\n", "%0A"),
+    "of base64": urllib.parse.quote(ONE_LINE, safe=""),
+}
+
+
 @pytest.mark.parametrize(
     "text",
-    [*BLANK_LINES.values(), *ESCAPED.values(), *IN_BASE64.values()],
-    ids=[*BLANK_LINES, *ESCAPED, *(f"base64, {name}" for name in IN_BASE64)],
+    [*BLANK_LINES.values(), *ESCAPED.values(), *IN_BASE64.values(), *PERCENT_ENCODED.values()],
+    ids=[*BLANK_LINES, *ESCAPED, *(f"base64, {name}" for name in IN_BASE64), *PERCENT_ENCODED],
 )
 def test_what_ci_secrets_do_to_a_pem_is_undone(text: str) -> None:
     assert same(import_pem(text))
@@ -132,7 +142,7 @@ def test_an_encrypted_pem_is_read_from_base64_too() -> None:
         ONE_LINE + "-_",
         ONE_LINE[:-1] + "\x00",
         f"key: {ONE_LINE}",
-        urllib.parse.quote(PRIVATE),
+        urllib.parse.quote(urllib.parse.quote(PRIVATE)),
     ],
 )
 def test_base64_of_anything_but_one_pem_is_refused(text: str) -> None:
@@ -178,6 +188,21 @@ ALL_QUOTED = "".join(f"%{ord(character):02x}" for character in BODY)
         URI.replace(";kid=", ";charset=US-ASCII;kid="),
         URI.replace("base64,", "charset=%22utf-8%22;base64,"),
         f'"{HEAD},{folded(BODY)}"',
+        # Folded as a whole, so that key ids are broken too.
+        folded(URI, 20),
+        folded(URI, 30, end="\r\n    "),
+        folded(URI, 30, end="\\n"),
+        # Without padding, as Node.js reads it.
+        URI.rstrip("="),
+        # What npm's jwt-authentication also reads, and its own helper writes.
+        URI.replace(";base64", ""),
+        f"data:application/x-pem-file;kid=a/b,{ONE_LINE}",
+        # A PEM as RFC 2397 has text, which go-asap's users read by a package for data URLs.
+        f"data:application/x-pem-file;kid=a/b,{urllib.parse.quote(PRIVATE, safe='')}",
+        f"data:text/plain;charset=utf-8;kid=a%2Fb,{PERCENT_ENCODED['encodeURI']}",
+        # As a whole, its scheme too or not.
+        urllib.parse.quote(URI, safe=""),
+        f"data:{urllib.parse.quote(URI[5:], safe='')}",
     ],
 )
 def test_what_environment_variables_and_peers_do_to_a_data_uri_is_undone(uri: str) -> None:
@@ -197,8 +222,8 @@ def test_what_environment_variables_and_peers_do_to_a_data_uri_is_undone(uri: st
         URI.replace(";base64", ";kid=c;base64"),
         URI.replace(";base64,", ";base64;charset=a,"),
         URI.replace("kid=", "KID="),
-        URI.replace(";kid", "\n;kid"),
-        URI.replace("data:", "data:\n"),
+        URI.replace(";kid", " ;kid"),
+        URI.replace("data:", "data: "),
         f"{HEAD},{BODY}%",
         f"{HEAD},{BODY}%2",
         f"{HEAD},{BODY}%2G",

@@ -115,7 +115,7 @@ def test_a_missing_variable_of_a_signer_is_named(name: str, value: str | None) -
     [
         ({"ASAP_KEY_ID": "issuer/other.pem"}, "ASAP_KEY_ID differs"),
         ({"ASAP_ISSUER": "other"}, "begin with other/"),
-        ({"ASAP_PRIVATE_KEY": "data:text/plain,key"}, "expected data:"),
+        ({"ASAP_PRIVATE_KEY": "data:text/plain,key"}, "ASAP_KEY_ID"),
         ({"ASAP_PRIVATE_KEY": "key", "ASAP_KEY_ID": KID}, "PEM"),
         ({"ASAP_PRIVATE_KEY": f"data:application/pkcs8;base64,{DER}"}, "ASAP_KEY_ID"),
         (
