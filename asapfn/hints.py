@@ -160,6 +160,11 @@ def hint(
         )
     if error.reason == "unknown_key" and error.claim == "kid":
         # As key sets say it: they have the kid, but no key of it that can be used.
+        if unverified is not None and "kid" not in unverified.header:
+            return (
+                "have the signer set the kid of its key; or publish one usable key for its"
+                " algorithm, and no other"
+            )
         return (
             "publish one usable key under this kid, and no other; or have the signer use another"
             " key, and its kid"

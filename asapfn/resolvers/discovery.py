@@ -15,7 +15,15 @@ from asapfn._core import compact
 from asapfn.errors import TokenRejected, Unavailable, shown
 from asapfn.guards import issuer_of
 from asapfn.resolvers.cache import Answer, Cache, is_prefetch, look_up
-from asapfn.resolvers.jwks import KeySet, always, in_sets, load_set, read_jwks, without_query
+from asapfn.resolvers.jwks import (
+    KeySet,
+    always,
+    in_sets,
+    load_set,
+    read_jwks,
+    without_mark,
+    without_query,
+)
 from asapfn.resolvers.sources import require_fetch, require_https
 from asapfn.types import Caching, Fetch, Key, Names, Observe, Resolver, Unverified
 
@@ -133,7 +141,7 @@ async def _load_metadata(
     if document.status != 200:
         raise Unavailable(source, f"status {document.status}", retry_after=document.retry_after)
     try:
-        jwks_uri = _jwks_uri(issuer, document.body)
+        jwks_uri = _jwks_uri(issuer, without_mark(document.body))
     except ValueError as error:
         what = f"not the metadata of {issuer}: {error}"
         if "json" not in document.media_type and document.body.lstrip()[:1] != b"{":

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from asapfn._core import compact
-from asapfn._core.algorithms import mismatch
+from asapfn._core.algorithms import ALGORITHMS, mismatch
 from asapfn._core.jwk import signing_uses, without_nulls
 from asapfn._core.verified_keys import has_verified
 from asapfn.errors import TokenRejected, Unavailable
@@ -35,10 +35,13 @@ _PRIVATE: Final = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"
 
 
 class Members(NamedTuple):
-    """What a set holds: its keys; and by key id, why what else it holds cannot be used."""
+    """What a set holds: its keys; and by key id, why what else it holds cannot be used.
+
+    None stands for what has no key id.
+    """
 
     keys: list[DatedKey]
-    faults: dict[str, list[str]]
+    faults: dict[str | None, list[str]]
 
 
 # What reads a set: from its body and its URL to its members.
@@ -82,8 +85,8 @@ def jwks(
         Copies of a key, of one RFC 7638 thumbprint, are one key. Members it does not understand,
         or that are too weak, or not for verifying signatures, are passed over. It raises
         TokenRejected `unknown_key` when the set has the token's `kid` and no key of it can be used,
-        or more than one, with the reason; and `Unavailable` when the set cannot be had, or holds a
-        symmetric or private key, or repeats a member's name.
+        or more than one, with the reason, also for a token without `kid`; and `Unavailable` when
+        the set cannot be had, or holds a symmetric or private key, or repeats a member's name.
 
     Raises:
         TypeError: If one of `uses` is not a str.
@@ -181,15 +184,22 @@ def _why(key_set: KeySet, unverified: Unverified, fits: int, now: Clock) -> str:
     """Why no key of the set can be used that the token names; empty if it names none of the set."""
     kid, algorithm = unverified.header.get("kid"), unverified.header["alg"]
     if kid is None:
-        several = f"the token has no kid, and more than one key of the set fits {algorithm}"
-        return several if fits else ""
+        if fits:
+            return f"the token has no kid, and more than one key of the set fits {algorithm}"
+        start = f"the token has no kid, and no key of the set can be used for {algorithm}: "
+        kind = ALGORITHMS[algorithm].key_type
+        named = [each for each in key_set.members.keys if type(each.key) is kind]
+        faults = [fault for each in key_set.members.faults.values() for fault in each]
+    else:
+        start = "the key set has this kid, but "
+        named = list(key_set.by_id.get(kid, ()))
+        faults = key_set.members.faults.get(kid, [])
     causes = [f"more than one key of it fits {algorithm}"] if fits else []
     if not fits:
-        named = key_set.by_id.get(kid, ())
         causes = [mismatch(algorithm, each.key) or not_valid(each, now()) for each in named]
-        causes += key_set.members.faults.get(kid, ())
+        causes += faults
     each_once = "; ".join(dict.fromkeys(causes))
-    return f"the key set has this kid, but {each_once[:_LONGEST_CAUSE]}" if causes else ""
+    return f"{start}{each_once[:_LONGEST_CAUSE]}" if causes else ""
 
 
 async def _load(
@@ -214,7 +224,7 @@ async def load_set(
     if document.status != 200:
         raise Unavailable(source, f"status {document.status}", retry_after=document.retry_after)
     try:
-        members = _without_copies(read(document.body, source))
+        members = _without_copies(read(without_mark(document.body), source))
     except Unavailable as error:
         return Answer(None, unusable=_naming_the_media_type(error, document))
     by_id: dict[str | None, list[DatedKey]] = {}
@@ -232,6 +242,11 @@ def _naming_the_media_type(error: Unavailable, document: Document) -> Unavailabl
     named = Unavailable(error.source, detail)
     named.__cause__ = error.__cause__
     return named
+
+
+def without_mark(body: bytes) -> bytes:
+    """A body without the byte order mark that some servers put before JSON, however served."""
+    return body.removeprefix(b"\xef\xbb\xbf")
 
 
 def without_query(url: str) -> str:
@@ -294,6 +309,7 @@ def _jwk_set(uses: frozenset[str], body: bytes, url: str) -> Members:
         try:
             members.keys.append(DatedKey(import_jwk(member, uses=uses), -math.inf, math.inf))
         except ValueError as error:
-            if isinstance(kid := member.get("kid"), str):
-                members.faults.setdefault(kid, []).append(str(error))
+            kid = member.get("kid")
+            its = members.faults.setdefault(kid if isinstance(kid, str) else None, [])
+            its.append(str(error))
     return members

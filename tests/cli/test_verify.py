@@ -1,6 +1,7 @@
 import contextlib
 import hashlib
 import json
+import subprocess
 import time
 
 import pytest
@@ -124,6 +125,16 @@ def test_keys_come_from_files_and_the_token_from_anywhere(asapfn, tmp_path):
         assert asapfn(*ASAP, f"bearer {asap()}", *source).code == 0
     head = f"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {asap()}\r\n\r\n"
     assert asapfn(*ASAP, "-", "--public-key", pem, stdin=head.encode()).code == 0
+    # What Windows' editors put before JSON, and a certificate of openssl's.
+    jwks.write_bytes(b"\xef\xbb\xbf" + jwks.read_bytes())
+    assert asapfn(*ASAP, f"@{token}", "--jwks", jwks).code == 0
+    made = tmp_path / "certificate"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-key", pem, "-days", "2", "-subj", "/CN=issuer", "-out", made],
+        check=True,
+        capture_output=True,
+    )
+    assert asapfn(*ASAP, f"@{token}", "--public-key", made).code == 0
 
 
 def test_what_was_verified_is_told_to_machines(asapfn, tmp_path):

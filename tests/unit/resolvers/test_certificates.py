@@ -153,3 +153,11 @@ async def test_a_status_but_200_is_an_outage(status: int) -> None:
 def test_a_map_is_at_an_https_url(url: str) -> None:
     with pytest.raises(ValueError, match=r"^keys come from an https URL"):
         certificates(url, Repository())
+
+
+async def test_a_byte_order_mark_before_the_map_is_no_part_of_it() -> None:
+    house = House(b"\xef\xbb\xbf" + json.dumps(MAP).encode())
+    assert await house.find("a1b2") is not None
+    twice = House(b"\xef\xbb\xbf" * 2 + json.dumps(MAP).encode())
+    with pytest.raises(Unavailable, match="not UTF-8 JSON"):
+        await twice.find("a1b2")

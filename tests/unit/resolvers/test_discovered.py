@@ -528,3 +528,11 @@ async def test_large_metadata_with_all_that_providers_publish_is_read() -> None:
     provider.there[METADATA] = metadata(**more)
     assert len(json.dumps(more)) > 10_000
     assert await provider.sees() == "found"
+
+
+async def test_a_byte_order_mark_before_either_document_is_no_part_of_it() -> None:
+    async def fetch(url: str, accept: str) -> Document:
+        document = key_set(RSA) if url == KEYS else metadata()
+        return document._replace(media_type="text/plain", body=b"\xef\xbb\xbf" + document.body)
+
+    assert same(await discovered(ISSUER, fetch)(of_issuer(RSA.kid)), RSA)

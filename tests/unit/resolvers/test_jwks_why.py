@@ -1,20 +1,26 @@
 """A key that is published and cannot be used: the refusal says so, and why."""
 
+import json
 from typing import Any
 
 import pytest
 
 from asapfn import explain, policy, sign, verifier
 from asapfn.errors import TokenRejected, Unavailable
-from asapfn.keys import export_public_jwk
-from asapfn.resolvers import cached, first_of, keys_by_id, prefetch
-from asapfn.types import Key, Unverified
+from asapfn.keys import export_public_jwk, import_jwk
+from asapfn.resolvers import cached, first_of, jwks, keys_by_id, prefetch
+from asapfn.types import Document, Key, Unverified
 from tests.support.keyforms import rsa_jwk, weak_pair
 from tests.support.keyring import key_for
 from tests.support.keysets import EC, NEW, RSA, House
 from tests.support.keysources import asking
 
 JWK = export_public_jwk(EC) | {"kid": "k"}
+
+
+def key_without_kid(name: str) -> Key:
+    return import_jwk({**key_for(name).as_dict(private=True), "kid": None})
+
 
 CAUSES: dict[str, tuple[list[Any], str]] = {
     "padded base64": ([JWK | {"x": JWK["x"] + "="}], "x is not unpadded base64url"),
@@ -92,6 +98,42 @@ async def test_a_token_without_a_kid_must_have_one_key_that_fits() -> None:
     assert await house.resolve(asking(None, "issuer", "EdDSA")) is None
 
 
+WITHOUT_KID = {name: value for name, value in JWK.items() if name != "kid"}
+
+
+@pytest.mark.parametrize("jwk", [JWK, WITHOUT_KID], ids=["its key has a kid", "nor has its key"])
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"x": JWK["x"] + "="}, "x is not unpadded base64url"),
+        ({"use": "enc"}, "the JWK is not for signatures"),
+        ({"alg": "ES384"}, "needs a key of the curve P-384"),
+        ({"key_ops": ["encrypt"]}, "key_ops do not allow"),
+    ],
+)
+async def test_the_refusal_of_a_token_without_a_kid_says_why_no_key_can_be_used(
+    jwk: dict[str, Any], change: dict[str, Any], cause: str
+) -> None:
+    rules = policy(House({"keys": [jwk | change]}).resolve, required=())
+    token = sign({"iss": "issuer"}, key_without_kid("ES256"))
+    with pytest.raises(TokenRejected) as caught:
+        await verifier(rules)(token)
+    assert (caught.value.reason, caught.value.claim) == ("unknown_key", "kid")
+    assert caught.value.detail.startswith("the token has no kid, and no key of the set can be used")
+    assert cause in caught.value.detail
+    hint = (await explain(token, rules)).hint
+    assert "under this kid" not in hint
+    assert "all else needs a kid" not in hint
+    assert "publish one usable key for its algorithm" in hint
+
+
+async def test_an_ambiguous_token_without_a_kid_is_to_have_one() -> None:
+    rules = policy(House({"keys": [JWK, export_public_jwk(NEW)]}).resolve, required=())
+    found = await explain(sign({"iss": "issuer"}, key_without_kid("ES256")), rules)
+    assert found.hint.startswith("have the signer set the kid of its key")
+    assert "under this kid" not in found.hint
+
+
 async def test_a_newer_set_is_asked_for_before_the_refusal() -> None:
     house = House({"keys": [JWK | {"use": "enc"}]}, cooldown=30.0)
     with pytest.raises(TokenRejected, match="not for signatures"):
@@ -136,3 +178,14 @@ async def test_another_resolver_may_still_have_the_key() -> None:
 async def test_a_key_that_cannot_be_used_is_not_prefetched() -> None:
     house = House({"keys": [JWK | {"use": "enc"}]})
     assert await prefetch(house.resolve, ["k"], algorithm="ES256") == {"k": False}
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "text/plain", ""])
+async def test_a_byte_order_mark_before_a_set_is_no_part_of_it(media_type: str) -> None:
+    """Whatever fetched it, and as whatever it is served."""
+    body = b"\xef\xbb\xbf" + json.dumps({"keys": [JWK]}).encode()
+
+    async def fetch(url: str, accept: str) -> Document:
+        return Document(200, media_type, body)
+
+    assert await jwks("https://keys.example/", fetch)(asking("k", "issuer", "ES256")) is not None
