@@ -47,8 +47,6 @@ _HINTS: Final[Mapping[Reason, str]] = {
 
 # By the claim, of Forge's tokens.
 _FORGE: Final[Mapping[str | None, str]] = {
-    "icLabel": "if the app runs in Isolated Cloud, give forge.keys(isolated_cloud=...) the URL"
-    " template that its owner got at onboarding",
     "app.environment.type": "call from the environment that is demanded; or allow the app's other"
     " environments (environment_types=..., or --environment-type)",
     "app.apiBaseUrl": "if it is of a host of Atlassian's that is not known here, as in Isolated"
@@ -150,6 +148,8 @@ def hint(
     """
     if isinstance(error, Unavailable):
         return _about_outage(f"{error.detail} {cause(error)}")
+    if error.claim == "icLabel":
+        return _about_label(error)
     if error.claim in _FORGE:
         return _FORGE[error.claim]
     if error.claim == "aud" and wants.startswith("Each aud "):
@@ -178,6 +178,21 @@ def hint(
     why = _cause(error, token, wants, unverified, key)
     advice = _HINTS[error.reason].format(claim=error.claim)
     return f"{why}; {advice}" if why else advice
+
+
+def _about_label(error: TokenRejected) -> str:
+    """What to do about a rejection for the label of Forge's Isolated Cloud."""
+    if error.reason == "unknown_key":
+        return (
+            "compare forge.keys(isolated_cloud=...) with the URL template that the app's owner got"
+            " at onboarding: the key set of this label has no such key, or there is none"
+        )
+    if "isolated_cloud" in error.detail:
+        return (
+            "if the app runs in Isolated Cloud, give forge.keys(isolated_cloud=...) the URL"
+            " template that its owner got at onboarding"
+        )
+    return "have the signer correct icLabel: one label, 1 to 50 of a-z 0-9 _ -"
 
 
 def _about_outage(what: str) -> str:

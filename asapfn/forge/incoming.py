@@ -52,6 +52,8 @@ _ISSUER: Final = "forge/invocation-token"
 _ARI: Final = "ari:cloud:ecosystem::app/"
 _LABEL: Final = re.compile(r"[a-z0-9_-]{1,50}", re.ASCII)
 _PLACE: Final = re.compile(r"\{(?:icLabel|IC_LABEL)\}")
+# White space, and a shell's ${...}, of which the dollar would stay in the URL.
+_NO_URL: Final = re.compile(r"\s|\$\{")
 _HOST: Final = re.compile(r"[^:]*://[^/?#]*")
 _REQUIRED: Final = ("iss", "iat", "nbf", "exp", "jti")
 
@@ -79,8 +81,9 @@ def keys(
 
     Returns:
         A resolver, as `resolvers.jwks` makes it. Make one for the process and share it. A token
-        with a label verifies by the key set of its label alone, one without by Forge's own. Put no
-        `cached` around it: that does not know of labels.
+        with a label verifies by the key set of its label alone, one without by Forge's own. It
+        raises TokenRejected `unknown_key` for a label whose set lacks the key, or that has no set.
+        Put no `cached` around it: that does not know of labels.
 
     Raises:
         TypeError: If `staging` is no bool.
@@ -225,7 +228,16 @@ def _by_label(
             "isolated_cloud=...) the URL template of its key sets, which the app's owner got"
         )
         raise TokenRejected("invalid_claim", detail, claim="icLabel")
-    return labelled(unverified)
+    return _labelled(labelled, label, unverified)
+
+
+async def _labelled(labelled: Resolver, label: str, unverified: Unverified) -> Key:
+    key = await labelled(unverified)
+    if key is None:
+        kid = shown(unverified.header.get("kid"))
+        detail = f"no key for kid {kid} in the key set of icLabel {shown(label)}"
+        raise TokenRejected("unknown_key", detail, claim="icLabel")
+    return key
 
 
 def _labelled_url(before: str, after: str, unverified: Unverified) -> str:
@@ -235,7 +247,7 @@ def _labelled_url(before: str, after: str, unverified: Unverified) -> str:
 def _halves(template: str) -> tuple[str, str]:
     """What stands before and behind the template's place; a ValueError if it is no template."""
     before, *more = _PLACE.split(template)
-    if len(more) != 1 or "{" in before + more[0]:
+    if len(more) != 1 or "{" in before + more[0] or _NO_URL.search(template):
         raise ValueError("isolated_cloud is a URL with one {icLabel} in it, and no other braces")
     # The label is read of a token that is not verified: it must not choose who is asked for keys.
     host = _HOST.match(template)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from joserfc.jwk import OctKey
 
-from asapfn import forge
+from asapfn import explain, forge
 from asapfn._core.credentials import bearer
 from asapfn._core.signing import sign
 from asapfn.errors import TokenRejected, Unavailable
@@ -236,6 +236,31 @@ async def test_a_label_that_has_no_key_set_is_an_unknown_key(status: int) -> Non
     assert [asked for asked, _ in published.asked] == [BLUE]
 
 
+@pytest.mark.parametrize("published_keys", ["another kid", "no set"])
+async def test_the_refusal_of_a_label_without_the_key_names_the_label(published_keys: str) -> None:
+    published, _ = isolated()
+    other = import_pem(export_private_pem(KEY), kid="other")
+    body = json.dumps(export_jwks([other])).encode()
+    status = 200 if published_keys == "another kid" else 403
+    published.documents[BLUE] = Document(status, "", body)
+    rules = forge.policy(forge.keys(published, isolated_cloud=TEMPLATE), APP)
+    found = await explain(sign(claims(icLabel="blue-1_"), KEY), rules)
+    assert isinstance(found.verdict, TokenRejected)
+    assert (found.verdict.reason, found.verdict.claim) == ("unknown_key", "icLabel")
+    assert found.verdict.detail == f'no key for kid "{KEY.kid}" in the key set of icLabel "blue-1_"'
+    assert found.hint.startswith("compare forge.keys(isolated_cloud=...) with the URL template")
+
+
+@pytest.mark.parametrize("label", ["Orange", 1, "a" * 51])
+async def test_the_hint_for_a_label_that_is_none_is_no_template(label: Any) -> None:
+    rules = forge.policy(forge.keys(Published(), isolated_cloud=TEMPLATE), APP)
+    found = await explain(sign(claims(icLabel=label), KEY), rules)
+    assert found.hint == "have the signer correct icLabel: one label, 1 to 50 of a-z 0-9 _ -"
+    bare = forge.policy(forge.keys(Published()), APP)
+    found = await explain(sign(claims(icLabel="orange"), KEY), bare)
+    assert "the URL template that its owner got at onboarding" in found.hint
+
+
 async def test_an_outage_of_one_label_is_none_of_the_others() -> None:
     published, verify = isolated()
     published.down.add(BLUE)
@@ -268,6 +293,9 @@ async def test_labels_that_are_made_up_push_out_no_key_set_in_use() -> None:
         "https://keys.example/{icLabel}/{IC_LABEL}",
         "https://keys.example/{label}/",
         "https://keys.example/{icLabel}/{x}",
+        "https://keys.example/${IC_LABEL}/",
+        "https://keys.example/ {icLabel}/",
+        "https://keys.example/\n{icLabel}/",
         "http://keys.example/{icLabel}/",
         "https://u:p@keys.example/{icLabel}/",
         "https://{icLabel}@keys.example/",
