@@ -285,11 +285,17 @@ def require_request(
     try:
         _qsh_equals(expected, canonical, token)
     except TokenRejected as error:
-        if error.reason != "request_mismatch" or not decoded_path:
+        if error.reason != "request_mismatch":
             raise
         other = _decoded_qsh(canonical(), target.partition("?")[0][len(base) :])
-        if other is None or not _is_hash(token.claims["qsh"], other):
+        if other in (None, expected) or not _is_hash(token.claims["qsh"], other):
             raise
+        detail = error.detail
+    else:
+        return
+    if not decoded_path:
+        detail += "; that is the hash over the decoded path, which decoded_path=True accepts"
+        raise TokenRejected("request_mismatch", detail, claim="qsh")
 
 
 def _decoded_qsh(canonical: str, path: str) -> str | None:

@@ -152,6 +152,11 @@ def hint(
         return _about_label(error)
     if error.claim in _FORGE:
         return _FORGE[error.claim]
+    if error.reason == "request_mismatch" and error.detail.endswith("decoded_path=True accepts"):
+        return (
+            "sign over the path as it is sent; or, where that is Atlassian's server-side Java, give"
+            " authenticator or request_matches decoded_path=True"
+        )
     if error.claim == "aud" and wants.startswith("Each aud "):
         # As OIDC says it: one of several audiences is not trusted.
         return (

@@ -318,12 +318,12 @@ TOKENS = {
         "request matches",
         "none of the requests",
     ),
-    "of Isolated Cloud": Broken(
+    "of a label that is none": Broken(
         FORGE,
         forge_token(context={"icLabel": "../x"}),
         "invalid_claim",
         "label is well formed",
-        "if the app runs in Isolated Cloud, give forge.keys(isolated_cloud=...)",
+        "have the signer correct icLabel: one label, 1 to 50 of a-z 0-9 _ -",
     ),
     "Forge without a kid": Broken(
         FORGE, forge_token(None), "missing_claim", "has key id", "set kid"

@@ -8,7 +8,8 @@ from typing import Any
 import atlassian_jwt
 import pytest
 
-from asapfn import Request, Token, TokenRejected, connect, sign
+from asapfn import Request, Token, TokenRejected, connect, explain, sign
+from asapfn.checks import request_matches
 from asapfn.keys import import_secret
 from asapfn.resolvers import by_issuer, keys_by_id, shared_secrets
 from tests.support.keyring import key_for
@@ -121,6 +122,23 @@ async def test_a_hash_over_the_decoded_path_is_accepted_by_option_only(
     # Another request stays another one.
     for other in (f"{base}/other?a=1", f"{base}{path}?a=2", f"{base}{path}x?a=1"):
         assert await outcome(lax, request(other, decoded)) == "request_mismatch"
+
+
+@pytest.mark.parametrize("path", [path for path in DECODED if DECODED[path] != path])
+async def test_the_refusal_of_a_hash_over_the_decoded_path_names_the_option(path: str) -> None:
+    matches = request_matches("GET", f"{path}?a=1")
+    rules = connect.policy(shared_secrets(secret_of))
+    found = await explain(signed(hashed(f"GET&{DECODED[path]}&a=1")), rules, matches)
+    assert isinstance(found.verdict, TokenRejected)
+    assert found.verdict.reason == "request_mismatch"
+    assert (
+        "that is the hash over the decoded path, which decoded_path=True accepts"
+        in found.verdict.detail
+    )
+    assert "decoded_path=True" in found.hint
+    other = await explain(signed(hashed("GET&/other&a=1")), rules, matches)
+    assert isinstance(other.verdict, TokenRejected)
+    assert "decoded" not in other.verdict.detail + other.hint
 
 
 async def test_a_path_that_is_no_utf8_is_refused_with_the_option_too() -> None:
