@@ -171,18 +171,8 @@ def request(scope: Scope) -> Request:
 
 def _of_event(scope: Scope) -> tuple[str | None, str, str]:
     """Target, mismatch and server where Mangum made the scope of an AWS event."""
-    try:
-        event = aws_lambda.request(scope["aws.event"])
-    except ValueError as error:
-        return None, "", f"Mangum: {error}"
-    path = str(event.target).partition("?")[0]
-    # What the application reads: of some events Mangum encodes the query again.
     query = (scope.get("query_string") or b"").decode("utf-8", "surrogateescape")
-    # Mangum removes its api_gateway_base_path, and AWS the stage of a REST API.
-    routed, sent = scope["path"].rstrip("/"), unquote(path).rstrip("/")
-    same = routed[:1] in ("", "/") and sent.endswith(routed)
-    mismatch = "" if same else "scope['path'] is not the end of the event's path, decoded once"
-    return path + "?" * bool(query) + query, event.mismatch or mismatch, ""
+    return aws_lambda.read_event("Mangum", scope["aws.event"], scope["path"], query)
 
 
 def _of_environ(scope: Scope) -> tuple[str | None, str, str]:

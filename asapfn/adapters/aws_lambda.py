@@ -1,7 +1,7 @@
 """AWS Lambda: the request that an event describes, as authentication sees it.
 
-Under Mangum nothing of this is needed: `asgi.request` and `wsgi.request` read its event by
-themselves. It is for handlers that are called with the event.
+Under Mangum, serverless-wsgi and apig-wsgi nothing of this is needed: `asgi.request` and
+`wsgi.request` read their event by themselves. It is for handlers that are called with the event.
 
 What AWS passes on differs. REST APIs, function URLs and load balancers give the path as it was
 sent. HTTP APIs decode it, some escapes twice, so that only a path without any is known as it was
@@ -11,7 +11,7 @@ sent; one that holds more is a mismatch. Of the query the decoded parameters are
 import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from asapfn.adapters._environ import each_credentials
 from asapfn.types import Request
@@ -74,6 +74,29 @@ def request(event: Mapping[str, Any]) -> Request:
     return Request(method, path + "?" * bool(query) + query, tuple(headers), mismatch)
 
 
+def read_event(
+    adapter: str, event: Mapping[str, Any], routed: str, query: str
+) -> tuple[str | None, str, str]:
+    """Target, mismatch and server of an event that an adapter made a scope or an environ of.
+
+    Args:
+        adapter: The adapter's name.
+        event: The event.
+        routed: The decoded path that the application routes by.
+        query: The query that it reads, which of some events is encoded again.
+    """
+    try:
+        asked = request(event)
+    except ValueError as error:
+        return None, "", f"{adapter}: {error}"
+    path = str(asked.target).partition("?")[0]
+    # An adapter may be set to remove a part of the path, and AWS removes the stage of a REST API.
+    end, sent = routed.rstrip("/"), unquote(path).rstrip("/")
+    same = end[:1] in ("", "/") and sent.endswith(end)
+    mismatch = "" if same else f"{adapter}'s path is not the end of the event's, decoded once"
+    return path + "?" * bool(query) + query, asked.mismatch or mismatch, ""
+
+
 def _sent(event: Mapping[str, Any]) -> _Sent:
     """Method, path and query of an event, by the kind that it is of."""
     context = event.get("requestContext")
@@ -82,7 +105,7 @@ def _sent(event: Mapping[str, Any]) -> _Sent:
         if "elb" in context:
             return _Sent(event["httpMethod"], event["path"], _query(event, encode=str))
         if version == "2.0" and "http" in context and "rawPath" in event:
-            decoded = _FUNCTION_URL not in context.get("domainName", "")
+            decoded = _FUNCTION_URL not in (context.get("domainName") or "")
             method = context["http"]["method"]
             return _Sent(method, event["rawPath"], event.get("rawQueryString", ""), decoded)
         if version == "1.0" and "httpMethod" in event:

@@ -8,11 +8,12 @@ which is started in the process that first needs it and so survives no fork.
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from typing import Final
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from anyio.from_thread import BlockingPortal
 
-from asapfn.adapters import asgi
+from asapfn.adapters import asgi, aws_lambda
 from asapfn.adapters._environ import each_credentials, scope_mismatch, target_of
 from asapfn.adapters._refusal import Options, carried_token, checked, decide_in_thread, refusal
 from asapfn.adapters._threads import Loop
@@ -20,6 +21,9 @@ from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Authenticate, ObserveRequest, Request, Token, Unless
 
 __all__ = ["protect", "request", "token"]
+
+# Where those that make an environ of an event of AWS Lambda keep the event.
+_EVENTS: Final = {"serverless.event": "serverless-wsgi", "apig_wsgi.full_event": "apig-wsgi"}
 
 
 def protect(
@@ -113,7 +117,8 @@ def request(environ: WSGIEnvironment) -> Request:
     Returns:
         The request. Its target is the path and query as they were sent, that of a mounted
         application's mount included, from `REQUEST_URI` or `RAW_URI`, or from the ASGI scope where
-        a2wsgi made the environ of one. It is None where the server gives none of these, since
+        a2wsgi made the environ of one, or from AWS Lambda's event where serverless-wsgi or
+        apig-wsgi did. It is None where the server gives none of these, since
         `PATH_INFO` is decoded, and to encode it again would only guess. Its mismatch says where
         `SCRIPT_NAME`, `PATH_INFO` and `QUERY_STRING`, which applications read, are not those of the
         target. Two `Authorization` headers, which a server joins, are two again; cheroot drops the
@@ -130,8 +135,19 @@ def request(environ: WSGIEnvironment) -> Request:
     target, mismatch = target_of(environ)
     server = ""
     if target is None:
-        target, mismatch, server = _of_scope(environ)
+        event = next((name for name in _EVENTS if name in environ), None)
+        target, mismatch, server = _of_scope(environ) if event is None else _of(event, environ)
     return Request(environ["REQUEST_METHOD"], target, tuple(headers), mismatch, server)
+
+
+def _of(name: str, environ: WSGIEnvironment) -> tuple[str | None, str, str]:
+    """Target, mismatch and server where an environ was made of an event of AWS Lambda."""
+    # A native string of WSGI holds bytes; of a path that AWS decoded, apig-wsgi makes other text.
+    path, query = (
+        str(environ.get(each, "")).encode("latin-1", "replace").decode("utf-8", "surrogateescape")
+        for each in ("PATH_INFO", "QUERY_STRING")
+    )
+    return aws_lambda.read_event(_EVENTS[name], environ[name], path, query)
 
 
 def _of_scope(environ: WSGIEnvironment) -> tuple[str | None, str, str]:
