@@ -132,7 +132,7 @@ class Unavailable(Exception):
 
 
 def cause(error: BaseException) -> str:
-    """What an error was caused by, in the words of the deepest one in its chain that has any.
+    """What an error was caused by, in the words of the deepest one in its chain that adds any.
 
     Args:
         error: The error. Its causes, its contexts unless it hides them behind words of its own,
@@ -146,7 +146,9 @@ def cause(error: BaseException) -> str:
     while link not in seen:
         seen.append(link)
         own = link.detail if isinstance(link, Unavailable) else str(link)
-        words = own or words
+        # What was said already is said with more, such as the media type that was got.
+        if own and f": {own}" not in words:
+            words = own
         # An error without words, as httpcore has them, is explained by its context only.
         context = None if own and link.__suppress_context__ else link.__context__
         within = link.exceptions[0] if isinstance(link, BaseExceptionGroup) else None

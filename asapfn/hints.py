@@ -107,13 +107,18 @@ _OUTAGES: Final = (
     ("onnection refused", "check the host and port in the URL, and that a server runs there"),
     ("no whole answer", "check that it is not overloaded, and that no firewall is in between"),
     ("redirects are not followed", "give the URL of the keys themselves"),
-    ("media type", "have keys served as application/x-pem-file; asapfn publish --check tries it"),
-    ("private key is published", "make a new key pair, and delete this one"),
     (
-        "not a public key|larger than",
+        "media type application/x-pem-file",
+        "have keys served as application/x-pem-file; asapfn publish --check tries it",
+    ),
+    ("media type", "give the URL of the keys themselves: what answers there is no JSON"),
+    ("private key is published|or private key", "make a new key pair, and delete this one"),
+    (
+        "not a public key|not a key set|not a map of|not the metadata|larger than|Content-Encoding",
         "check what is published there; of a repository, by asapfn publish --check",
     ),
     ("status 4(01|07)", "give its credentials by fetcher(headers=...)"),
+    ("status 4(03|04|10)", "correct the URL of the keys; or publish them there"),
     ("status 5", "look into the log of that server; it may be the server's own outage"),
 )
 

@@ -14,7 +14,8 @@ from asapfn.guards import key_belongs_to_issuer
 from asapfn.hints import hint
 from asapfn.keys import import_secret
 from asapfn.replay import in_memory
-from asapfn.types import Key, Policy, Token, Unverified
+from asapfn.resolvers import jwks, pem_repository
+from asapfn.types import Document, Key, Policy, Token, Unverified
 from tests.support.forging import forge
 from tests.support.keyring import key_for
 from tests.support.verifying import CLAIMS, KEY, NOW, RESOLVER, answer, clock, nobody_asks
@@ -272,6 +273,47 @@ def test_what_to_do_about_an_outage_depends_on_its_cause(detail: str, advice: st
     caused = Unavailable("https://keys.example/")
     caused.__cause__ = OSError(detail)
     assert advice in hint(caused)
+
+
+WHAT_IS_PUBLISHED = {
+    "no JSON": (Document(200, "application/json", b"x"), "check what is published there"),
+    "a page": (Document(200, "text/html", b"<html>"), "give the URL of the keys themselves"),
+    "one JWK": (Document(200, "", b'{"kty": "EC"}'), "check what is published there"),
+    "a list": (Document(200, "application/json", b"[]"), "check what is published there"),
+    "a secret": (Document(200, "", b'{"keys": [{"kty": "oct"}]}'), "make a new key pair"),
+    "not there": (Document(404, "", b""), "correct the URL of the keys"),
+    "gone": (Document(410, "", b""), "correct the URL of the keys"),
+    "not now": (Document(429, "", b""), "try again"),
+}
+
+
+@pytest.mark.parametrize("what", WHAT_IS_PUBLISHED)
+async def test_the_hint_for_a_key_set_is_about_what_is_published(what: str) -> None:
+    """The second time too, when the source is not asked again."""
+    document, advice = WHAT_IS_PUBLISHED[what]
+
+    async def fetch(url: str, accept: str) -> Document:
+        return document
+
+    rules = asked(resolver=jwks("https://keys.example/", fetch))
+    for _ in range(2):
+        found = await explain(sign(CLAIMS, KEY), rules)
+        assert isinstance(found.verdict, Unavailable)
+        assert found.hint.startswith(advice)
+        assert "x-pem-file" not in found.hint
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", b"no PEM"]
+)
+async def test_the_hint_for_a_repository_is_about_what_is_published(body: bytes) -> None:
+    async def fetch(url: str, accept: str) -> Document:
+        return Document(200, "application/x-pem-file", body)
+
+    rules = asked(resolver=pem_repository("https://keys.example/", fetch))
+    for _ in range(2):
+        found = await explain(sign(CLAIMS, KEY), rules)
+        assert found.hint.startswith("check what is published there")
 
 
 @pytest.mark.parametrize(
