@@ -310,6 +310,7 @@ def _jwk_set(uses: frozenset[str], body: bytes, url: str) -> Members:
             members.keys.append(DatedKey(import_jwk(member, uses=uses), -math.inf, math.inf))
         except ValueError as error:
             kid = member.get("kid")
-            its = members.faults.setdefault(kid if isinstance(kid, str) else None, [])
-            its.append(str(error))
+            # A number is no key id, but it is what a token's text was meant to name.
+            named = str(kid) if isinstance(kid, str) or type(kid) is int else None
+            members.faults.setdefault(named, []).append(str(error))
     return members

@@ -73,6 +73,12 @@ async def test_the_refusal_says_why_a_published_key_cannot_be_used(
     assert house.requests == 1
 
 
+async def test_a_kid_that_is_a_number_in_the_set_is_said_to_be_no_string() -> None:
+    house = House({"keys": [JWK | {"kid": 2024}]})
+    found = await house.why(asking("2024", "issuer", "ES256"))
+    assert found == "the key set has this kid, but the JWK's kid is missing or not a string"
+
+
 async def test_a_key_that_is_not_published_is_to_be_published() -> None:
     house = House({"keys": [export_public_jwk(RSA), JWK | {"use": "enc"}]})
     rules = policy(house.resolve, required=())
