@@ -36,8 +36,9 @@ _DATA_URI: Final = re.compile(rb"\W{0,3}data:[^,]*,", re.IGNORECASE)
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/]+")
 _HEX: Final = re.compile(rb"(?:0[xX])?((?:[0-9A-Fa-f]{2})+)")
 _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
-# White space, and what stands around and within texts that are copied: quotes, commas.
-_AROUND: Final = b" \t\r\n\v\f\"',;"
+# White space, and what stands around and within texts that are copied: quotes and their
+# backslashes, commas.
+_AROUND: Final = b" \t\r\n\v\f\"',;\\"
 _POINTS: Final = {65: ec.SECP256R1(), 97: ec.SECP384R1(), 133: ec.SECP521R1()}
 
 # By the tags that their elements begin with, the forms of keys: SubjectPublicKeyInfo (RFC 5280), an

@@ -158,7 +158,10 @@ def test_a_published_key_is_not_looked_for_in_base64() -> None:
         import_published_pem(base64.b64encode(public.encode()))
 
 
-@pytest.mark.parametrize("text", [*BLANK_LINES.values(), *ESCAPED.values(), *IN_BASE64.values()])
+@pytest.mark.parametrize(
+    "text",
+    [*BLANK_LINES.values(), *ESCAPED.values(), *IN_BASE64.values(), *PERCENT_ENCODED.values()],
+)
 def test_a_mangled_pem_is_no_shared_secret_either(text: str) -> None:
     public = text
     with pytest.raises(ValueError, match="no shared secret"):
@@ -188,6 +191,7 @@ ALL_QUOTED = "".join(f"%{ord(character):02x}" for character in BODY)
         URI.replace(";kid=", ";charset=US-ASCII;kid="),
         URI.replace("base64,", "charset=%22utf-8%22;base64,"),
         f'"{HEAD},{folded(BODY)}"',
+        f'\\"{URI}\\"',
         # Folded as a whole, so that key ids are broken too.
         folded(URI, 20),
         folded(URI, 30, end="\r\n    "),
@@ -206,6 +210,8 @@ ALL_QUOTED = "".join(f"%{ord(character):02x}" for character in BODY)
     ],
 )
 def test_what_environment_variables_and_peers_do_to_a_data_uri_is_undone(uri: str) -> None:
+    with pytest.raises(ValueError, match="no shared secret"):
+        import_secret(uri)
     key = import_data_uri(uri)
     assert same(key)
     assert key.kid == "a/b"
