@@ -92,7 +92,7 @@ def test_the_client_is_known_to_the_service_and_a_call_without_a_token_is_refuse
         },
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=90,
     )
     assert done.stderr == ""
     assert done.stdout.replace('"', "") == "200 Hello, orders.\n"

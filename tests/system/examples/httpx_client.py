@@ -22,7 +22,7 @@ def authorize(method: str, url: str) -> str:
 async def main(service: str, path: str) -> None:
     hook = request_hook(authorize, origins=service)
     async with httpx.AsyncClient(
-        base_url=service, event_hooks={"request": [hook]}, follow_redirects=True
+        base_url=service, event_hooks={"request": [hook]}, follow_redirects=True, timeout=30
     ) as client:
         response = await client.get(path)
         print(response.status_code, response.text)
