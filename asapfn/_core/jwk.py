@@ -102,7 +102,7 @@ def without_nulls(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 def _octets(name: str, text: str) -> bytes:
     try:
-        return compact.decode_base64url(text.encode("ascii", "replace"))
+        return compact.decode_base64url(text.encode("ascii"))
     except ValueError:
         pass
     raise ValueError(f"{name} is not unpadded base64url in its one spelling")

@@ -15,6 +15,13 @@ def test_decoding_undoes_encoding(data: bytes) -> None:
     assert compact.decode_base64url(compact.encode_base64url(data)) == data
 
 
+def test_each_of_the_64_characters_may_be_the_last() -> None:
+    """RFC 4648, section 5, table 2: what is cut off at the end is padding alone."""
+    alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
+    for value, character in enumerate(alphabet):
+        assert compact.encode_base64url(bytes((0, 0, value))) == f"AAA{character}".encode()
+
+
 @given(st.text("ABCwxyz0189-_+/= \n.\0", max_size=12).map(str.encode) | st.binary(max_size=12))
 @example(b"")
 def test_there_is_one_spelling_of_every_value(text: bytes) -> None:

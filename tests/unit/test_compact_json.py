@@ -255,6 +255,11 @@ def test_endless_nesting_is_refused_and_does_not_exhaust_the_stack(text: bytes) 
         compact.decode_object(text)
 
 
+def test_brackets_within_a_text_alone_do_not_nest() -> None:
+    with pytest.raises(ValueError, match=r"^not a JSON object$"):
+        compact.decode_object(b'"' + b"[" * 40 + b'"')
+
+
 # The signing input
 
 
@@ -331,6 +336,13 @@ def test_endless_nesting_is_told_in_words() -> None:
     with pytest.raises(ValueError, match=r"^nested too deep$") as raised:
         compact.encode_segment({"a": deep(100_000)})
     assert raised.value.__context__ is None
+
+
+def test_a_lone_surrogate_is_named_and_not_quoted() -> None:
+    for claims in ({"secret": "\ud800"}, {"a": ["secret", "\ud800"]}):
+        with pytest.raises(ValueError, match=r"^a text holds a lone surrogate$") as raised:
+            compact.encode_segment(claims)
+        assert raised.value.__context__ is None
 
 
 def test_what_is_not_json_is_not_encoded_for_signing() -> None:
