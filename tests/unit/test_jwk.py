@@ -243,8 +243,27 @@ def test_d_has_to_agree_with_the_public_members_of_an_rsa_key_where_it_is_alone(
     members = whole("RS256")
     only_d = rsa_members(native("RS256").private) | {"d": members["d"]}
     assert import_jwk(only_d).is_private
-    with pytest.raises(ValueError, match="make no key"):
+    # Not by 500 trials for the primes.
+    with pytest.raises(ValueError, match="private members do not belong to its public ones"):
         import_jwk(only_d | {"d": number(native("RS256").private.private_numbers().d + 2)})
+
+
+@pytest.mark.parametrize("with_primes", [True, False])
+def test_the_numbers_of_a_private_rsa_key_are_bounded_before_they_are_used(
+    with_primes: bool,
+) -> None:
+    names = {"kty", "n", "e", "d", *(("p", "q", "dp", "dq", "qi") if with_primes else ())}
+    members = {name: value for name, value in whole("RS256").items() if name in names}
+    assert import_jwk(members).is_private
+    large = {"n": number((1 << 8192) + 1)}
+    with pytest.raises(ValueError, match="at most 8192 bits, of two primes"):
+        import_jwk(members | large)
+    with pytest.raises(ValueError, match="positive and below the modulus"):
+        import_jwk(members | {"d": members["n"]})
+    if with_primes:
+        for prime in ("p", "q"):
+            with pytest.raises(ValueError, match="positive and below the modulus"):
+                import_jwk(members | {prime: members["n"]})
 
 
 @pytest.mark.parametrize("dropped", ["d", "p", "q", "dp", "dq", "qi"])
