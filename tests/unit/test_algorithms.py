@@ -248,6 +248,7 @@ def test_what_a_key_of_joserfcs_own_making_forbids_stays_forbidden(
     with pytest.raises(TokenRejected) as caught:
         verify_signature(name, limited, MESSAGE, make_signature(name, key_for(name), MESSAGE))
     assert caught.value.reason == "unsuitable_key"
+    assert caught.value.detail == "its `key_ops` forbids verifying"
 
 
 @pytest.mark.parametrize("name", ["EdDSA", "Ed25519", "HS256", "RS256"])

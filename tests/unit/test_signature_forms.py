@@ -84,6 +84,21 @@ async def test_any_bytes_are_no_form_of_an_rsa_signature(
     ] == f'not made with the {algorithm} key of kid "k" of iss "issuer"'
 
 
+@pytest.mark.parametrize("first", [b"\0", b"\x30", b"\xff"])
+@pytest.mark.parametrize(("algorithm", "size"), [("HS256", 32), ("HS512", 64), ("EdDSA", 64)])
+async def test_any_bytes_are_no_form_of_a_signature_that_has_one_form(
+    algorithm: str, size: int, first: bytes
+) -> None:
+    """A MAC may begin as DER does: with 0x30, once in 256."""
+    key = key_for(algorithm)
+    text = forge_by(lambda data: first * size, CLAIMS, alg=algorithm, kid=key.kid)
+    with pytest.raises(TokenRejected) as refused:
+        await verify(text, keys_by_id([key]), algorithms=[algorithm], now=clock)
+    assert refused.value.reason == "bad_signature"
+    named = f'not made with the {algorithm} key of kid "{key.kid}" of iss "issuer"'
+    assert refused.value.detail == named
+
+
 async def test_a_signature_without_its_first_zero_has_the_right_salt() -> None:
     """OpenSSL takes it, RFC 8017 does not; what is wrong with it is not the salt."""
 
