@@ -7,7 +7,7 @@ import pytest
 from asapfn._core import compact
 from asapfn._core.algorithms import ALGORITHMS
 from asapfn._core.signing import sign
-from asapfn._core.verification import parse_token, verify
+from asapfn._core.verification import parse_token, policy, verifier, verify
 from asapfn.errors import TokenRejected
 from tests.support.forging import forge
 from tests.support.keyring import key_for
@@ -68,6 +68,20 @@ async def test_a_refusal_says_what_was_wrong_and_with_which_claim(
 async def test_a_header_without_the_typ_that_is_asked_for_says_so() -> None:
     error = await refusal(forge(CLAIMS, KEY, typ=None), nobody_asks, typ="JWT")
     assert (str(error), error.claim) == ("missing_claim: the header has no typ", "typ")
+
+
+async def test_any_audience_is_still_one() -> None:
+    asked = policy(nobody_asks, audience="service", now=clock)._replace(audience=None)
+    with pytest.raises(TokenRejected) as raised:
+        await verifier(asked)(forge(CLAIMS | {"aud": []}, KEY))
+    assert str(raised.value) == "wrong_audience: expected an audience, got []"
+
+
+async def test_a_token_that_expires_while_its_key_is_looked_up_says_so() -> None:
+    times = iter([NOW, NOW + 60.5])
+    error = await refusal(sign(CLAIMS, KEY), answer(KEY), now=lambda: next(times))
+    told = f"expired: usable until {NOW + 60}.000, and the key was found at {NOW + 60}.500"
+    assert (str(error), error.claim) == (told, "exp")
 
 
 async def test_a_refusal_for_the_keys_sake_names_its_reason_and_no_claim() -> None:

@@ -44,6 +44,12 @@ def test_a_longest_life_requires_both_times_of_it_once() -> None:
     assert asked.required == ("jti", "iat", "exp")
 
 
+def test_all_algorithms_may_be_named_at_once() -> None:
+    everything = ASYMMETRIC | {"HS256", "HS384", "HS512"}
+    assert policy(RESOLVER, algorithms=ALGORITHMS).algorithms == everything
+    assert verifier(policy(RESOLVER, algorithms=everything))
+
+
 @pytest.mark.parametrize(
     ("options", "error", "match"),
     [
