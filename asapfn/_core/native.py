@@ -99,7 +99,6 @@ def read_private_key(data: bytes) -> Any:
     The DER is PKCS#8 (RFC 5958), PKCS#1 (RFC 8017, appendix A.1.2) or SEC1 (RFC 5915).
     """
     _require_bounded(der.sequence(data))
-    fault = ""
     try:
         return serialization.load_der_private_key(data, None)
     except (ValueError, TypeError, UnsupportedAlgorithm, InternalError, Warning) as error:

@@ -24,6 +24,7 @@ from tests.support.hostile import (
     X25519,
     integer,
     oid,
+    pkcs8,
     private_keys,
     public_keys,
     rsa_numbers,
@@ -131,6 +132,22 @@ def test_the_bounds_of_a_private_rsa_key_are_as_documented() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             require_private_rsa_bounds(modulus, 3, (prime, 5), (other,))
+
+
+def test_a_private_rsa_key_is_bounded_in_each_of_its_forms() -> None:
+    large = sequence(integer(0), integer((1 << 8192) + 1), integer(3), integer(5) * 6)
+    for written in (large, pkcs8(oid(RSA) + b"\x05\x00", large)):
+        with pytest.raises(ValueError, match="at most 8192 bits, of two primes of half of that"):
+            read_private_key(written)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_private_key_may_have_attributes(name: str) -> None:
+    """RFC 5958, section 2: [0] at the end of a OneAsymmetricKey."""
+    private = native(name).private
+    written = private.private_bytes(DER, PKCS8, CLEAR)
+    longer = sequence(der.element(written).content, tlv(0xA0))
+    assert read_private_key(longer).private_bytes(DER, PKCS8, CLEAR) == written
 
 
 @given(st.binary(max_size=200))
