@@ -47,6 +47,29 @@ def test_an_element_whose_length_is_cut_off_or_not_in_its_one_form_is_refused(da
 
 
 @pytest.mark.parametrize(
+    ("size", "length"),
+    [
+        (0, "00"),
+        (0x7F, "7f"),
+        (0x80, "8180"),
+        (0xFF, "81ff"),
+        (0x100, "820100"),
+        (0xFFFF, "82ffff"),
+        (0x10000, "83010000"),
+        (0x1000000, "8401000000"),
+    ],
+)
+def test_a_length_is_read_in_its_shortest_form(size: int, length: str) -> None:
+    """X.690, sections 8.1.3 and 10.1."""
+    head = b"\x04" + bytes.fromhex(length)
+    read = der.element(b"\x02\x00" + head + bytes(size) + b"\x02", 2)
+    assert (read.tag, len(read.content), read.end) == (4, size, 2 + len(head) + size)
+    if size:
+        with pytest.raises(ValueError, match="an element is cut off"):
+            der.element(head + bytes(size - 1))
+
+
+@pytest.mark.parametrize(
     "data", [b"\x02\x00", b"\x02\x02\x00\x01", b"\x02\x02\xff\xff", b"\x03\x01\x01"]
 )
 def test_an_integer_that_is_none_or_not_in_its_shortest_form_is_refused(data: bytes) -> None:
