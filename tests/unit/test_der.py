@@ -70,6 +70,30 @@ def test_a_length_is_read_in_its_shortest_form(size: int, length: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "octets"),
+    [
+        (0, "00"),
+        (127, "7f"),
+        (128, "0080"),
+        (255, "00ff"),
+        (32_767, "7fff"),
+        (32_768, "008000"),
+        (-1, "ff"),
+        (-128, "80"),
+        (-129, "ff7f"),
+        (-32_768, "8000"),
+    ],
+)
+def test_an_integer_is_read_in_its_shortest_form(value: int, octets: str) -> None:
+    """X.690, section 8.3: two's complement; the first nine bits are not all the same."""
+    written = bytes.fromhex(octets)
+    assert der.integer(der.element(tlv(0x02, written))) == value
+    longer = (b"\xff" if value < 0 else b"\0") + written
+    with pytest.raises(ValueError, match="shortest form"):
+        der.integer(der.element(tlv(0x02, longer)))
+
+
+@pytest.mark.parametrize(
     "data", [b"\x02\x00", b"\x02\x02\x00\x01", b"\x02\x02\xff\xff", b"\x03\x01\x01"]
 )
 def test_an_integer_that_is_none_or_not_in_its_shortest_form_is_refused(data: bytes) -> None:

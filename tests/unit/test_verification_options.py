@@ -1,5 +1,6 @@
 """The options of `verify` are prepared once for the same values, and never taken for others."""
 
+import enum
 import gc
 import weakref
 from collections.abc import Iterator
@@ -83,6 +84,19 @@ async def test_an_iterator_and_a_mapping_of_names_are_read_whole() -> None:
         assert await reason_of(TOKEN, audience=iter(["x", "service"])) is None
         assert await reason_of(TOKEN, algorithms={"ES256": 1, "RS256": 2}) is None
         assert await reason_of(TOKEN, required=iter(["iss", "x"])) == ("missing_claim", "x")
+
+
+class Name(enum.StrEnum):
+    SERVICE = "service"
+    ALGORITHM = "ES256"
+
+
+async def test_a_member_of_an_enumeration_is_one_name() -> None:
+    assert await reason_of(TOKEN, audience=Name.SERVICE, algorithms=[Name.ALGORITHM]) is None
+    each_letter = forge(CLAIMS | {"aud": ["s"]}, KEY)
+    assert await reason_of(each_letter, audience=Name.SERVICE) == ("wrong_audience", "aud")
+    with pytest.raises(TypeError, match="not one str"):
+        await reason_of(TOKEN, algorithms=Name.ALGORITHM)
 
 
 @pytest.mark.parametrize(
