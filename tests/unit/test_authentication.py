@@ -74,6 +74,36 @@ def test_a_second_token_is_ambiguous(values: list[str]) -> None:
     assert refusal(*values) == "ambiguous_token"
 
 
+@pytest.mark.parametrize(
+    "name", ["If-None-Match", "authorizatiom", "authorizationx", "uthorization"]
+)
+def test_another_header_of_such_a_name_holds_no_token(name: str) -> None:
+    other = (name, "Bearer d.e.f")
+    assert (
+        credentials(request(other, ("Authorization", "Bearer a.b.c"), other), "Bearer") == "a.b.c"
+    )
+    with pytest.raises(TokenRejected, match="missing_token"):
+        credentials(request(other), "Bearer")
+
+
+@pytest.mark.parametrize("token", ["X", "XX", "XaX", "xx", "x" * 65_529])
+def test_a_token_is_given_as_it_was_sent(token: str) -> None:
+    assert credentials(request(("Authorization", f"Bearer {token}")), "Bearer") == token
+
+
+def test_a_header_longer_than_any_token_is_malformed() -> None:
+    with pytest.raises(TokenRejected) as raised:
+        credentials(request(("Authorization", "Bearer " + "x" * 65_530)), "Bearer")
+    assert str(raised.value) == "malformed: Authorization is longer than 65536 characters"
+
+
+def test_headers_that_are_no_pairs_are_a_programming_error() -> None:
+    for headers, kind in (({"Authorization": "Bearer a.b.c"}, "dict"), (["abc"], "list")):
+        wrong = Request("GET", None, headers)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=rf"pairs of name and value.* not a {kind}$"):
+            credentials(wrong, "Bearer")
+
+
 def test_another_scheme_is_looked_for_when_asked() -> None:
     assert credentials(request(("Authorization", "jwt a.b.c")), "JWT") == "a.b.c"
     assert refusal("Bearer a.b.c", scheme="JWT") == "missing_token"
