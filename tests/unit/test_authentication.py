@@ -41,6 +41,7 @@ def test_header_and_scheme_are_compared_without_case(name: str, value: str) -> N
         "JWT a.b.c",
         "Bearera.b.c",
         "Basic a b c",
+        "Digest a.b.c",
         "Bearer\ta.b.c",
         "Bearer\u00a0a.b.c",
         "Bearer,a.b.c",
@@ -86,7 +87,7 @@ def test_another_header_of_such_a_name_holds_no_token(name: str) -> None:
         credentials(request(other), "Bearer")
 
 
-@pytest.mark.parametrize("token", ["X", "XX", "XaX", "xx", "x" * 65_529])
+@pytest.mark.parametrize("token", ["X", "XX", "XaX", "xx", "\ta.b.c", "a.b.c\t", "x" * 65_529])
 def test_a_token_is_given_as_it_was_sent(token: str) -> None:
     assert credentials(request(("Authorization", f"Bearer {token}")), "Bearer") == token
 

@@ -119,6 +119,7 @@ def test_what_is_not_one_sequence_is_refused() -> None:
         ("8837", "2.999"),
         ("", "none"),
         ("81" * 60_000, "none"),
+        ("2b" + "01" * 30_000, "1.3" + ".1" * 19),
     ],
 )
 def test_an_object_identifier_is_written_with_dots(octets: str, written: str) -> None:

@@ -283,3 +283,16 @@ async def test_explain_shows_the_check() -> None:
     found = await explain(token(level="a lot"), rules)
     (failed,) = [step for step in found.steps if step.outcome == "fail"]
     assert (failed.rule, failed.wants) == ("claims fit", "The claims can be read")
+
+
+async def test_all_arguments_are_those_of_what_verifies() -> None:
+    seen: list[object] = []
+
+    async def verify(text: str, *checks: object, leeway: float) -> Token:
+        seen.append((text, checks, leeway))
+        return await VERIFY(text)
+
+    read = reading(verify, plain)
+    text = token()
+    assert await read(text, len, leeway=2.5) == Plain("alice", "billing", 3)
+    assert seen == [(text, (len,), 2.5)]
