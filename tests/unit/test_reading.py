@@ -296,3 +296,11 @@ async def test_all_arguments_are_those_of_what_verifies() -> None:
     text = token()
     assert await read(text, len, leeway=2.5) == Plain("alice", "billing", 3)
     assert seen == [(text, (len,), 2.5)]
+
+
+async def test_of_several_claims_that_do_not_fit_the_first_is_named() -> None:
+    read = reading(VERIFY, Model.model_validate)
+    with pytest.raises(TokenRejected) as raised:
+        await read(token(team="a: b", level="high"))
+    assert raised.value.claim == "team"
+    assert "; level: " in raised.value.detail
