@@ -168,6 +168,20 @@ def test_a_certificate_made_of_parts_is_read(parts: dict[str, Any]) -> None:
     )
 
 
+def test_a_certificate_of_as_many_bytes_as_are_accepted_is_read() -> None:
+    def of(filling: int) -> str:
+        return made(extensions=sequence(tlv(0x06, b"\x2a"), tlv(0x04, bytes(filling))))
+
+    def size(text: str) -> int:
+        return len(base64.b64decode(text.split("-----")[2]))
+
+    most = 16_000 + 16_384 - size(of(16_000))
+    assert size(of(most)) == 16_384
+    assert import_certificate(of(most))
+    with pytest.raises(ValueError, match="at most 16384 bytes; it has 16385"):
+        import_certificate(of(most + 1))
+
+
 UTC, GENERAL = 0x17, 0x18
 FAR = tlv(GENERAL, b"20600101000000Z")
 
