@@ -55,6 +55,39 @@ async def test_first_of_gives_the_first_key_and_asks_no_further(
     assert [source.asked for source in sources] == asked
 
 
+@pytest.mark.parametrize("after", [None, TokenRejected("unknown_key", "later")])
+async def test_first_of_goes_on_after_a_key_that_cannot_be_used(after: Exception | None) -> None:
+    first = TokenRejected("unknown_key", "first")
+    assert await first_of(Source(first), Source(after), Source(OTHER))(asking()) is OTHER
+    with pytest.raises(TokenRejected) as raised:
+        await first_of(Source(first), Source(after))(asking())
+    assert raised.value is first
+    outage = Unavailable("source")
+    with pytest.raises(Unavailable) as unavailable:
+        await first_of(Source(first), Source(outage), Source(after))(asking())
+    assert unavailable.value is outage
+
+
+async def test_each_resolver_is_asked_for_the_token_that_came() -> None:
+    seen: list[Unverified] = []
+
+    async def resolver(unverified: Unverified) -> Key | None:
+        seen.append(unverified)
+        return FOUND
+
+    token = asking()
+    issuer = str(token.claims["iss"])
+    for composed in (
+        first_of(Source(None), resolver),
+        by_issuer({issuer: resolver}),
+        only_issuers(resolver, issuer),
+        owned_by_issuer(resolver),
+        with_deadline(resolver, 60.0),
+    ):
+        assert await composed(token) is FOUND
+        assert seen.pop() is token
+
+
 @pytest.mark.parametrize("after", [None, Unavailable("later")])
 async def test_first_of_never_reports_an_outage_as_an_unknown_key(after: Exception | None) -> None:
     with pytest.raises(Unavailable, match="first"):
