@@ -68,6 +68,14 @@ async def test_first_of_goes_on_after_a_key_that_cannot_be_used(after: Exception
     assert unavailable.value is outage
 
 
+async def test_an_issuer_without_a_resolver_is_named() -> None:
+    with pytest.raises(TokenRejected) as raised:
+        await by_issuer({"another": Source(FOUND)})(asking())
+    issuer = asking().claims["iss"]
+    assert str(raised.value) == f'issuer_not_allowed: no resolver is for "{issuer}"'
+    assert raised.value.claim == "iss"
+
+
 async def test_each_resolver_is_asked_for_the_token_that_came() -> None:
     seen: list[Unverified] = []
 
