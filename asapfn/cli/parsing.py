@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from asapfn.cli.output import fitted, safe, without_tokens
 
@@ -26,6 +26,10 @@ _LONGEST_FLAG: Final = 30
 
 class Parser(argparse.ArgumentParser):
     """A parser that leaves what is wrong to `parse`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.suggest_on_error = False  # argparse's own, since Python 3.15: `parse` has ours
 
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong with the arguments, and the parser that found it."""
