@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, get_args
 from anyio.lowlevel import checkpoint
 from joserfc.jwk import RSAKey
 
-from asapfn import asap
+from asapfn import asap, forge
 from asapfn._core.algorithms import default_algorithm, make_signature
 from asapfn._core.claims import aud_of, random_id
 from asapfn._core.compact import encode_base64url, encode_segment
@@ -27,6 +27,7 @@ from asapfn._core.jwk import export_jwks
 from asapfn._core.signing import sign
 from asapfn.checks import has_scopes, request_matches
 from asapfn.errors import DESCRIPTIONS, Reason, TokenRejected, Unavailable
+from asapfn.forge.invocation import split_base_url
 from asapfn.keys import export_public_pem, generate, is_key_id
 from asapfn.resolvers import keys_by_id
 from asapfn.types import (
@@ -45,6 +46,7 @@ from asapfn.types import (
 
 __all__ = [
     "ASAP_REASONS",
+    "FORGE_API",
     "REPOSITORY",
     "Broken",
     "Issuer",
@@ -53,6 +55,7 @@ __all__ = [
     "broken",
     "clock",
     "fetch",
+    "forge_claims",
     "issuer",
     "json_document",
     "key_set",
@@ -63,6 +66,9 @@ __all__ = [
 
 REPOSITORY: Final = "https://keys.example/"
 """Where `repository` has its keys, if nothing else is said."""
+
+FORGE_API: Final = "https://api.atlassian.com/ex/jira/00000000-0000-0000-0000-000000000000"
+"""The site that `forge_claims` are of, if nothing else is said."""
 
 _NOT_FOUND: Final = Document(404, "", b"")
 _BY_CHECKS: Final[tuple[Reason, ...]] = ("replayed", "request_mismatch", "insufficient_scope")
@@ -320,6 +326,68 @@ def request(
         The request.
     """
     return Request(method, target, tuple((headers or {}).items()))
+
+
+def forge_claims(
+    app_id: str,
+    *,
+    environment_type: str = "PRODUCTION",
+    api_base_url: str = FORGE_API,
+    account: str | None = None,
+    lifetime: float = 25,
+    now: Clock = time.time,
+) -> dict[str, Any]:
+    """Make the claims of an invocation token, as Forge sends it to an endpoint of an app.
+
+        key = generate("RS256", kid="test")
+        verify = forge.verifier(keys_by_id([key]), APP_ID)
+        token = sign(forge_claims(APP_ID), key)
+
+    Args:
+        app_id: The app's ARI, `ari:cloud:ecosystem::app/<uuid>`.
+        environment_type: Where the app is deployed to.
+        api_base_url: Where the remote may call back to.
+        account: The account id of the user who calls; None for a call from the backend.
+        lifetime: Seconds until the token expires.
+        now: The clock, seconds since the epoch.
+
+    Returns:
+        The claims, to be changed and signed.
+
+    Raises:
+        ValueError: If `app_id` is no app's ARI, or `api_base_url` not an https URL of a host and
+            a path.
+
+    Source: Atlassian Forge, "Forge Remote essentials", "The Forge Invocation Token (FIT)".
+    """
+    forge.policy(keys_by_id([]), app_id)  # it says what is wrong with the id
+    if split_base_url(api_base_url) is None:
+        what = "api_base_url, or --api-base-url, is an https URL of a host and a path"
+        raise ValueError(f"{what}, such as {FORGE_API}")
+    uuid, issued = FORGE_API.rpartition("/")[2], int(now())
+    installation = f"ari:cloud:ecosystem::installation/{uuid}"
+    environment = f"ari:cloud:ecosystem::environment/{uuid}"
+    app = {
+        "id": app_id,
+        "appVersion": "1.0.0",
+        "installationId": installation,
+        "apiBaseUrl": api_base_url,
+        "environment": {"type": environment_type, "id": environment},
+        "module": {"type": "core:endpoint", "key": "test"},
+        "installation": {
+            "id": installation,
+            "contexts": [{"name": "test", "apiBaseUrl": api_base_url}],
+        },
+    }
+    return {
+        "iss": "forge/invocation-token",
+        "aud": app_id,
+        "iat": issued,
+        "nbf": issued,
+        "exp": issued + lifetime,
+        "jti": random_id(),
+        "app": app,
+    } | ({} if account is None else {"principal": account})
 
 
 def authenticate(outcome: Token | TokenRejected | Unavailable) -> Authenticate:

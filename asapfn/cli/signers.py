@@ -6,25 +6,19 @@ A flag is named as a parameter of the function of the library to which its value
 import argparse
 import json
 import os
-import secrets
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from asapfn import asap, connect, forge, jitsi
+from asapfn import asap, connect, jitsi
 from asapfn._core import compact
 from asapfn._core.signing import sign
 from asapfn.asap.environment import comma_list
 from asapfn.cli.inputs import WHERE, read_bytes, read_key
 from asapfn.cli.layout import signing_key
 from asapfn.cli.options import Profile, call, one_at_most, option, required
-from asapfn.forge.invocation import split_base_url
 from asapfn.keys import import_secret
-from asapfn.resolvers import keys_by_id
+from asapfn.testing import FORGE_API, forge_claims
 from asapfn.types import Authorize, Key
-
-_NONE: Final = "00000000-0000-0000-0000-000000000000"
-_API: Final = f"https://api.atlassian.com/ex/jira/{_NONE}"
 
 
 def _add_asap(parser: argparse.ArgumentParser) -> None:
@@ -85,48 +79,16 @@ def _add_forge(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the token")
     option(group, "--app-id", "ARI", "ari:cloud:ecosystem::app/<uuid>", required=True)
     option(group, "--environment-type", "NAME", default="PRODUCTION")
-    option(group, "--api-base-url", "URL", default=_API)
+    option(group, "--api-base-url", "URL", default=FORGE_API)
     option(group, "--account", "ID", "the user's account id, the principal claim")
     _add_common_arguments(group, 25)
 
 
 def _sign_forge(options: argparse.Namespace, form: bytes | None = None) -> Authorize:
     """Sign tokens for tests that look like Forge's invocation tokens."""
-    forge.policy(keys_by_id([]), options.app_id)  # it says what is wrong with the id
-    if split_base_url(options.api_base_url) is None:
-        raise ValueError(f"--api-base-url is an https URL of a host and a path, such as {_API}")
+    claims = call(forge_claims, options) | _claims(options)
     key = _private_key(options)
-    issued = int(time.time())
-    claims = {
-        "iss": "forge/invocation-token",
-        "aud": options.app_id,
-        "iat": issued,
-        "nbf": issued,
-        "exp": issued + options.lifetime,
-        "jti": secrets.token_hex(16),
-        "app": _forge_app(options),
-        **({} if options.account is None else {"principal": options.account}),
-        **_claims(options),
-    }
     return lambda method, url: f"Bearer {sign(claims, key, algorithm='RS256')}"
-
-
-def _forge_app(options: argparse.Namespace) -> dict[str, Any]:
-    """The app, as Forge describes it to an endpoint that is called from the backend."""
-    installation = f"ari:cloud:ecosystem::installation/{_NONE}"
-    contexts = [{"name": "test", "apiBaseUrl": options.api_base_url}]
-    return {
-        "id": options.app_id,
-        "appVersion": "1.0.0",
-        "installationId": installation,
-        "apiBaseUrl": options.api_base_url,
-        "environment": {
-            "type": options.environment_type,
-            "id": f"ari:cloud:ecosystem::environment/{_NONE}",
-        },
-        "module": {"type": "core:endpoint", "key": "test"},
-        "installation": {"id": installation, "contexts": contexts},
-    }
 
 
 def _add_jitsi(parser: argparse.ArgumentParser) -> None:

@@ -5,12 +5,12 @@ from typing import Any, get_args
 
 import pytest
 
-from asapfn import TokenRejected, Unavailable, asap, bearer, forge, jitsi, testing, verify
+from asapfn import TokenRejected, Unavailable, asap, bearer, forge, jitsi, sign, testing, verify
 from asapfn.checks import has_scopes, not_replayed, request_matches
 from asapfn.errors import DESCRIPTIONS, Reason
 from asapfn.keys import generate
 from asapfn.replay import in_memory
-from asapfn.resolvers import jwks
+from asapfn.resolvers import jwks, keys_by_id
 from asapfn.types import Authenticate, Check, Document, Request
 from tests.support.keyring import key_for
 
@@ -218,6 +218,30 @@ async def test_an_authenticate_decides_about_all_requests_alike() -> None:
             await testing.authenticate(outcome)(testing.request())
         assert raised.value is not outcome
         assert vars(raised.value) == vars(outcome)
+
+
+APP = "ari:cloud:ecosystem::app/8db33309-0a5d-4c9e-a4ea-1d5ee2d0a2b7"
+SITE = "https://api.atlassian.com/ex/confluence/35273b54-3f06-40d2-880f-dd28cf8daafa"
+
+
+async def test_forge_claims_are_those_of_an_invocation_that_a_remote_accepts() -> None:
+    key = generate("RS256", kid="test")
+    remote = forge.verifier(keys_by_id([key]), APP, environment_types="STAGING", now=lambda: 1e9)
+    made = testing.forge_claims(
+        APP, environment_type="STAGING", api_base_url=SITE, account="557058:ann", now=lambda: 1e9
+    )
+    called = forge.invocation(await remote(sign(made, key)))
+    assert (called.app, called.environment_type, called.account) == (APP, "STAGING", "557058:ann")
+    assert (called.api_base_url, called.cloud_ids) == (SITE, (SITE.rpartition("/")[2],))
+    # As Forge's own are: 25 seconds.
+    assert (made["iat"], made["nbf"], made["exp"]) == (10**9, 10**9, 10**9 + 25)
+
+
+def test_forge_claims_of_no_app_or_no_site_are_not_made() -> None:
+    with pytest.raises(ValueError, match="an app's ARI"):
+        testing.forge_claims("8db33309")
+    with pytest.raises(ValueError, match=r"such as https://api\.atlassian\.com/ex/jira/0"):
+        testing.forge_claims(APP, api_base_url="http://api.atlassian.com/ex/jira/x")
 
 
 def test_a_request_has_what_it_is_given() -> None:
