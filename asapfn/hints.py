@@ -159,8 +159,8 @@ def hint(
         return _FORGE[error.claim]
     if error.reason == "request_mismatch" and error.detail.endswith("decoded_path=True accepts"):
         return (
-            "sign over the path as it is sent; or, where that is Atlassian's server-side Java, give"
-            " authenticator or request_matches decoded_path=True"
+            "if the sender is Atlassian's server-side Java, accept that by decoded_path=True (or"
+            " --decoded-path); otherwise have it sign the path as it is sent"
         )
     if error.claim == "aud" and wants.startswith("Each aud "):
         # As OIDC says it: one of several audiences is not trusted.

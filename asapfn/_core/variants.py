@@ -16,9 +16,6 @@ from asapfn._core.canonical import base_path, canonical_query, canonical_request
 from asapfn._core.destinations import split
 
 _METHODS: Final = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
-_DECODED: Final = (
-    "the path is decoded: authenticator(decoded_path=True), or --decoded-path, accepts that"
-)
 _MOST: Final = 50  # parameters, and parts of a path, that are varied one by one
 
 # A part of a canonical request, and in what it differs from the expected one: in nothing, if it is
@@ -104,7 +101,7 @@ def _paths(path: str, url: str, base_url: str) -> list[_Part]:
     ]
     parts += [
         (path.replace("%26", "&"), "an & in the path is left as it is"),
-        (unquote(path), _DECODED),
+        (unquote(path), "the path was decoded before hashing"),
         (quote(path), "the path is encoded once more"),
         (path.lower(), "the path is in lower case"),
     ]

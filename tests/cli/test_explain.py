@@ -216,4 +216,8 @@ def test_explain_and_verify_agree_about_a_decoded_path(asapfn, places):
         refused = asapfn(command, *given, stdin=text)
         assert refused.code == 1
         assert json.loads(refused.out)["reason"] == "request_mismatch"
-    assert "--decoded-path, accepts that" in json.loads(refused.out)["hint"]
+    assert json.loads(refused.out)["hint"] == (
+        "its hash is of this request in another form: the path was decoded before hashing; if the"
+        " sender is Atlassian's server-side Java, accept that by decoded_path=True (or"
+        " --decoded-path); otherwise have it sign the path as it is sent"
+    )

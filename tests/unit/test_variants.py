@@ -38,7 +38,7 @@ def test_a_hash_in_upper_case_is_told():
     assert found.differences == ("the hash is in upper case",)
 
 
-DECODED = "the path is decoded: authenticator(decoded_path=True), or --decoded-path, accepts that"
+DECODED = "the path was decoded before hashing"
 
 
 @pytest.mark.parametrize(
