@@ -225,12 +225,15 @@ def not_valid(dated: DatedKey, now: float) -> str:
     if dated.not_before <= now <= dated.not_after:
         return ""
     first, last = _written(dated.not_before), _written(dated.not_after)
-    return f"the certificate is valid from {first} to {last}, and now is {now:.0f}"
+    return f"the certificate is valid from {first} to {last}, and now is {_written(now)}"
 
 
 def _written(seconds: float) -> str:
     # Not by `fromtimestamp`, which some systems limit.
-    time_of = _EPOCH + datetime.timedelta(seconds=seconds)
+    try:
+        time_of = _EPOCH + datetime.timedelta(seconds=seconds)
+    except (OverflowError, ValueError):  # a clock that is out of the calendar, or no number
+        return f"{seconds:.0f}"
     return time_of.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -66,6 +66,21 @@ def test_a_certificate_is_valid_from_its_first_second_to_its_last(
             import_certificate(text_of(name), now=lambda now=now: now)
 
 
+@pytest.mark.parametrize(
+    ("now", "shown"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (1_795_795_363.75, "2026-11-27T16:02:43Z"),
+        (math.inf, "inf"),
+        (math.nan, "nan"),
+        (1e12, "1000000000000"),
+    ],
+)
+def test_the_time_now_is_in_the_form_of_the_dates(now: float, shown: str) -> None:
+    with pytest.raises(ValueError, match=f"to 2021-01-01T00:00:00Z, and now is {shown}$"):
+        import_certificate(text_of("rsa"), now=lambda: now)
+
+
 def test_the_dates_are_compared_with_the_real_clock_unless_another_is_given() -> None:
     assert import_certificate(text_of("old"))
     with pytest.raises(ValueError, match="from 2020-01-01T00:00:00Z to 2021-01-01T00:00:00Z"):
