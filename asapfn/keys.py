@@ -128,6 +128,8 @@ def import_pem(
     """
     pem = _as_bytes(_out_of_encodings(data), "PEM")
     if b"-----BEGIN " not in pem:
+        if is_data_uri(pem.decode("latin-1")):
+            raise ValueError("this is a data URI: read it by import_data_uri")
         raise ValueError("no PEM key found (is this a path instead of the file's contents?)")
     label, text = _one_block(pem)
     secret = _as_bytes(password, "password") if password else None

@@ -49,12 +49,21 @@ def test_a_path_given_as_a_key_is_named(path):
 
 
 def test_another_text_given_as_a_key_says_what_is_expected_and_quotes_nothing():
-    for text in (SECRET, json.dumps({"kty": "oct"}), "data:application/pkcs8;kid=a%2Fb;base64,AA"):
+    for text in (SECRET, json.dumps({"kty": "oct"})):
         with pytest.raises(ValueError, match="no PEM key found") as raised:
             import_pem(text)
         assert SECRET not in str(raised.value)
     with pytest.raises(ValueError, match="expected data:application/pkcs8"):
         import_data_uri(PEM)
+
+
+@pytest.mark.parametrize("scheme", ["data:", "data%3A", ' "data:'])
+def test_a_data_uri_given_as_a_pem_names_the_function_that_reads_it(scheme):
+    uri = f"{scheme}application/pkcs8;kid=a%2Fb;base64,{SECRET}"
+    for text in (uri, uri.encode()):
+        with pytest.raises(ValueError, match="a data URI: read it by import_data_uri") as raised:
+            import_pem(text)
+        assert SECRET not in str(raised.value)
 
 
 @pytest.mark.parametrize(
