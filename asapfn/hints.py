@@ -53,7 +53,8 @@ _FORGE: Final[Mapping[str | None, str]] = {
     " Cloud, name that host (api_hosts=..., or --api-host)",
 }
 _BY_SECRET: Final = (
-    "it is signed with a shared secret, as Connect tokens are, and key pairs are expected here"
+    "it is signed with a shared secret, as Connect tokens are (and Jitsi's, which app_secret=True"
+    " accepts), and key pairs are expected here"
 )
 _NO_KID: Final = (
     "the token has no kid: shared_secrets looks up secrets by iss, and all else needs a kid"

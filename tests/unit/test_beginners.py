@@ -194,6 +194,8 @@ async def test_a_token_signed_with_a_secret_is_named_where_key_pairs_are_expecte
     found = await explain(BY_SECRET, asap.policy(keys_by_id([KEY]), "billing", issuers=None))
     assert found.verdict.reason == "unsupported_algorithm"
     assert "signed with a shared secret, as Connect tokens are" in found.hint
+    found = await explain(BY_SECRET, jitsi.policy(keys_by_id([KEY]), issuers=None, audience=None))
+    assert "app_secret=True" in found.hint
     found = await explain(BY_SECRET, policy(keys_by_id({}), algorithms=["HS512"]))
     assert "shared secret" not in found.hint
 
