@@ -58,7 +58,9 @@ def import_jwk(mapping: Mapping[str, Any], *, uses: Names = ("sig",)) -> Key:
             raise ValueError(f"the JWK's {name} is missing or not a string")
     use = mapping.get("use")
     if use is not None and not (isinstance(use, str) and use in accepted):
-        raise ValueError(f"the JWK is not for signatures: its use is {shown(use)}")
+        named = isinstance(use, str) and use != "enc"
+        how = "; to accept it, name it in uses=" if named else ""
+        raise ValueError(f"the JWK is not for signatures: its use is {shown(use)}{how}")
     if "oth" in mapping:
         raise ValueError("the JWK has more than two primes")
     if "key_ops" in mapping:

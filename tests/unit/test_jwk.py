@@ -138,8 +138,11 @@ def test_a_key_whose_use_is_not_signatures_is_refused(use: Any) -> None:
 @pytest.mark.parametrize("name", ["RS256", "HS256"])
 def test_a_key_of_another_use_is_read_where_that_is_named(name: str) -> None:
     assert import_jwk(whole(name) | {"use": "jwt-svid"}, uses=("sig", "jwt-svid"))
-    with pytest.raises(ValueError, match="not for signatures"):
+    with pytest.raises(ValueError, match=r'its use is "sig"; to accept it, name it in uses='):
         import_jwk(whole(name) | {"use": "sig"}, uses="jwt-svid")
+    for use in ("enc", 1):  # which uses= refuses
+        with pytest.raises(ValueError, match=r"its use is \S+$"):
+            import_jwk(whole(name) | {"use": use})
     with pytest.raises(ValueError, match="not for signatures"):
         import_jwk(whole(name) | {"use": ["jwt-svid"]}, uses="jwt-svid")
 
