@@ -128,8 +128,7 @@ def read_key(where: str, what: str, kid: str | None, password_from: str | None =
     Args:
         where: As for `read_bytes`.
         what: What it is, for messages.
-        kid: The key id that a PEM is to carry, or a data URI without one; the others carry their
-            own.
+        kid: The key id that a PEM is to carry, or a data URI or JWK without one.
         password_from: Where the password of an encrypted PEM is, as for `read_bytes`.
 
     Returns:
@@ -146,7 +145,10 @@ def read_key(where: str, what: str, kid: str | None, password_from: str | None =
         return import_certificate(data, kid=kid)
     if not text.startswith("{"):
         return import_pem(data, kid=kid, password=_password(data, what, password_from))
-    key = import_jwk(compact.decode_object(data))
+    members = compact.decode_object(data)
+    if members.get("kid") is None:
+        members["kid"] = kid
+    key = import_jwk(members)
     if kid not in (None, key.kid):
         raise ValueError(f"the {what} carries another key id than --kid")
     return key

@@ -110,7 +110,7 @@ def _add_common_arguments(
     group: argparse._ArgumentGroup, lifetime: int, key: str = "", kid: str = ""
 ) -> None:
     option(group, "--key-from", "WHERE", f"the private key, PEM, data URI or JWK: {WHERE}{key}")
-    option(group, "--kid", "KID", f"the key id of a PEM{kid}")
+    option(group, "--kid", "KID", f"the key id, if the key has none{kid}")
     option(group, "--password-from", "WHERE", "the password of a PEM that is encrypted")
     option(group, "--lifetime", "SECONDS", default=lifetime)
     option(group, "--claim", "NAME=VALUE...", "an additional claim, its value JSON or else text")
@@ -121,7 +121,7 @@ def _private_key(options: argparse.Namespace, flags: str = "--key-from", variabl
     where = required(options.key_from or _variable(variable), f"the key: {flags}")
     key = read_key(where, "private key", options.kid, options.password_from)
     if key.kid is None:
-        raise ValueError("a PEM has no key id: give it by --kid, such as orders/2026-11.pem")
+        raise ValueError("the key has no key id: give it by --kid, such as orders/2026-11.pem")
     return key
 
 

@@ -1,6 +1,8 @@
 """Wrong use gets a sentence that names the command, the flag or the file that was meant."""
 
+import base64
 import io
+import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -312,6 +314,22 @@ def test_a_test_token_that_cannot_be_made_says_what_is_missing(arguments, said, 
     ran = asapfn("token", *arguments)
     assert (ran.code, ran.out) == (2, "")
     assert said in ran.err
+
+
+def test_a_jwk_without_a_kid_gets_the_one_that_is_given(asapfn, home):
+    jwk = {"kty": "oct", "k": base64.urlsafe_b64encode(SECRET.encode()).decode().rstrip("=")}
+    jitsi = ("token", "jitsi", "--issuer", "meet", "--audience", "jitsi", "--room", "standup")
+    for members, kid in ((jwk, "new"), (jwk | {"kid": None}, "new"), (jwk | {"kid": "own"}, "own")):
+        (home / "oct.json").write_text(json.dumps(members))
+        ran = asapfn(*jitsi, "--key-from", "oct.json", "--kid", kid)
+        assert peek(ran.out.strip()).header["kid"] == kid
+    ran = asapfn(*jitsi, "--key-from", "oct.json", "--kid", "another")
+    assert "carries another key id than --kid" in ran.err
+    (home / "oct.json").write_text(json.dumps(jwk))
+    ran = asapfn(*jitsi, "--key-from", "oct.json")
+    assert (ran.code, ran.out) == (2, "")
+    assert "the key has no key id: give it by --kid" in ran.err
+    assert "PEM" not in ran.err
 
 
 def test_without_the_library_for_completion_the_program_runs(asapfn, monkeypatch):
