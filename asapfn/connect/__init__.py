@@ -13,7 +13,12 @@ from asapfn.connect.hosts import (
 )
 from asapfn.connect.impersonation import authorization_server, impersonation_assertion
 from asapfn.connect.incoming import authenticator, context_authenticator, policy
-from asapfn.connect.install import install_keys, verify_install, verify_reinstall
+from asapfn.connect.install import (
+    install_keys,
+    read_unsigned_install,
+    verify_install,
+    verify_reinstall,
+)
 from asapfn.connect.installation import Installation
 from asapfn.connect.outgoing import authorizer, claims
 
@@ -31,6 +36,7 @@ __all__ = [
     "impersonation_assertion",
     "install_keys",
     "policy",
+    "read_unsigned_install",
     "verify_install",
     "verify_reinstall",
 ]

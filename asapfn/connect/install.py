@@ -17,7 +17,7 @@ from asapfn.checks import claim_equals, request_matches
 from asapfn.connect.hosts import PRODUCTION_HOSTS, Hosts, find, require_patterns
 from asapfn.connect.incoming import authenticator, query_tokens, received_target
 from asapfn.connect.installation import Installation, read_installation, require_bytes
-from asapfn.errors import Reason, TokenRejected
+from asapfn.errors import Reason, TokenRejected, shown
 from asapfn.resolvers import first_of, pem_repository
 from asapfn.types import (
     Caching,
@@ -103,9 +103,8 @@ async def verify_reinstall(
 ) -> Installation:
     """Verify a lifecycle callback that the tenant's present secret signs, as Bitbucket sends them.
 
-    Bitbucket's first install of a tenant is not signed at all: `verify_install` refuses it. Keep
-    the secret of such a body only for a `clientKey` that has none yet, and believe nothing else in
-    it until a request signed with that secret comes. All later callbacks come through here.
+    Bitbucket's first install of a tenant is not signed at all, which is a `missing_token` here:
+    read that by `read_unsigned_install`. All later callbacks come through here.
 
     Args:
         request: As for `verify_install`.
@@ -146,6 +145,36 @@ async def verify_reinstall(
     token = await authenticate(request)
     installation = _read(body, max_bytes, _WITHOUT_SECRET)
     claim_equals("iss", installation.client_key)(token)
+    return installation
+
+
+def read_unsigned_install(body: bytes, *, max_bytes: int = 65_536) -> Installation:
+    """Read the first install of a tenant of Bitbucket's, which is not signed: IT VERIFIES NOTHING.
+
+    Anybody can send such a body. Call this only where `verify_reinstall` raised `missing_token`,
+    and keep the secret only for a `clientKey` that has none, in one step of the database: to
+    replace one would give the tenant away. Believe nothing else in it until a request signed with
+    that secret comes.
+
+    Args:
+        body: As for `verify_install`.
+        max_bytes: The most bytes that the body may have.
+
+    Returns:
+        What the body says, its `event_type` always `installed`.
+
+    Raises:
+        TokenRejected: `malformed`, also for any other event, and `unsuitable_key`, as for
+            `verify_install`.
+        TypeError: If the body is not bytes.
+
+    Source: Bitbucket Cloud, "Connect for Bitbucket Cloud", "App lifecycle".
+    """
+    require_bytes(body)
+    installation = _read(body, max_bytes)
+    if installation.event_type != "installed":
+        detail = f"body: expected the eventType installed, got {shown(installation.event_type)}"
+        raise TokenRejected("malformed", detail)
     return installation
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asapfn.connect import Installation
+from asapfn.connect import Installation, read_unsigned_install
 from asapfn.connect.installation import read_installation
 from asapfn.errors import TokenRejected
 from asapfn.keys import export_public_pem
@@ -171,3 +171,38 @@ def test_any_object_is_read_or_rejected(changes: dict[str, Any]) -> None:
 @given(st.binary(max_size=30))
 def test_any_bytes_are_rejected(body: bytes) -> None:
     assert refused(body).reason == "malformed"
+
+
+BITBUCKET = BODY | {"baseUrl": "https://bitbucket.org", "productType": "bitbucket"}
+
+
+def unsigned(*, max_bytes: int = 65_536, **changes: Any) -> Installation:
+    body = json.dumps(BITBUCKET | changes).encode()
+    return read_unsigned_install(body, max_bytes=max_bytes)
+
+
+def test_an_install_that_nobody_signed_is_read_as_strictly_as_one_that_is_signed() -> None:
+    assert unsigned() == read(**BITBUCKET)
+    for changes, reason in (
+        ({"sharedSecret": "short"}, "unsuitable_key"),
+        ({"sharedSecret": None}, "malformed"),
+        ({"sharedSecret": export_public_pem(key_for("ES256"))}, "malformed"),
+        ({"clientKey": None}, "malformed"),
+        ({"max_bytes": 100}, "malformed"),
+    ):
+        with pytest.raises(TokenRejected) as caught:
+            unsigned(**changes)
+        assert caught.value.reason == reason
+    with pytest.raises(TypeError, match="not str"):
+        read_unsigned_install("{}")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("event", ["uninstalled", "enabled", "disabled", "", "Installed", None])
+def test_no_other_event_is_read_of_an_unsigned_body(event: str | None) -> None:
+    for secret in (SECRET, None):
+        with pytest.raises(TokenRejected) as caught:
+            unsigned(eventType=event, sharedSecret=secret)
+        assert caught.value.reason == "malformed"
+        assert SECRET not in caught.value.detail
+    with pytest.raises(TokenRejected, match="expected the eventType installed, got "):
+        unsigned(eventType=event)
