@@ -44,9 +44,10 @@ def request(event: Mapping[str, Any]) -> Request:
     Returns:
         The request. The path of its target is the one that was sent, a stage's or a base path
         mapping's part included, as AWS gives it: give `authenticator` a `base_url` with that part.
-        In an HTTP API's format 2.0 the mapping of a custom domain is not in it. Its query has
-        every parameter that AWS passes on, in another order perhaps. Its mismatch says where an
-        HTTP API has decoded what cannot be known any more. A load balancer passes on one value of
+        In an HTTP API's format 2.0 the mapping of a custom domain is not in it: give
+        `proxy_strips_prefix=True`. Its query has every parameter that AWS passes on, in another
+        order perhaps. Its mismatch says where an HTTP API has decoded what cannot be known any
+        more, if that can be seen: `/a%2Fb` looks like `/a/b` then. A load balancer passes on one value of
         a parameter or a header that is sent twice, unless its target group has multi-value headers.
 
     Raises:
