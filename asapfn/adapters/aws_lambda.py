@@ -47,8 +47,9 @@ def request(event: Mapping[str, Any]) -> Request:
         In an HTTP API's format 2.0 the mapping of a custom domain is not in it: give
         `proxy_strips_prefix=True`. Its query has every parameter that AWS passes on, in another
         order perhaps. Its mismatch says where an HTTP API has decoded what cannot be known any
-        more, if that can be seen: `/a%2Fb` looks like `/a/b` then. A load balancer passes on one value of
-        a parameter or a header that is sent twice, unless its target group has multi-value headers.
+        more, if that can be seen: `/a%2Fb` looks like `/a/b` then. A load balancer passes on one
+        value of a parameter or a header that is sent twice, unless its target group has multi-value
+        headers.
 
     Raises:
         ValueError: If it is none of these events, such as one of Lambda@Edge or VPC Lattice.
