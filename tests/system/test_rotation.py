@@ -64,11 +64,11 @@ def service(resolver):
 class Traffic:
     """Calls from several threads until it is stopped; it keeps what was answered."""
 
-    def __init__(self, url):
+    def __init__(self, url, refresh=0.05):
         sign = asap.signer("orders", asap.private_key_directory("keys/private", "orders",
-                                                                refresh=0.05))  # fmt: skip
+                                                                refresh=refresh))  # fmt: skip
         self.auth, self.url = auth(asap.authorizer(sign, "billing")), url
-        self.stop, self.answers = threading.Event(), []
+        self.stop, self.answers, self.last = threading.Event(), [], {}
         self.threads = [threading.Thread(target=self.call, daemon=True) for _ in range(3)]
 
     def call(self):
@@ -76,6 +76,7 @@ class Traffic:
             while not self.stop.is_set():
                 answer = client.get(self.url)
                 self.answers.append((answer.status_code, answer.text))
+                self.last[threading.current_thread()] = answer.text
 
     @contextlib.contextmanager
     def running(self):
@@ -92,6 +93,19 @@ class Traffic:
         deadline = time.monotonic() + 60
         while self.answers[-1:] != [(200, kid)]:
             assert time.monotonic() < deadline, self.answers[-1:]
+            self.stop.wait(0.01)
+
+    def wait_for_all(self, kid):
+        """Wait until each thread calls by this key, so that none has a token of another left."""
+        deadline = time.monotonic() + 60
+        while [self.last.get(each) for each in self.threads] != [kid] * len(self.threads):
+            assert time.monotonic() < deadline, self.last
+            self.stop.wait(0.01)
+
+    def more(self, calls):
+        deadline, enough = time.monotonic() + 60, len(self.answers) + calls
+        while len(self.answers) < enough:
+            assert time.monotonic() < deadline, len(self.answers)
             self.stop.wait(0.01)
 
 
@@ -156,3 +170,25 @@ def test_a_revoked_key_is_refused_at_once_where_it_is_cleared(repository):
         assert call() == 200  # cached, for the max-age that nginx said
         clear(resolver, "orders/2026-01.pem")
         assert call() == 401
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_revocation_costs_no_request_if_it_waits_until_no_signer_uses_the_key(repository, waits):
+    run("activate", "orders/2026-01.pem", "--repository", repository, "--wait", "0")
+    resolver = asap.repository(repository, fetcher())
+    with asgi_server(service(resolver)) as url:
+        # Without the wait, the signer is one that reads its directory much later.
+        traffic = Traffic(url, refresh=0.05 if waits else 3600)
+        with traffic.running():
+            traffic.wait_for("orders/2026-01.pem")
+            keygen("2026-02.pem")
+            publish()
+            run("activate", "orders/2026-02.pem", "--repository", repository, "--wait", "0")
+            if waits:
+                traffic.wait_for_all("orders/2026-02.pem")
+            for half in ("keys/private", "keys/public", "www"):
+                Path(half, "orders/2026-01.pem").unlink()
+            publish()
+            clear(resolver, "orders/2026-01.pem")
+            traffic.more(30)
+    assert {status for status, _ in traffic.answers} == ({200} if waits else {200, 401})
