@@ -136,7 +136,7 @@ async def _served_throughout(
             if waited or exit_code(found) != 0:
                 return found
             if not options.json:
-                show("waiting  ", f"{options.wait:g} s, and then once more; the key is still staged")
+                show("waiting  ", f"{options.wait:g} s, then once more; the key is still staged")
                 sys.stdout.flush()
             await anyio.sleep(options.wait)
             waited = True

@@ -119,7 +119,7 @@ def test_the_negative_cache_time_passes_before_the_key_signs(asapfn, mirrors, st
     assert time.monotonic() - began >= 0.4
     assert (ran.code, first.asked, is_staged(keys)) == (0, 2, False)
     # Whoever interrupts it then knows what that leaves.
-    assert "waiting  0.4 s, and then once more; the key is still staged" in ran.out
+    assert "waiting  0.4 s, then once more; the key is still staged" in ran.out
 
 
 def test_a_key_that_is_gone_after_the_wait_is_not_active(asapfn, mirrors, staged):
