@@ -30,7 +30,8 @@ _HINTS: Final[Mapping[Reason, str]] = {
     "not_yet_valid": "compare the clocks of the two machines",
     "lifetime_too_long": "sign for a shorter time: a minute is usual",
     "wrong_audience": "sign for this service's name, character for character",
-    "unknown_key": "publish the public key under this kid, or correct the kid",
+    "unknown_key": "publish the public key under this kid, or correct the kid; if it was replaced"
+    " or revoked, sign with the new one (signers read their directory again each minute)",
     "key_not_owned": "name the key after its issuer, iss/..., and publish it under that name",
     "unsuitable_key": "sign with the algorithm that the published key is for",
     "bad_signature": "check whether another key signed than the one published under this kid, and"

@@ -149,7 +149,12 @@ REASONS = {
     "unknown_key": Case(
         bearer(forge(claims(), ES, kid="orders/new.pem")),
         ("rejected unknown_key", '"orders/new.pem"', 'iss "orders"'),
-        ("rejected  unknown_key", "publish the public key under this kid", "key is found"),
+        (
+            "rejected  unknown_key",
+            "publish the public key under this kid",
+            "replaced or revoked",
+            "key is found",
+        ),
     ),
     "key_not_owned": Case(
         bearer(forge(claims(), ES, kid="shipping/es.pem")),
