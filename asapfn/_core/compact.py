@@ -25,6 +25,9 @@ _MOST_HEADERS: Final = 256
 _LONGEST_HEADER: Final = 512
 
 _SCHEME: Final = re.compile(rb"\s*(?:authorization: *)?(?:bearer|jwt) ", re.IGNORECASE)
+_QUOTES: Final = (b'"', b"'")
+# In UTF-8; and of its bytes read as latin-1, as servers read a header.
+_BYTE_ORDER_MARKS: Final = (b"\xef\xbb\xbf", "\xef\xbb\xbf".encode())
 _WHITE_SPACE: Final = " \t\r\n"
 
 # Brackets to what they add to the depth, as signed bytes; and all that is no bracket.
@@ -191,16 +194,22 @@ def parse(
         if not signature:
             raise ValueError("no signature")
     except binascii.Error:
-        raise _malformed(data, "not base64url") from None
+        raise _malformed(token, data, "not base64url") from None
     except ValueError as error:
-        raise _malformed(data, str(error)) from None
+        raise _malformed(token, data, str(error)) from None
     return header, payload, data[: -len(tail) - 1], signature
 
 
-def _malformed(data: bytes, fault: str) -> TokenRejected:
-    """The error for a token that cannot be read; one that has its scheme before it is usual."""
-    if _SCHEME.match(data):
-        fault = f"expected the token alone, without its scheme; {fault}"
+def _malformed(token: str | bytes, data: bytes, fault: str) -> TokenRejected:
+    """The error for a token that cannot be read, with what is often copied along with one."""
+    start = token[:3].encode(errors="replace") if isinstance(token, str) else token[:3]
+    along = {
+        "its scheme": _SCHEME.match(data),
+        "quotes": data.startswith(_QUOTES) or data.endswith(_QUOTES),
+        "a byte order mark": start.startswith(_BYTE_ORDER_MARKS),
+    }
+    for what in filter(along.get, along):
+        fault = f"expected the token alone, without {what}; {fault}"
     return TokenRejected("malformed", fault)
 
 

@@ -286,3 +286,30 @@ def test_a_refusal_says_nothing_of_the_token(data: st.DataObject) -> None:
     assert head.decode() not in said
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.reason == "unsupported_algorithm"
+
+
+@pytest.mark.parametrize(
+    ("data", "without"),
+    [
+        (b'"' + token() + b'"', "quotes"),
+        (b"'" + token(), "quotes"),
+        (token() + b'"', "quotes"),
+        (b"\xef\xbb\xbf" + token(), "a byte order mark"),
+        ("\ufeff" + token().decode(), "a byte order mark"),
+        # As a server reads the header of a request, in latin-1.
+        ("\xef\xbb\xbf" + token().decode(), "a byte order mark"),
+        (b"Bearer " + token(), "its scheme"),
+    ],
+    ids=range(7),
+)
+def test_what_was_copied_along_with_a_token_is_named(data: str | bytes, without: str) -> None:
+    said = refusal(data).detail
+    assert said.startswith(f"expected the token alone, without {without}; not ")
+    assert "eyJ" not in said
+    if isinstance(data, bytes) and data.isascii():
+        assert refusal(data.decode()).detail == said
+
+
+@pytest.mark.parametrize("data", ["", "\ud800", "\xef" + token().decode(), b"\xff" + token()])
+def test_of_what_else_is_foreign_nothing_is_guessed(data: str | bytes) -> None:
+    assert "alone" not in refusal(data).detail
