@@ -171,5 +171,7 @@ def credentials(request: Request, scheme: str) -> str:
     if not token or len(given) != len(scheme) or given.lower() != scheme.lower():
         raise TokenRejected("missing_token", f"expected Authorization: {scheme} <token>")
     if " " in token:
-        raise TokenRejected("ambiguous_token", "more than one token in Authorization")
+        twice = token.lower().startswith(f"{scheme.lower()} ")
+        what = "the scheme stands twice" if twice else "more than one token"
+        raise TokenRejected("ambiguous_token", f"{what} in Authorization")
     return token

@@ -133,6 +133,8 @@ CASES = {
     "ambiguous_token": [
         (lambda: authenticate("Bearer a", "Bearer b"), "more than one Authorization header"),
         (lambda: authenticate("Bearer a b"), "more than one token in Authorization"),
+        (lambda: authenticate("Bearer bearer a"), "the scheme stands twice in Authorization"),
+        (lambda: authenticate("Bearer Bearers a"), "more than one token in Authorization"),
     ],
     "issuer_not_allowed": [
         (lambda: verify(token(), issuers="ann"), 'expected "ann", got "issuer"'),
