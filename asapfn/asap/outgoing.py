@@ -235,7 +235,7 @@ def private_key_directory(
         start = clock()
         key, failures = _newest_usable(folder, issuer, in_use)
         if key is None:
-            raise failures[0][1]
+            raise _with_staged(Path(path), issuer, failures[0][1])
         for kid, error in failures:
             cause = str(error)[:_LONGEST_CAUSE]
             _LOGGER.warning("asapfn: %a cannot be used: %a; signing with %a", kid, cause, key.kid)
@@ -277,6 +277,16 @@ def _newest_usable(
     if not failures:
         failures.append((f"{issuer}/", ValueError(f"no *.pem file in {folder}")))
     return in_use, failures
+
+
+def _with_staged(path: Path, issuer: str, error: Exception) -> Exception:
+    """The error, and the key that would sign after `asapfn activate` if there is no other."""
+    if path.name == "private" and str(error).startswith("no *.pem file"):
+        staged = max((path.parent / "staged" / issuer).glob("*.pem"), default=None)
+        if staged is not None:
+            kid = f"{issuer}/{staged.name}"
+            return ValueError(f"{error}; {kid} is staged: asapfn activate {kid}")
+    return error
 
 
 def _private_key(file: Path, issuer: str, kid: str) -> Key:

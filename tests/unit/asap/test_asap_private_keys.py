@@ -279,6 +279,23 @@ def test_a_directory_that_is_missing_or_empty_is_refused_at_once(tmp_path: Path)
         asap.private_key_directory(tmp_path, "issuer")
 
 
+def test_a_key_that_waits_to_be_activated_is_named(tmp_path: Path) -> None:
+    def refused(place: str, issuer: str = "team/issuer") -> str:
+        with pytest.raises(ValueError, match=r"no \*\.pem file") as raised:
+            asap.private_key_directory(tmp_path / "keys" / place, issuer)
+        return str(raised.value)
+
+    for name in ("1.pem", "2.pem"):
+        staged = tmp_path / "keys" / "staged" / "team" / "issuer" / name
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        staged.write_text(pem())
+    kid = "team/issuer/2.pem"
+    expected = f"; {kid} is staged: asapfn activate {kid}"
+    assert refused("private").endswith(f"keys/private/team/issuer{expected}")
+    for place, issuer in (("other", "team/issuer"), ("private", "other"), ("private", "team")):
+        assert refused(place, issuer).endswith(f"keys/{place}/{issuer}")
+
+
 def test_a_key_in_place_of_the_path_is_not_repeated() -> None:
     """As in `asapfn token asap --key-directory "$KEY"`: the message named it."""
     pem = export_private_pem(key_for("ES256"))
