@@ -22,6 +22,8 @@ from asapfn.types import Document, Fetch, Key, Unverified
 
 _JWKS: Final = ".well-known/jwks.json"
 _SECRET: Final = ("private", "staged")
+# The folders of keygen, and which other one is beside each.
+_BESIDE: Final = {"private": "public", "staged": "public", "public": "staged"}
 
 
 class Served(NamedTuple):
@@ -133,11 +135,11 @@ def _new(directories: list[str], published: Mapping[str, Key], withdrawn: bool) 
 
 
 def _refuse_target(target: Path) -> None:
-    """Refuse to publish into the folders of private keys, or around them."""
+    """Refuse to publish into the folders where keygen keeps keys, or around them."""
     here = Path(os.path.abspath(target))
     around = (here / "public").is_dir() and any((here / name).is_dir() for name in _SECRET)
-    within = (p for p in (here, *here.parents) if p.name in _SECRET)
-    if around or any((p.parent / "public").is_dir() for p in within):
+    within = (p for p in (here, *here.parents) if p.name in _BESIDE)
+    if around or any((p.parent / _BESIDE[p.name]).is_dir() for p in within):
         raise ValueError(
             f"--to {target} is where keygen keeps keys: give the folder that a web server serves"
         )

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import shlex
+import shutil
 import stat
 import subprocess
 import sys
@@ -245,17 +246,23 @@ def test_activate_does_not_say_that_it_is_done_where_its_output_is_not_read(asap
     assert Path("keys/staged", KID).exists()
 
 
-@pytest.mark.parametrize("place", ["keys", "keys/private", "keys/staged/orders", "./keys/private/"])
-def test_nothing_is_published_into_the_folders_of_private_keys(place, asapfn):
+@pytest.mark.parametrize(
+    "place",
+    ["keys", "keys/private", "keys/staged/orders", "./keys/private/", "keys/public",
+     "keys/public/orders"],
+)  # fmt: skip
+@pytest.mark.parametrize("source", ["keys/public", "www"])  # www: as if the two were swapped
+def test_nothing_is_published_into_the_folders_where_keygen_keeps_keys(source, place, asapfn):
     keygen(asapfn)
-    ran = asapfn("publish", "keys/public", "--to", place)
+    shutil.copytree("keys/public", "www")
+    ran = asapfn("publish", source, "--to", place)
     assert ran.code == 2
     assert "is where keygen keeps keys: give the folder that a web server serves" in ran.err
     assert names("keys") == [f"public/{KID}", f"staged/{KID}"]
     assert asapfn("activate", KID, "--now").code == 0
 
 
-@pytest.mark.parametrize("place", ["keys/public", "site/public/keys", "private/www"])
+@pytest.mark.parametrize("place", ["site/public/keys", "site/public", "private/www"])
 def test_a_folder_of_another_use_is_published_into_whatever_its_name(place, asapfn):
     Path("site/private").mkdir(parents=True)
     keygen(asapfn)
