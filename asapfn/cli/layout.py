@@ -65,18 +65,16 @@ def require_keys(given: str, wanted: Literal["private", "public"]) -> None:
 
 def signing_key(given: str, issuer: str) -> Key:
     """The key in use of a --key-directory with private keys."""
-    path = Path(given)
-    staged = sorted((path.parent / "staged" / issuer).glob("*.pem"))
-    if path.name == "private" and staged and not any((path / issuer).glob("*.pem")):
-        kid = f"{issuer}/{staged[-1].name}"
-        raise ValueError(
-            f"no key of {issuer} signs yet, and {kid} is staged: asapfn activate {kid}"
-        )
-    require_keys(given, "private")
     try:
-        return private_key_directory(given, issuer)()
+        key = private_key_directory(given, issuer)()
     except ValueError as error:
+        if " is staged: " not in str(error):
+            require_keys(given, "private")
         raise ValueError(f"--key-directory: {error}") from None
+    here, kid = Path(os.path.abspath(given)), key.kid
+    if here.name == "staged" and (here.parent / "public").is_dir():
+        raise ValueError(f"--key-directory {given}: {kid} is staged: asapfn activate {kid}")
+    return key
 
 
 def make_folders(path: Path, mode: int, *, exact: bool = False) -> None:

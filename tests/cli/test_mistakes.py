@@ -209,6 +209,20 @@ def test_a_key_that_is_only_staged_is_named_with_the_command_that_is_missing(asa
     assert "issuer/1.pem is staged: asapfn activate issuer/1.pem" in ran.err
 
 
+@pytest.mark.parametrize("given", ["keys/staged", "keys/staged/", "./keys/private/../staged"])
+def test_nothing_signs_with_a_staged_key(given, asapfn, home):
+    ran = asapfn(*TOKEN, "--key-directory", given)
+    assert (ran.code, ran.out) == (2, "")
+    said = f"--key-directory {given}: issuer/Z.pem is staged: asapfn activate issuer/Z.pem\n"
+    assert ran.err.endswith(said)
+
+
+def test_a_directory_that_is_named_staged_by_somebody_else_signs(asapfn, home):
+    (home / "mine").mkdir()
+    (home / "keys" / "staged").rename(home / "mine" / "staged")
+    assert asapfn(*TOKEN, "--key-directory", "mine/staged").code == 0
+
+
 @pytest.mark.parametrize("command", ["verify", "explain", "inspect"])
 def test_a_tokens_file_is_recognized_without_the_at_sign(command, asapfn, home):
     rest = ("--audience", "billing", "--key-directory", "keys/public")
