@@ -91,11 +91,21 @@ def _suggestion(parser: argparse.ArgumentParser, message: str, given: Sequence[s
         return "; give METHOD, then URL"
     if choice := _CHOICE.fullmatch(message):
         asked.insert(0, (choice[2].strip("'"), re.findall(r"[\w-]+", choice[4])))
-    for what, there in asked:
-        near = get_close_matches(what, there, 1)
-        if near and what not in there:
-            return f"; did you mean {near[0]}?"
+    missing = message.startswith(_MISSING)
+    for what, there in (each for each in asked if each[0] not in each[1]):
+        near = _nearest(what, there)
+        said = [f"{what} is unknown"] * missing + [f"did you mean {near}?"] * bool(near)
+        if said:
+            return f"; {': '.join(said)}"
     return _taken_for_a_command(choice, given) if choice else ""
+
+
+def _nearest(what: str, there: Sequence[str]) -> str:
+    """Which of the names begins with what was typed, else is spelled nearly like it; else empty."""
+    names = {each.lstrip("-"): each for each in there}  # the hyphens would make all of them alike
+    typed = what.lstrip("-") or "-"
+    longer = [name for name in names if name.startswith(typed)]
+    return next((names[name] for name in longer or get_close_matches(typed, names, 1)), "")
 
 
 def _taken_for_a_command(choice: re.Match[str], given: Sequence[str]) -> str:

@@ -57,7 +57,14 @@ def test_no_argument_lists_the_commands(asapfn):
         (("verfy", "asap"), "did you mean verify?"),
         (("key-gen",), "did you mean keygen?"),
         (("verify", "assap"), "did you mean asap?"),
-        (("keygen", "--isuer", "a"), "did you mean --issuer?"),
+        (("verify", "asap", "x", "--aud", "billing"), "did you mean --audience?"),
+        (("token", "asap", "--key", "x"), "did you mean --key-from?"),
+        (
+            ("keygen", "--isuer", "a"),
+            "required: --issuer; --isuer is unknown: did you mean --issuer?\n",
+        ),
+        (("keygen", "--owner", "a"), "required: --issuer; --owner is unknown\n"),
+        (("verify", "forge", "--audience", "a"), "required: --app-id; --audience is unknown\n"),
         (("keygen", "--issuer", "a", "--algoritm=ES256"), "did you mean --algorithm?"),
         (("keygen", "--issuer", "a", "--format", "jwt"), "did you mean jwk?"),
         (("verify", "asap", "x", "--audience", "a", "--key-dir", "x"), "did you mean"),
@@ -71,7 +78,10 @@ def test_what_is_unknown_gets_a_suggestion(arguments, said, asapfn):
 
 
 def test_what_is_like_nothing_gets_none(asapfn):
-    for arguments in (("zzzz",), ("keygen", "--issuer", "a", "--qqqq"), ("keygen", "-p")):
+    for arguments in (
+        ("zzzz",), ("",), ("keygen", "--issuer", "a", "--qqqq"), ("keygen", "-p"),
+        verify("--token", "x"), verify("--keys", "x"), ("zzzz", "--audience", "a"),
+    ):  # fmt: skip
         ran = asapfn(*arguments)
         assert ran.code == 2
         assert "did you mean" not in ran.err
