@@ -24,6 +24,7 @@ _NARROW: Final = 24  # columns that text needs beside what stands before it
 Line = tuple[str, str] | tuple[str, str, str]
 _TOKEN: Final = re.compile(
     r"([A-Za-z0-9_-]{5})[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{3,}\.[A-Za-z0-9_-]*"
+    r"|(data:)\S+|(-----BEGIN)[\s\S]*?(?:-----END[^-]*-----|\Z)"
 )
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 # The years 1 to 9999, which is as far as a calendar goes here.
@@ -39,8 +40,8 @@ def safe(text: str) -> str:
 
 
 def without_tokens(text: str) -> str:
-    """A text in which what looks like a token is cut to five characters."""
-    return _TOKEN.sub(r"\1...", text)
+    """A text in which what looks like a token or a key is cut to how it begins."""
+    return _TOKEN.sub(r"\1\2\3...", text)
 
 
 def shown(value: Any) -> str:

@@ -186,6 +186,17 @@ def test_what_a_newcomer_types_gets_a_sentence_that_says_what_to_give(
     assert SECRET not in ran.err
 
 
+@pytest.mark.parametrize("form", [export_private_pem, export_data_uri])
+def test_a_key_in_place_of_its_directory_is_not_repeated(form, asapfn, home):
+    """As in --key-directory "$KEY"."""
+    key = form(key_for("ES256"))
+    for arguments in ((*TOKEN, "--key-directory", key), verify("--key-directory", key),
+                      ("publish", key, "--to", "www")):  # fmt: skip
+        ran = asapfn(*arguments)
+        assert (ran.code, ran.out) == (2, "")
+        assert not [part for part in key.split("\n") if len(part) > 40 and part[30:] in ran.err]
+
+
 def test_a_pem_on_standard_input_is_no_token(asapfn, home):
     pem = (home / "keys" / "public" / "issuer" / "RS256.pem").read_bytes()
     ran = asapfn("verify", "asap", "-", *PUBLIC, stdin=pem)
