@@ -141,6 +141,15 @@ def shows(expected, shown):
     return re.fullmatch(pattern, like(shown if shown.endswith("\n") else f"{shown}\n"))
 
 
+def test_the_first_commands_of_the_main_readme_work_in_their_order(home):
+    """Nothing is there but what the commands before have made."""
+    ((*lines, last),) = blocks(ROOT / "README.md")
+    for line, shown in (*lines, last):
+        ran = shell(line, {})
+        assert (ran.returncode, shown) == (0, ""), (line, ran)
+    assert "@token.txt" in last[0]
+
+
 @pytest.mark.parametrize("page", [PAGE, ASAP_PAGE], ids=["cli", "asap"])
 def test_the_readmes_consoles_show_what_the_program_prints(page, home):
     published = []
