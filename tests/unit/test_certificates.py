@@ -152,13 +152,14 @@ def made(
     ),
     extensions: bytes = b"",
     version: bytes = tlv(0xA0, integer(2)),
+    serial: bytes = integer(1),
     more: bytes = b"",
 ) -> str:
     """A certificate of parts, as nobody signs it."""
     spki = native("ES256").public.public_bytes(DER, SPKI)
     name, algorithm = sequence(), sequence(tlv(0x06, b"\x2a"))
     ending = tlv(0xA3, sequence(extensions)) if extensions else b""
-    body = version + integer(1) + algorithm + name + sequence(*times) + name + spki + more + ending
+    body = version + serial + algorithm + name + sequence(*times) + name + spki + more + ending
     return pem(sequence(sequence(body), algorithm, tlv(0x03, b"\0x")))
 
 
@@ -197,6 +198,18 @@ def test_a_certificate_of_as_many_bytes_as_are_accepted_is_read() -> None:
         import_certificate(of(most + 1))
 
 
+@pytest.mark.parametrize(
+    ("year", "first_second"),
+    [(b"49", 2493072000), (b"50", -631152000), (b"51", -599616000)],
+)
+def test_two_digits_of_a_year_are_of_1950_to_2049(year: bytes, first_second: int) -> None:
+    """RFC 5280, section 4.1.2.5.1; the seconds as `date -u -d 1950-01-01 +%s` counts them."""
+    text = made(times=(tlv(0x17, year + b"0101000000Z"), tlv(0x18, b"20600101000000Z")))
+    assert import_certificate(text, now=lambda: first_second)
+    with pytest.raises(ValueError, match="the certificate is valid from"):
+        import_certificate(text, now=lambda: first_second - 1)
+
+
 UTC, GENERAL = 0x17, 0x18
 FAR = tlv(GENERAL, b"20600101000000Z")
 
@@ -214,6 +227,8 @@ FAR = tlv(GENERAL, b"20600101000000Z")
         {"times": (FAR,)},
         {"times": (FAR, FAR, FAR)},
         {"version": tlv(0xA1, integer(2))},
+        {"serial": b""},
+        {"serial": tlv(0x04, b"\x01")},
         {"more": tlv(0x84, b"\0")},
         {"more": tlv(0x30, b"")},
         {"extensions": usage(b"\x07\x80") + usage(b"\x07\x80")},

@@ -177,6 +177,29 @@ def test_a_public_key_that_ends_like_white_space_is_no_secret_within_white_space
     assert is_key(around[0] + data + around[1])
 
 
+def test_a_point_within_much_white_space_is_no_secret() -> None:
+    """More of it than encodings are looked into, which count one by one."""
+    point = native("ES256").public.public_bytes(
+        serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
+    )
+    assert not point[-1:].isspace()
+    assert is_key(point + b"\n" * 20)
+    assert is_key(b"\n" * 20 + point)
+
+
+@pytest.mark.parametrize("escaped", [b"\\r\\n", b"\\n", b"\\r"])
+def test_a_key_in_base64_after_an_escaped_line_end_is_no_secret(escaped: bytes) -> None:
+    encoded = base64.b64encode(native("ES256").public.public_bytes(DER, SPKI))
+    assert is_key(escaped + encoded)
+    assert is_key(encoded[:10] + escaped + encoded[10:])
+
+
+def test_a_secret_that_is_not_utf_16_as_a_whole_passes() -> None:
+    """Every other byte spells a key's first line, but those between are not all zero."""
+    mixed = bytes(itertools.chain(*zip(b"-----BEGIN KEY-----\0", range(50, 70), strict=True)))
+    assert import_secret(mixed).raw_value == mixed
+
+
 def test_random_text_passes() -> None:
     for _ in range(500):
         assert isinstance(import_secret(secrets.token_urlsafe(32)), OctKey)
