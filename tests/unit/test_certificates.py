@@ -4,6 +4,7 @@ import base64
 import contextlib
 import math
 import pathlib
+import time
 from typing import Any
 
 import pytest
@@ -175,6 +176,7 @@ def usage(bits: bytes, critical: bytes = tlv(0x01, b"\xff")) -> bytes:
         {"extensions": usage(b"\x07\x80")},
         {"extensions": usage(b"\x05\xa0", b"")},
         {"extensions": sequence(tlv(0x06, b"\x2a"), tlv(0x04, b""))},
+        {"extensions": sequence(tlv(0x06, b"\x2a"), tlv(0x04, b"")) * 32},
         {"more": tlv(0x81, b"\0") + tlv(0x82, b"\0")},
     ],
 )
@@ -208,6 +210,23 @@ def test_two_digits_of_a_year_are_of_1950_to_2049(year: bytes, first_second: int
     assert import_certificate(text, now=lambda: first_second)
     with pytest.raises(ValueError, match="the certificate is valid from"):
         import_certificate(text, now=lambda: first_second - 1)
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="it sets the process's time zone")
+@pytest.mark.parametrize("zone", ["XXX+9", "XXX-9"])
+def test_the_dates_are_in_utc_wherever_the_process_runs(
+    zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, last = DATES["rsa"]
+    with monkeypatch.context() as context:
+        context.setenv("TZ", zone)
+        time.tzset()
+        try:
+            assert import_certificate(text_of("rsa"), now=lambda: first)
+            assert import_certificate(text_of("rsa"), now=lambda: last)
+        finally:
+            context.undo()
+            time.tzset()
 
 
 UTC, GENERAL = 0x17, 0x18
