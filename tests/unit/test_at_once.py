@@ -86,6 +86,10 @@ def test_what_a_resolver_raises_without_an_event_loop_is_the_cause() -> None:
     with pytest.raises(Unavailable) as caught:
         at_once(asap.verifier(broken, "service", issuers="issuer"))(SIGN("service"))
     assert str(caught.value.__cause__) == "no running event loop"
+    assert (caught.value.source, caught.value.detail) == (
+        "verification at once",
+        "it needs an event loop",
+    )
 
 
 def test_threads_share_a_verifier() -> None:

@@ -210,7 +210,11 @@ async def test_a_key_is_marked_as_verified_also_where_its_signature_is_not_verif
 # What callers get
 
 
-@pytest.mark.parametrize("claims", [CLAIMS, NESTED], ids=["flat", "nested"])
+@pytest.mark.parametrize(
+    "claims",
+    [CLAIMS, NESTED, CLAIMS | {"aud": ["service"]}, CLAIMS | {"context": {"a": 1}}],
+    ids=["flat", "nested", "one list", "one object"],
+)
 async def test_callers_guards_resolvers_and_checks_get_their_own(claims: dict[str, Any]) -> None:
     def spoil(given: Any) -> None:
         given.header["kid"] = "spoilt"
@@ -361,6 +365,24 @@ async def test_a_thousand_tokens_of_700_bytes_take_at_most_3_kib_each() -> None:
     finally:
         tracemalloc.stop()
     assert after - before <= 1000 * 3 * 1024
+
+
+def test_what_expires_now_is_dropped_a_minute_after_the_last_sweep_and_no_sooner() -> None:
+    memory = Memory(10)
+    keep(memory, "past", KEY, NOW, NOW)
+    keep(memory, "a", KEY, NOW + 60, NOW)
+    keep(memory, "b", KEY, NOW + 30, NOW + 1)
+    keep(memory, "c", KEY, NOW + 99, NOW + 59.9)
+    assert list(memory.tokens) == ["past", "a", "b", "c"]
+    keep(memory, "d", KEY, NOW + 99, NOW + 60)
+    assert list(memory.tokens) == ["c", "d"]
+
+
+@pytest.mark.parametrize("size", [1, 4096, 4097])
+def test_a_token_is_kept_up_to_4096_characters(size: int) -> None:
+    memory = Memory(1)
+    keep(memory, "x" * size, KEY, NOW + 60, NOW)
+    assert len(memory.tokens) == (size <= 4096)
 
 
 def test_parts_of_a_token_that_made_room_meanwhile_are_not_kept() -> None:

@@ -110,3 +110,5 @@ def test_an_audience_is_one_name_or_several(audience: Any, error: Any) -> None:
     ):
         with pytest.raises(error):
             make()
+    with pytest.raises(error, match=r"\Aaudience "):
+        asap.claims("issuer", audience)
