@@ -1,5 +1,6 @@
 import asyncio
 import gc
+import math
 import threading
 import time
 import tracemalloc
@@ -124,6 +125,41 @@ async def test_a_look_up_that_found_a_key_is_put_back_within_the_burst() -> None
     refund(budget, "b")
     assert budget.total.left == 3
     assert {bucket.left for bucket in budget.issuers.values()} == {2}
+
+
+async def test_one_look_up_puts_one_miss_back() -> None:
+    budget = Budget(Caching(issuer_misses=(0.0, 5), total_misses=(0.0, 9)), Clock())
+    for _ in range(3):
+        assert await take_turn(budget, "a")
+    refund(budget, "a")
+    assert (bucket_of(budget, "a").left, budget.total.left) == (3, 7)
+
+
+async def test_a_place_is_kept_for_the_longest_wait_and_a_second() -> None:
+    budget = Budget(Caching(issuer_misses=(0.0, 0), longest_wait=1000.0), Clock())
+    async with anyio.create_task_group() as group:
+        before = time.monotonic()
+        group.start_soon(take_turn, budget, "a")
+        await settle()
+        ((until, bucket),) = budget.waiting.values()
+        assert before + 1001.0 <= until <= time.monotonic() + 1001.0
+        assert bucket is bucket_of(budget, "a")
+        group.cancel_scope.cancel()
+
+
+async def test_a_look_up_that_was_taken_for_abandoned_ends_as_any_other() -> None:
+    budget = Budget(Caching(issuer_misses=(0.0, 0), longest_wait=1000.0), Clock())
+    async with anyio.create_task_group() as group:
+        group.start_soon(take_turn, budget, "a")
+        await settle()
+        bucket = bucket_of(budget, "a")
+        ((turn, _),) = budget.waiting.items()
+        budget.waiting[turn] = (-math.inf, bucket)
+        assert not spend(budget, bucket)
+        assert not budget.waiting
+        assert not bucket.waiting
+        group.cancel_scope.cancel()
+    assert not budget.waiting
 
 
 async def test_over_budget_a_look_up_waits_for_its_turn() -> None:

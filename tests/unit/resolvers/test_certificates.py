@@ -10,7 +10,7 @@ import pytest
 from asapfn.errors import Unavailable
 from asapfn.keys import export_private_pem, export_public_pem
 from asapfn.resolvers import certificates, jwks
-from asapfn.types import Key
+from asapfn.types import Caching, Key
 from tests.support.keyring import key_for
 from tests.support.keysets import SOURCE, URL, serving, why
 from tests.support.keysources import Clock, Events, Repository, asking
@@ -96,6 +96,48 @@ async def test_a_key_that_is_absent_makes_the_map_be_fetched_again_after_the_coo
     house.source.answer = serving({"new": pem("rsa")})
     house.clock.turn(30.0)
     assert await house.find("new") is not None
+
+
+@pytest.mark.parametrize(("options", "cooldown"), [({}, 30.0), ({"cooldown": 7.0}, 7.0)])
+async def test_the_cooldown_is_the_one_that_is_given(
+    options: dict[str, Any], cooldown: float
+) -> None:
+    house = House({"a1b2": pem("rsa")}, **options)
+    for _ in range(2):
+        assert await house.find("new") is None
+        house.clock.turn(cooldown - 0.5)
+        assert await house.find("new") is None
+        assert len(house.source.asked) == 1
+        house.clock.turn(0.5)
+        assert await house.find("new") is None
+        assert len(house.source.asked) == 2
+        house.source.asked.pop()
+
+
+async def test_the_map_is_cached_and_reported_under_its_url_without_the_query() -> None:
+    house = House(MAP, caching=Caching(max_age=50.0, spread=0.0))
+    assert await house.find("a1b2") is not None
+    assert [(event.kind, event.source) for event in house.events] == [("fetched", SOURCE)]
+    house.clock.turn(49.0)
+    assert await house.find("a1b2") is not None
+    assert len(house.source.asked) == 1
+    house.clock.turn(1_000_000.0)
+    assert await house.find("a1b2") is not None
+    assert len(house.source.asked) == 2
+
+
+async def test_a_map_of_1000_members_is_read_and_says_what_is_wrong_with_each() -> None:
+    house = House({str(number): 1 for number in range(999)} | {"weak": pem("weak")})
+    assert await house.why("998") == "the key set has this kid, but it is not a certificate in PEM"
+    assert "less than 2048 bits" in await house.why("weak")
+
+
+async def test_without_a_key_id_the_refusal_says_why_no_key_of_its_type_can_be_used() -> None:
+    house = House({"a": pem("rsa"), "b": pem("ec")}, IN_2050)
+    found = await house.why(None, "RS256")
+    assert found.startswith("the token has no kid, and no key of the set can be used for RS256: ")
+    assert "valid from 2020-01-01" in found
+    assert "EC" not in found
 
 
 async def test_a_token_without_a_key_id_has_the_only_key_that_fits() -> None:

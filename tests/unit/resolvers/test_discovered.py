@@ -162,8 +162,31 @@ async def test_what_is_no_json_at_all_is_named_by_its_media_type(
     provider.there[METADATA] = Document(200, media_type, body)
     with pytest.raises(Unavailable, match="not the metadata") as outage:
         await provider.resolve(of_issuer(RSA.kid))
-    said = f"; expected media type application/json, {named}"
-    assert outage.value.detail.endswith(said) == (named is not None)
+    said = "expected media type application/json"
+    assert (said in outage.value.detail) == (named is not None)
+    assert outage.value.detail.endswith(f"; {said}, {named}") == (named is not None)
+
+
+async def test_metadata_that_is_down_says_when_to_ask_again() -> None:
+    provider = Provider()
+    provider.there[METADATA] = Document(503, "", b"", retry_after=17.0)
+    with pytest.raises(Unavailable) as outage:
+        await provider.resolve(of_issuer(RSA.kid))
+    assert outage.value.retry_after == 17.0
+
+
+async def test_metadata_is_kept_for_as_long_as_it_says() -> None:
+    provider = Provider(cooldown=100_000.0, caching=Caching(spread=0.0))
+    document = metadata(1000.0)
+    provider.there[METADATA] = document._replace(retry_after=17.0)
+    provider.there[KEYS] = key_set(RSA, ages=(700.0,))
+    assert await provider.sees() == "found"
+    assert provider.asked_since() == [METADATA, KEYS]
+    for step, asked in ((100_000.0, [METADATA, KEYS]), (800.0, [KEYS]), (100_000.0, [METADATA])):
+        provider.clock.turn(step)
+        await provider.sees()
+        await settle(30)
+        assert provider.asked_since()[: len(asked)] == asked
 
 
 async def test_the_media_type_of_what_is_the_metadata_does_not_matter() -> None:

@@ -10,7 +10,7 @@ from asapfn.resolvers import jwks
 from asapfn.types import Document, Event
 from tests.support.keyring import key_for
 from tests.support.keysets import EC, NEW, PS, RSA, SOURCE, URL, House, of, same, serving
-from tests.support.keysources import Repository, asking
+from tests.support.keysources import Events, Repository, asking
 
 
 async def test_a_key_is_chosen_by_its_id() -> None:
@@ -248,6 +248,10 @@ async def test_what_is_no_key_set_is_named_by_its_media_type(
     house.source.answer = lambda url: Document(200, media_type, body)
     with pytest.raises(Unavailable) as raised:
         await house.resolve(asking(RSA.kid))
+    assert raised.value.source == SOURCE
+    assert isinstance(raised.value.__cause__, Unavailable)
+    unread = body != b"{}" and b"oct" not in body
+    assert (raised.value.__cause__.__cause__ is not None) is unread
     assert named in raised.value.detail
     expected = "expected media type application/jwk-set+json or application/json"
     assert (expected in raised.value.detail) is bool(named)
@@ -259,6 +263,44 @@ async def test_a_status_but_200_is_an_outage(status: int) -> None:
     house.source.answer = serving(export_jwks([RSA]), status=status)
     with pytest.raises(Unavailable, match=f": status {status}"):
         await house.resolve(asking(RSA.kid))
+
+
+async def test_a_source_that_says_when_to_ask_again_is_not_asked_before() -> None:
+    house = House(b"")
+    house.source.answer = lambda url: Document(503, "", b"", retry_after=17.0)
+    with pytest.raises(Unavailable) as raised:
+        await house.resolve(asking(RSA.kid))
+    assert raised.value.retry_after == 17.0
+
+
+async def test_a_set_that_says_when_to_ask_again_is_a_set() -> None:
+    house = House(b"")
+    served = serving(export_jwks([RSA]))(URL)
+    house.source.answer = lambda url: served._replace(retry_after=17.0)
+    assert await house.resolve(asking(RSA.kid)) is not None
+
+
+async def test_a_set_of_1000_keys_is_read_and_no_larger_one() -> None:
+    members: list[Any] = [{"kty": "AKP", "kid": str(number)} for number in range(1000)]
+    assert "kty is none of" in await House({"keys": members}).why(asking("999", "issuer"))
+    with pytest.raises(Unavailable) as raised:
+        await House({"keys": [*members, {}]}).resolve(asking("999", "issuer"))
+    assert raised.value.source == SOURCE
+    assert raised.value.detail == "a set of 1001 keys: expected at most 1000"
+
+
+@pytest.mark.parametrize("kid", [True, 1.5, ["a"], None])
+async def test_a_key_id_that_is_neither_text_nor_a_whole_number_names_no_key(kid: Any) -> None:
+    house = House({"keys": [{"kty": "AKP", "kid": kid}]})
+    assert await house.resolve(asking(str(kid), "issuer")) is None
+
+
+async def test_events_name_the_url_up_to_its_first_question_mark() -> None:
+    for url in ("https://keys.example/a", "https://keys.example/a?b?c"):
+        events = Events()
+        fetch = Repository(serving(export_jwks([RSA])))
+        await jwks(url, fetch, observe=events)(asking(RSA.kid))
+        assert [event.source for event in events] == ["https://keys.example/a"]
 
 
 @pytest.mark.parametrize("url", ["http://keys.example/", "https://u:p@keys.example/", "file:///k"])

@@ -170,6 +170,15 @@ async def test_a_set_can_be_fetched_ahead() -> None:
     assert house.requests == 1
 
 
+@pytest.mark.parametrize("cooldown", [0.0, 0.5])
+async def test_a_cooldown_may_be_short_or_none(cooldown: float) -> None:
+    house = House(export_jwks([RSA]), cooldown=cooldown)
+    assert same(await house.resolve(asking(RSA.kid)), RSA)
+    house.clock.turn(cooldown)
+    assert await house.resolve(asking("new", "issuer")) is None
+    assert house.requests == 2
+
+
 @pytest.mark.parametrize("cooldown", [-1.0, float("nan"), float("inf")])
 def test_a_cooldown_is_finite_and_not_negative(cooldown: float) -> None:
     with pytest.raises(ValueError, match=r"^cooldown must be finite and not negative"):

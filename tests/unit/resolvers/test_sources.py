@@ -7,9 +7,9 @@ import pytest
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import export_private_pem, export_public_pem, generate, import_secret
 from asapfn.resolvers import keys_by_id, pem_directory, shared_secrets
-from asapfn.types import Key
+from asapfn.types import Caching, Key
 from tests.support.keyring import key_for
-from tests.support.keysources import ILL_FORMED, KID, asking
+from tests.support.keysources import ILL_FORMED, KID, Clock, Events, asking
 
 
 def same(one: Key | None, other: Key) -> bool:
@@ -80,6 +80,29 @@ async def test_a_secret_that_is_none_is_unsuitable_and_not_told(secret: str) -> 
     assert raised.value.__cause__ is None
     assert raised.value.__suppress_context__
     assert not secret or secret not in str(raised.value)
+
+
+async def test_shared_secrets_are_cached_by_issuer_with_the_bounds_that_are_given() -> None:
+    looked_up: list[str] = []
+
+    async def lookup(issuer: str) -> str:
+        looked_up.append(issuer)
+        return issuer * 32
+
+    clock, events = Clock(), Events()
+    caching = Caching(default_age=50.0, spread=0.0)
+    resolve = shared_secrets(lookup, caching=caching, clock=clock, observe=events)
+    for kid in ("one", "two", None):
+        key = await resolve(asking(kid, "a"))
+        assert key is not None
+        assert key.raw_value == b"a" * 32
+    clock.turn(49.0)
+    await resolve(asking(None, "a"))
+    assert looked_up == ["a"]
+    assert events.kinds() == ["fetched"]
+    clock.turn(100_000.0)
+    await resolve(asking(None, "a"))
+    assert looked_up == ["a", "a"]
 
 
 # pem_directory

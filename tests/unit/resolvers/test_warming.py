@@ -1,3 +1,5 @@
+import asyncio
+import gc
 from contextlib import suppress
 
 import anyio
@@ -64,6 +66,21 @@ async def test_a_fault_of_the_resolvers_own_comes_out() -> None:
     with pytest.raises(ExceptionGroup) as raised:
         await prefetch(broken, ["a/key"])
     assert raised.group_contains(KeyError)
+
+
+def test_warming_whose_tasks_asyncio_cancels_before_they_begin_leaves_no_coroutine_behind() -> None:
+    """As `asyncio.run` does at its end. Such a coroutine warns when collected: an error here."""
+
+    async def main() -> None:
+        warming = asyncio.ensure_future(prefetch(pem_repository(URL, Repository()), ["a/1", "a/2"]))
+        await asyncio.sleep(0)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await warming
+
+    asyncio.run(main())
+    gc.collect()
 
 
 async def test_ten_keys_are_fetched_at_once() -> None:
