@@ -7,7 +7,7 @@ import pytest
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import export_private_pem, export_public_pem
 from asapfn.resolvers import pem_repository
-from asapfn.resolvers.sources import mirrors
+from asapfn.resolvers.sources import _from_mirrors, mirrors
 from asapfn.types import Caching, Document, Key
 from tests.support.keyring import key_for
 from tests.support.keysources import (
@@ -126,6 +126,65 @@ async def test_when_every_mirror_is_down_all_are_told_of() -> None:
     assert "two.example" in str(raised.value.__cause__.__cause__)
 
 
+async def test_when_every_mirror_is_down_each_cause_is_said_once() -> None:
+    failures = [Unavailable("a"), Unavailable("b", "down"), Unavailable("c"), Unavailable("d")]
+    for failure in (failures[0], failures[2]):
+        failure.__cause__ = OSError("no route")
+    failures[3].__cause__ = last = OSError("slow")
+    left = iter(failures)
+
+    async def fetch(url: str, accept: str) -> Document:
+        raise next(left)
+
+    with pytest.raises(Unavailable) as raised:
+        await _from_mirrors([ONE] * 4, fetch, str, None, asking())
+    assert raised.value.detail == "every mirror is unavailable: no route; down; slow"
+    assert raised.value.__cause__ is failures[3]
+    assert raised.value.__cause__.__cause__ is last
+
+
+@pytest.mark.parametrize(
+    ("statuses", "answered"),
+    [
+        ([400], True),
+        ([301], True),
+        ([499], True),
+        ([401], False),
+        ([429], False),
+        ([500], False),
+        ([503], False),
+        ([503, 503], False),
+        ([503, 400], True),
+        ([400, 503], True),
+        ([503, 404], True),
+        ([503, 200], True),
+    ],
+)
+async def test_an_outage_says_whether_any_mirror_answered_for_this_key(
+    statuses: list[int], answered: bool
+) -> None:
+    """If one did, this is no outage for other keys. What is served as 200 is no PEM."""
+    left = iter(statuses)
+
+    async def fetch(url: str, accept: str) -> Document:
+        return Document(next(left), "text/html", b"<html>")
+
+    with pytest.raises(Unavailable) as raised:
+        await _from_mirrors([ONE, TWO][: len(statuses)], fetch, str, None, asking())
+    assert raised.value.answered is answered
+
+
+async def test_a_key_that_comes_with_a_time_to_ask_again_is_a_key() -> None:
+    repository = Repository(lambda url: good(url)._replace(retry_after=17.0))
+    assert same(await pem_repository(ONE, repository)(asking()), key_for("RS256"))
+
+
+def test_what_is_no_function_to_fetch_with_is_named() -> None:
+    wrong: Any = 7
+    with pytest.raises(TypeError, match=r"\Afetch is a function of a URL .*, not int\Z"):
+        pem_repository(ONE, wrong)
+
+
 async def test_the_first_mirror_that_says_no_such_key_is_believed_and_the_old_key_is_gone() -> None:
     clock, repository = Clock(), Repository(good)
     resolve = pem_repository([ONE, TWO], repository, clock=clock)
@@ -242,6 +301,16 @@ def test_mirrors_are_one_string_or_several(given: str | list[str]) -> None:
         ([], "^a key repository has at least one URL$"),
         ("", "^keys come from an https URL that has neither"),
         ("https://one.example |", "^keys come from an https URL that has neither"),
+        (
+            "http://user:hunter2@one.example/keys",
+            r"fragment, not http://one\.example/keys; for development use pem_directory$",
+        ),
+        (
+            "one.example:8443/a",
+            r"fragment, such as https://keys\.example/, not one\.example:8443/a;",
+        ),
+        ("file:///etc/hunter2/", "fragment; for development"),
+        ("https://[/hunter2", "fragment; for development"),
         ("http://one.example/", "^keys come from an https URL that has neither"),
         ("file:///etc/keys/", "^keys come from an https URL that has neither"),
         ("one.example", "^keys come from an https URL that has neither"),
