@@ -233,6 +233,11 @@ def test_a_bound_is_finite_and_not_negative(name: str, wrong: float) -> None:
             Cache(no_load, "", Caching(**{name: value}), Clock(), None)
 
 
+def test_a_bound_may_be_as_low_and_the_spread_as_high_as_is_said() -> None:
+    caching = Caching(max_keys=1, spread=1.0, min_age=0.0, default_age=0.0, max_age=0.0)
+    assert Cache(no_load, "", caching, Clock(), None).caching is caching
+
+
 @pytest.mark.parametrize("wrong", [{"max_keys": 0}, {"spread": 1.1}])
 def test_a_table_holds_a_key_and_a_key_has_some_freshness(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"^max_keys is at least 1, and spread at most 1$"):

@@ -7,6 +7,7 @@ from functools import partial
 import anyio
 import pytest
 
+from asapfn import policy, sign, verifier
 from asapfn.errors import Unavailable
 from asapfn.keys import export_jwks
 from asapfn.resolvers import activity, cached, clear, first_of, jwks, keys_by_id, pem_repository
@@ -106,6 +107,48 @@ async def test_what_a_resolver_of_ones_own_gave_is_dropped_too():
     del table[KID]
     clear(resolve, KID)
     assert await resolve(asking()) is None
+
+
+@pytest.mark.parametrize("kid", [KID, None])
+async def test_a_revoked_key_that_has_verified_tokens_is_unknown_at_once(kid):
+    repository = Repository()
+    resolve = pem_repository(URL, repository, clock=Clock())
+    token = sign({"iss": "issuer"}, key_for("RS256"), kid=KID)
+    await verifier(policy(resolve, required=()))(token)
+    assert await resolve(asking())
+    assert KID in cache_of(resolve).proven
+    clear(resolve, "issuer/another")
+    assert await resolve(asking())
+    assert len(repository.asked) == 1
+    repository.answer = missing
+    clear(resolve, kid)
+    assert await resolve(asking()) is None
+
+
+@pytest.mark.parametrize("key", ["one for all", ("a", "b"), 7])
+async def test_a_key_that_is_cached_by_something_else_is_dropped_by_its_own_id(key):
+    table = {KID: key_for("RS256")}
+
+    async def from_table(unverified):
+        return table.get(KID)
+
+    resolve = cached(from_table, key=lambda unverified: key, clock=Clock())
+    assert await resolve(asking())
+    del table[KID]
+    clear(resolve, "issuer/another")
+    assert await resolve(asking())
+    clear(resolve, KID)
+    assert await resolve(asking()) is None
+
+
+async def test_the_keys_of_all_caches_within_are_counted_and_dropped():
+    resolvers = [pem_repository(URL, Repository(good), clock=Clock()) for _ in range(3)]
+    for resolver in resolvers:
+        assert await resolver(asking())
+    together = first_of(*resolvers)
+    assert activity(together).cached == 3
+    clear(together)
+    assert activity(together).cached == 0
 
 
 async def test_without_a_key_id_all_is_dropped():

@@ -82,6 +82,18 @@ async def test_a_secret_that_is_none_is_unsuitable_and_not_told(secret: str) -> 
     assert not secret or secret not in str(raised.value)
 
 
+async def test_a_changed_secret_with_a_lone_surrogate_is_unsuitable() -> None:
+    secrets = ["s" * 32, "\udc80" * 32]
+
+    async def lookup(issuer: str) -> str:
+        return secrets.pop(0)
+
+    resolve = shared_secrets(lookup)
+    assert await resolve(asking(None, "a")) is not None
+    with pytest.raises(TokenRejected, match="unsuitable_key"):
+        await resolve(asking(None, "a"))
+
+
 async def test_shared_secrets_are_cached_by_issuer_with_the_bounds_that_are_given() -> None:
     looked_up: list[str] = []
 
