@@ -102,8 +102,9 @@ async def test_reads_that_hang_are_bounded_and_take_no_thread_from_others(
         with pytest.raises(Unavailable):
             await resolve(asking())
         assert await pem_directory(directory)(asking()) is not None
+        limiter = anyio.to_thread.current_default_thread_limiter()
+        assert limiter.borrowed_tokens == 0
         group.cancel_scope.cancel()
-    limiter = anyio.to_thread.current_default_thread_limiter()
     assert limiter.borrowed_tokens == 0
     await anyio.to_thread.run_sync(let_go, directory)
     with anyio.fail_after(30):
