@@ -6,7 +6,18 @@ from dataclasses import dataclass
 import pytest
 
 from asapfn.errors import Unavailable
-from asapfn.resolvers.cache import Answer, Cache, Entry, _failed, _get, _put, dated, look_up
+from asapfn.resolvers.cache import (
+    Answer,
+    Cache,
+    Entry,
+    Failure,
+    _failed,
+    _failure,
+    _get,
+    _put,
+    dated,
+    look_up,
+)
 from asapfn.types import Caching, Unverified
 from tests.support.keysources import Clock
 
@@ -197,6 +208,42 @@ def test_failures_are_kept_within_bounds_too() -> None:
         _failed(cache, number, token, Unavailable("source", "down"), 0.0)
     assert list(cache.failures) == [7, 8, 9]
     assert cache.outage is None
+
+
+def test_a_key_that_has_verified_is_got_from_its_table_again() -> None:
+    cache, value = cache_of(2), Value()
+    known = _put(cache, "a", entry(value))
+    value.verified = True
+    for _ in range(2):
+        assert _get(cache, "a") is known
+    assert list(cache.proven) == ["a"]
+
+
+@pytest.mark.parametrize("verified", [False, True])
+def test_a_source_is_left_alone_for_longer_while_an_older_value_serves(verified: bool) -> None:
+    cache, token = cache_of(3), Unverified({}, {}, b"", b"")
+    cache.chance = lambda: 0.0
+    value, outage = Value(), Unavailable("source", "down")
+    now = cache.clock()
+    _put(cache, "old", entry(value)._replace(error_until=now + 100.0))
+    value.verified = verified
+    _get(cache, "old")
+    for key in ("old", "new"):
+        _failed(cache, key, token, outage, now)
+    old, new = cache.failures["old"], cache.failures["new"]
+    assert old.retry_at == now + cache.caching.min_age
+    assert new.retry_at == new.needed_at == old.needed_at
+    assert now < new.retry_at < old.retry_at
+
+
+def test_the_failure_that_counts_is_the_one_with_the_longest_pause() -> None:
+    for one, other in (("a", "b"), ("b", "a")):
+        cache = cache_of(3)
+        now = cache.clock()
+        cache.failures["key"] = Failure(one, "of this key", 1, now + 50.0, now + 10.0)
+        cache.outage = Failure(other, "of all", 1, now + 20.0, now + 30.0)
+        assert _failure(cache, "key", now) == Failure(one, "of this key", 1, now + 50.0, now + 30.0)
+        assert _failure(cache, "another", now) == cache.outage
 
 
 def test_the_tables_stand_many_threads() -> None:

@@ -309,6 +309,8 @@ def test_mirrors_are_one_string_or_several(given: str | list[str]) -> None:
             "one.example:8443/a",
             r"fragment, such as https://keys\.example/, not one\.example:8443/a;",
         ),
+        ("http://user:hunter2@hunter2@one.example/", r"fragment, not http://one\.example/; for"),
+        ("http://one.example/a", r"fragment, not http://one\.example/a; for"),
         ("file:///etc/hunter2/", "fragment; for development"),
         ("https://[/hunter2", "fragment; for development"),
         ("http://one.example/", "^keys come from an https URL that has neither"),
