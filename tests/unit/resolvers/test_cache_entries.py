@@ -125,9 +125,10 @@ def test_a_key_that_verifies_is_kept_apart_from_those_that_have_not() -> None:
 
 def test_a_key_about_to_go_that_has_verified_meanwhile_stays() -> None:
     cache, value = cache_of(1), Value()
-    _put(cache, "a", entry(value))
+    kept = _put(cache, "a", entry(value))
     value.verified = True
     _put(cache, "b", entry(Value()))
+    assert _get(cache, "a") is kept
     assert (list(cache.proven), list(cache.unproven)) == (["a"], ["b"])
 
 
