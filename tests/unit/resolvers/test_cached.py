@@ -3,12 +3,13 @@
 import anyio
 import pytest
 
+from asapfn._core.verified_keys import MARK
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import import_secret
-from asapfn.resolvers import cached, owned_by_issuer, shared_secrets
+from asapfn.resolvers import activity, cached, owned_by_issuer, shared_secrets
 from asapfn.types import Caching, Event, Key, Resolver, Unverified
 from tests.support.keyring import key_for
-from tests.support.keysources import KID, Clock, Events, asking, settle
+from tests.support.keysources import KID, Clock, Events, asking, cache_of, settle
 
 
 async def both(resolve: Resolver, gate: anyio.Event, *tokens: Unverified) -> list[Key | str | None]:
@@ -228,3 +229,36 @@ async def test_asking_in_vain_is_limited_while_other_keys_are_answered() -> None
             assert await resolve(asking(f"{number}", "other"))
             gate.set()
     assert asked.count("issuer") == 3
+
+
+async def test_a_key_that_verified_before_it_was_cached_proves_nothing_of_its_entry() -> None:
+    """Whoever can make one key be found under many ids would else keep all of them cached."""
+    key = import_secret("s" * 32)
+    vars(key)[MARK] = True
+
+    async def source(unverified: Unverified) -> Key | None:
+        return key
+
+    resolve = cached(source, clock=Clock())
+    for kid in ("a/1", "a/1", "a/2", "a/2"):
+        assert await resolve(asking(kid)) is key
+    assert not cache_of(resolve).proven
+    assert len(cache_of(resolve).unproven) == 2
+
+
+async def test_a_key_that_is_found_has_failed_no_more() -> None:
+    key, clock, down = import_secret("s" * 32), Clock(), [True]
+
+    async def source(unverified: Unverified) -> Key | None:
+        if down.pop():
+            raise Unavailable("source")
+        return key
+
+    resolve = cached(source, clock=clock)
+    with pytest.raises(Unavailable):
+        await resolve(asking())
+    assert activity(resolve).failing == 1
+    clock.turn(60.0)
+    down.append(False)
+    assert await resolve(asking()) is key
+    assert activity(resolve).failing == 0
