@@ -290,3 +290,13 @@ def test_a_bound_may_be_as_low_and_the_spread_as_high_as_is_said() -> None:
 def test_a_table_holds_a_key_and_a_key_has_some_freshness(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"^max_keys is at least 1, and spread at most 1$"):
         Cache(no_load, "", Caching(**wrong), Clock(), None)  # type: ignore[arg-type]
+
+
+def test_failures_of_one_source_are_counted_and_the_last_is_said() -> None:
+    cache, token = cache_of(9), Unverified({}, {}, b"", b"")
+    cache.one_source = True
+    now = cache.clock()
+    for count in (1, 2, 3):
+        _failed(cache, count, token, Unavailable("source", f"down {count}"), now)
+        assert cache.outage is not None
+        assert cache.outage[:3] == ("source", f"down {count}", count)
