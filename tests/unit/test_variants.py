@@ -56,6 +56,7 @@ JAVASCRIPT = "!'()* are not encoded, as by JavaScript's encodeURIComponent"
         ("/X/b/c", "", "GET&/c&", ("another base URL: /X/b is removed from the path",)),
         ("/", "https://a.example/app", "GET&/app&", ("the path begins with /app",)),
         ("/j/a", "/j", "GET&/j/j/a&", ("the path begins with /j once more",)),
+        ("/j/a//", "/j", "GET&/j/j/a&", ("the path begins with /j once more",)),
         ("/a", "", "GET&/a/&", ("a slash more at the end of the path",)),
         ("https://a.example/a", "", "GET&/a/&", ("a slash more at the end of the path",)),
         ("/a", "", "GET&//a&", ("a slash more at the start of the path",)),
