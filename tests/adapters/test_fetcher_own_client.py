@@ -303,7 +303,7 @@ def test_making_a_fetcher_imports_no_client_and_reads_no_certificate(
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        ("SSL_CERT_FILE", "/none", "SSL_CERT_FILE or SSL_CERT_DIR: FileNotFoundError: No such"),
+        ("SSL_CERT_FILE", __file__, "SSL_CERT_FILE or SSL_CERT_DIR: SSLError: no certificate"),
         # httpx takes what is before the slash for the port, and says which it was.
         ("HTTPS_PROXY", "http://u:geh/eim@proxy:1", "ALL_PROXY is not a proxy's URL: InvalidURL"),
         ("HTTPS_PROXY", "socks5://u:geheim@proxy:1", "'socksio' package is not installed"),
