@@ -7,7 +7,6 @@ when there was no such key.
 
 import argparse
 import math
-import os
 import sys
 from pathlib import Path
 
@@ -86,11 +85,9 @@ def _move(root: Path, kid: str, text: str) -> None:
         raise ValueError(f"{staged} was changed in the meantime: activate it again")
     require_last(root, kid, "private")
     make_folders(private.parent, 0o700)
+    # Such as where root activates for a service: who reads the key before must read this one.
     before = max(private.parent.glob("*.pem*"), default=private.parent).stat()
-    replace(private, text, 0o600)
-    if private.stat().st_uid != before.st_uid:
-        # Such as where root activates for a service: who reads the key before must read this one.
-        os.chown(private, before.st_uid, before.st_gid)
+    replace(private, text, 0o600, owner=(before.st_uid, before.st_gid))
     staged.unlink()
 
 

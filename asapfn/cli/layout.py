@@ -103,16 +103,19 @@ def create(path: Path, text: str, mode: int) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from None
 
 
-def replace(path: Path, text: str, mode: int) -> None:
+def replace(path: Path, text: str, mode: int, *, owner: tuple[int, int] | None = None) -> None:
     """Write a file under a name that nobody can foresee, and put it in its place in one step.
 
-    It has exactly the mode, whatever the umask.
+    It has exactly the mode, whatever the umask, and is that of another user and group if these are
+    given.
     """
     # Its length is not that of the file's name, which may be as long as a name can be.
     new = path.with_name(f".{secrets.token_hex(8)}.new")
     create(new, text, mode)
     try:
         new.chmod(mode)
+        if owner is not None and owner[0] != new.stat().st_uid:
+            os.chown(new, *owner)
         os.replace(new, path)
     except OSError:
         new.unlink()

@@ -1,5 +1,6 @@
 """Rotation by the documented commands, where the machine or another operator gets in the way."""
 
+import errno
 import json
 import os
 import resource
@@ -202,22 +203,52 @@ def test_a_public_key_is_not_activated(asapfn):
     assert not Path("keys/private").exists()
 
 
-def test_a_key_becomes_that_of_the_user_who_owns_the_key_before_it(asapfn, monkeypatch):
+@pytest.fixture
+def of_the_service(asapfn, monkeypatch):
+    """A key in use that another user owns, and a staged one."""
     keygen(asapfn, "1.pem")
     asapfn("activate", "orders/1.pem", "--now")
     keygen(asapfn)
-    given, real = [], Path.stat
+    real = Path.stat
 
-    def of_the_service(path, **more):
+    def stat(path, **more):
         found = real(path, **more)
         if path.name != "1.pem":
             return found
         return SimpleNamespace(st_mode=found.st_mode, st_uid=found.st_uid + 1, st_gid=7)
 
-    monkeypatch.setattr(Path, "stat", of_the_service)
-    monkeypatch.setattr(os, "chown", lambda *arguments: given.append(arguments))
+    monkeypatch.setattr(Path, "stat", stat)
+
+
+def test_a_key_becomes_that_of_the_user_who_owns_the_key_before_it(
+    asapfn, of_the_service, monkeypatch
+):
+    given = []
+
+    def chown(path, *owner):
+        given.append((path.parent, *owner))
+        # Nobody finds the key under its name before it is the service's.
+        assert not Path("keys/private", KID).exists()
+
+    monkeypatch.setattr(os, "chown", chown)
     assert asapfn("activate", KID, "--now").code == 0
-    assert given == [(Path("keys/private", KID), os.getuid() + 1, 7)]
+    assert given == [(Path("keys/private/orders"), os.getuid() + 1, 7)]
+
+
+def test_a_key_that_cannot_be_given_to_the_service_stays_staged(
+    asapfn, of_the_service, monkeypatch
+):
+    def refused(path, *owner):
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+
+    with monkeypatch.context() as without_rights:
+        without_rights.setattr(os, "chown", refused)
+        ran = asapfn("activate", KID, "--now")
+    assert ran.code == 2
+    assert "Operation not permitted" in ran.err
+    assert [path.name for path in Path("keys/private/orders").iterdir()] == ["1.pem"]
+    monkeypatch.setattr(os, "chown", lambda *arguments: None)
+    assert asapfn("activate", KID, "--now").code == 0
 
 
 def test_a_redirect_is_an_answer(asapfn):
