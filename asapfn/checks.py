@@ -290,12 +290,10 @@ def require_request(
         other = _decoded_qsh(canonical(), target.partition("?")[0][len(base) :])
         if other in (None, expected) or not _is_hash(token.claims["qsh"], other):
             raise
-        detail = error.detail
-    else:
-        return
-    if not decoded_path:
-        detail += "; that is the hash over the decoded path, which decoded_path=True accepts"
-        raise TokenRejected("request_mismatch", detail, claim="qsh")
+        if not decoded_path:
+            option = "that is the hash over the decoded path, which decoded_path=True accepts"
+            detail = f"{error.detail}; {option}"
+            raise TokenRejected("request_mismatch", detail, claim="qsh") from None
 
 
 def _decoded_qsh(canonical: str, path: str) -> str | None:
