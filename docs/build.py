@@ -52,7 +52,7 @@ PAGES = {path: f"{name.replace('.', '/')}.html" for name, path in (GUIDES | MORE
 ALIASES = {
     "asapfn.types": ("Key", "Names", "Kind"),
     "asapfn.errors": ("Reason",),
-    "asapfn.adapters._asgi_types": ("ASGIApp", "Receive", "Scope"),
+    "asapfn.adapters.asgi": ("ASGIApp", "Receive", "Scope"),
 }
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!\w+:)([^)#]*)(#[^)]*)?\)")
 HEADING = re.compile(r"<h[2-4] id=\"([^\"]+)\">(.*?)</h[2-4]>", re.DOTALL)

@@ -7,8 +7,8 @@ those after a redirect included, so that it sees each URL as it goes out, normal
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from asapfn.adapters._incoming import Options, checked, decide, refusal
 from asapfn.adapters._origins import origin_of, parse_origins
-from asapfn.adapters._refusal import Options, checked, decide, refusal
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Authenticate, Authorize, Names, ObserveRequest, Request, Unless
 
@@ -113,12 +113,12 @@ def server_middleware(
         TypeError: If `enforce` or `optional` is no bool.
         ValueError: If `scheme` is not one word.
     """
-    options = checked(Options(scheme, optional, enforce, observe))
+    options = checked(Options(scheme, optional, enforce, observe, unless))
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         asked = _request(request)
-        outcome = await decide(authenticate, unless, options, asked, request.path)
+        outcome = await decide(authenticate, options, asked, request.path)
         if isinstance(outcome, (TokenRejected, Unavailable)):
             status, headers, body = refusal(outcome, scheme)
             return web.Response(status=status, headers=headers, body=body)

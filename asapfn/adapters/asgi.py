@@ -4,17 +4,19 @@
 application does, and adds the verified token to it. `key_repository` is an application by itself.
 """
 
-from collections.abc import Mapping
-from typing import Final
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import Any, Final
 from urllib.parse import unquote
 
+from joserfc.jwk import OctKey
+
 from asapfn.adapters import aws_lambda
-from asapfn.adapters._asgi_keys import key_repository
-from asapfn.adapters._asgi_types import ASGIApp, Message, Receive, Scope, Send
 from asapfn.adapters._environ import target_of
-from asapfn.adapters._refusal import Options, Refusal, carried_token, checked, decide, refusal
+from asapfn.adapters._incoming import Answer, Options, carried_token, checked, decide, refusal
 from asapfn.errors import TokenRejected, Unavailable
-from asapfn.types import Authenticate, ObserveRequest, Request, Token, Unless
+from asapfn.keys import export_jwks, export_public_pem, is_key_id
+from asapfn.types import Authenticate, Key, ObserveRequest, Request, Token, Unless
 
 __all__ = [
     "ASGIApp",
@@ -29,7 +31,15 @@ __all__ = [
     "token",
 ]
 
+# The types of ASGI's single callable (ASGI specification, "Applications").
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
 _LONGEST_BODY: Final = 1_048_576
+_JWKS: Final = ".well-known/jwks.json"
 
 
 def protect(
@@ -74,7 +84,7 @@ def protect(
         TypeError: If `enforce` or `optional` is no bool.
         ValueError: If `scheme` is not one word.
     """
-    options = checked(Options(scheme, optional, enforce, observe))
+    options = checked(Options(scheme, optional, enforce, observe, unless))
 
     async def protected(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -83,7 +93,7 @@ def protect(
         if scope["type"] not in ("http", "websocket"):
             raise ValueError(f"protect knows http and websocket, not {scope['type']!r}")
         path = _routed_path(scope) if scope["type"] == "http" else None
-        outcome = await decide(authenticate, unless, options, request(scope), path)
+        outcome = await decide(authenticate, options, request(scope), path)
         if isinstance(outcome, (TokenRejected, Unavailable)):
             await refuse(refusal(outcome, scheme), scope, receive, send)
             return
@@ -137,6 +147,27 @@ async def read_body(receive: Receive, max_bytes: int = _LONGEST_BODY) -> bytes:
             raise ValueError(f"the body is over {max_bytes} bytes")
         if not message.get("more_body", False):
             return bytes(body)
+
+
+async def refuse(refusal: Answer, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send a refusal; a websocket is closed where the server cannot answer its handshake."""
+    kind = "http.response"
+    if scope["type"] == "websocket":
+        await receive()
+        kind = "websocket.http.response"
+        if kind not in (scope.get("extensions") or {}):
+            # The server makes it a 403 (ASGI specification, "Close - send event"); 1008 is
+            # "policy violation" (RFC 6455, section 7.4.1).
+            await send({"type": "websocket.close", "code": 1008})
+            return
+    await _send(refusal, scope, send, kind)
+
+
+async def _send(answer: Answer, scope: Scope, send: Send, kind: str = "http.response") -> None:
+    headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
+    await send({"type": f"{kind}.start", "status": answer.status, "headers": headers})
+    body = b"" if scope.get("method") == "HEAD" else answer.body
+    await send({"type": f"{kind}.body", "body": body})
 
 
 def request(scope: Scope) -> Request:
@@ -212,18 +243,89 @@ def _routed_path(scope: Scope) -> str | None:
     return rest if rest != path and rest[:1] in ("", "/") else None
 
 
-async def refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
-    """Send a refusal; a websocket is closed where the server cannot answer its handshake."""
-    kind = "http.response"
-    if scope["type"] == "websocket":
-        await receive()
-        kind = "websocket.http.response"
-        if kind not in (scope.get("extensions") or {}):
-            # The server makes it a 403 (ASGI specification, "Close - send event"); 1008 is
-            # "policy violation" (RFC 6455, section 7.4.1).
-            await send({"type": "websocket.close", "code": 1008})
-            return
-    headers = [(name.lower().encode(), value.encode()) for name, value in refusal.headers]
-    await send({"type": f"{kind}.start", "status": refusal.status, "headers": headers})
-    body = b"" if scope.get("method") == "HEAD" else refusal.body
-    await send({"type": f"{kind}.body", "body": body})
+def key_repository(keys: Iterable[Key], *, max_age: int = 300) -> ASGIApp:
+    """Serve public keys: an ASAP key repository, and the same keys as a JWKS.
+
+    Each key is at `/{kid}` as `application/x-pem-file` (ASAP specification, "Public key
+    repository"), all are at `/.well-known/jwks.json` as `application/jwk-set+json` (RFC 7517,
+    section 8.5.2). Both may be cached, and kept as long again while the repository is refreshed or
+    is down. It may be mounted in another application; it answers GET and HEAD, over https or behind
+    what terminates it.
+
+    Args:
+        keys: The keys, each with its key id. Of a private key only the public part is kept.
+        max_age: Seconds a client may keep a key before it asks again.
+
+    Returns:
+        An ASGI application. It supports the lifespan protocol and refuses websockets.
+
+    Raises:
+        ValueError: If a key is a shared secret, a key id is missing, ill formed or given twice, or
+            `max_age` is negative.
+    """
+    if max_age < 0:
+        raise ValueError("max_age is negative: give seconds from 0")
+    each = list(keys)
+    caching = (
+        f"public, max-age={max_age:d}, "
+        f"stale-while-revalidate={max_age:d}, stale-if-error={max_age:d}"
+    )
+    # Each answer lies ready by its path: nothing private can be asked for, because none is kept.
+    answers: dict[str, Answer] = {}
+    for key in each:
+        if isinstance(key, OctKey):
+            raise ValueError("a shared secret cannot be published: give asymmetric keys only")
+        kid = key.kid
+        if kid is None or not is_key_id(kid) or kid == _JWKS:
+            raise ValueError("each key needs a well-formed key id: give it kid= on import")
+        if kid in answers:
+            raise ValueError(f"two keys have the key id {kid!r}")
+        pem = export_public_pem(key).encode("ascii")
+        answers[kid] = _answer(200, "application/x-pem-file", caching, pem)
+    jwks = json.dumps(export_jwks(each)).encode("ascii")
+    answers[_JWKS] = _answer(200, "application/jwk-set+json", caching, jwks)
+    # A key that is published a little later must not stay unknown for long.
+    unknown = _answer(404, "text/plain", "public, max-age=20", b"There is no such key.\n")
+    allow = ("Allow", "GET, HEAD")
+    not_allowed = _answer(405, "text/plain", "no-store", b"Only GET and HEAD are allowed.\n", allow)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+        elif scope["type"] != "http":
+            raise ValueError(f"a key repository serves http, not {scope['type']!r}")
+        elif scope["method"] not in ("GET", "HEAD"):
+            await _send(not_allowed, scope, send)
+        else:
+            await _send(answers.get(_path(scope).removeprefix("/"), unknown), scope, send)
+
+    return app
+
+
+def _answer(
+    status: int, media_type: str, caching: str, body: bytes, *more: tuple[str, str]
+) -> Answer:
+    headers = (
+        ("Content-Type", media_type),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", caching),
+        *more,
+    )
+    return Answer(status, headers, body)
+
+
+def _path(scope: Scope) -> str:
+    # `path` holds `root_path` where the application is mounted (ASGI specification, "Connection
+    # scope"); frameworks that are older than this rule leave it off.
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "").rstrip("/")
+    return path[len(root) :] if path.startswith(f"{root}/") else path
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    while (await receive())["type"] == "lifespan.startup":
+        await send({"type": "lifespan.startup.complete"})
+    await send({"type": "lifespan.shutdown.complete"})

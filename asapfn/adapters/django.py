@@ -6,7 +6,7 @@ module of your own, and that name in Django's settings.
 """
 
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable, MutableMapping
 from functools import partial, wraps
 from http import HTTPStatus
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -14,18 +14,20 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 from anyio.from_thread import BlockingPortal
 
 from asapfn.adapters import asgi, wsgi
-from asapfn.adapters._refusal import (
+from asapfn.adapters._incoming import (
     RETRY_AFTER,
     Options,
     Outcome,
+    admit_to,
     carried_token,
     checked,
     concluded,
+    concluded_in_thread,
     decide,
     decide_in_thread,
     refusal,
+    satisfying,
 )
-from asapfn.adapters._requires import admit_to, satisfying
 from asapfn.adapters._threads import Loop, decided
 from asapfn.errors import DESCRIPTIONS, TokenRejected, Unavailable, challenge
 from asapfn.types import Authenticate, Check, ObserveRequest, Request, Token, Unless
@@ -108,34 +110,26 @@ def middleware(
         TypeError: If `enforce` or `optional` is no bool.
         ValueError: If `scheme` is not one word.
     """
-    options = checked(Options(scheme, optional, enforce, observe))
-    in_thread = partial(decide_in_thread, Loop(portal), authenticate, unless, options)
-    in_event_loop = partial(decide, authenticate, unless, options)
+    options = checked(Options(scheme, optional, enforce, observe, unless))
+    loop = Loop(portal)
 
     def factory(get_response: _Handler) -> _Handler:
-        if iscoroutinefunction(get_response):
-            return partial(_handle_async, in_event_loop, scheme, get_response)
-        return partial(_handle, in_thread, scheme, get_response)
+        def handle(request: Any) -> Any:
+            asked = _asked(request)
+            outcome = decide_in_thread(loop, authenticate, options, asked, request.path_info)
+            refused = _refused(request, outcome, scheme)
+            return get_response(request) if refused is None else refused
+
+        async def handle_async(request: Any) -> Any:
+            asked = _asked(request)
+            outcome = await decide(authenticate, options, asked, request.path_info)
+            refused = _refused(request, outcome, scheme)
+            return await get_response(request) if refused is None else refused
+
+        return handle_async if iscoroutinefunction(get_response) else handle
 
     made: Callable[[_Handler], _Handler] = sync_and_async_middleware(factory)
     return made
-
-
-def _handle(
-    decide: Callable[[Request, str], Outcome], scheme: str, get_response: _Handler, request: Any
-) -> Any:
-    refused = _refused(request, decide(_asked(request), request.path_info), scheme)
-    return get_response(request) if refused is None else refused
-
-
-async def _handle_async(
-    decide: Callable[[Request, str], Awaitable[Outcome]],
-    scheme: str,
-    get_response: _Handler,
-    request: Any,
-) -> Any:
-    refused = _refused(request, await decide(_asked(request), request.path_info), scheme)
-    return await get_response(request) if refused is None else refused
 
 
 def _refused(request: Any, outcome: Outcome, scheme: str) -> HttpResponse | None:
@@ -301,9 +295,8 @@ def authentication(
 
         def authenticate(self, request: Any) -> tuple[Any, Token] | None:
             carrier, asked = _carrier(request._request), _asked(request._request)
-            began = time.monotonic()
             admitting = partial(admit_to, authenticate, checks, carrier, asked, options.optional)
-            outcome = concluded(decided(loop, admitting), began, options)
+            outcome = concluded_in_thread(loop, admitting, options)
             if outcome is None:
                 return None
             if isinstance(outcome, Token):

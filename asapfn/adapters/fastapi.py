@@ -8,10 +8,16 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Literal, get_args, overload
 
-from asapfn.adapters._asgi_types import ASGIApp, Receive, Scope, Send
-from asapfn.adapters._refusal import Options, Refusal, checked, concluded, refusal
-from asapfn.adapters._requires import admit_to, carry
-from asapfn.adapters.asgi import refuse, request
+from asapfn.adapters._incoming import (
+    Answer,
+    Options,
+    admit_to,
+    carry,
+    checked,
+    concluded,
+    refusal,
+)
+from asapfn.adapters.asgi import ASGIApp, Receive, Scope, Send, refuse, request
 from asapfn.errors import Reason, TokenRejected
 from asapfn.types import Authenticate, Check, ObserveRequest, Token
 
@@ -35,7 +41,7 @@ _HANDLERS: Final = "starlette.exception_handlers"
 class _Refused(HTTPException):
     """A refusal on its way from a dependency to the client."""
 
-    def __init__(self, answer: Refusal, reason: str) -> None:
+    def __init__(self, answer: Answer, reason: str) -> None:
         super().__init__(answer.status, reason, dict(answer.headers[2:]))
         self.answer = answer
 

@@ -4,7 +4,6 @@ The decision, the refusals and the reports are those of `wsgi.protect`, and so i
 the thread that serves the request, and in an event loop only where it must wait.
 """
 
-import time
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
@@ -12,9 +11,15 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 from anyio.from_thread import BlockingPortal
 
 from asapfn.adapters import wsgi
-from asapfn.adapters._refusal import Options, checked, concluded, refusal
-from asapfn.adapters._requires import admit_to, carry
-from asapfn.adapters._threads import Loop, decided
+from asapfn.adapters._incoming import (
+    Options,
+    admit_to,
+    carry,
+    checked,
+    concluded_in_thread,
+    refusal,
+)
+from asapfn.adapters._threads import Loop
 from asapfn.types import Authenticate, Check, ObserveRequest, Token
 
 try:
@@ -117,9 +122,8 @@ def _refused(
     """Verify the request's token; the refusal where it is not accepted."""
     environ = flask.request.environ
     asked = wsgi.request(environ)
-    began = time.monotonic()
     admitting = partial(admit_to, authenticate, checks, environ, asked, options.optional)
-    outcome = concluded(decided(loop, admitting), began, options)
+    outcome = concluded_in_thread(loop, admitting, options)
     carry(environ, asked, outcome if isinstance(outcome, Token) else None)
     if outcome is None or isinstance(outcome, Token):
         return None

@@ -11,7 +11,7 @@ from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any, Final
 
 from asapfn._core.reporting import LOGGER
-from asapfn.adapters._refusal import RETRY_AFTER, Options, decide
+from asapfn.adapters._incoming import RETRY_AFTER, Options, decide
 from asapfn.errors import DESCRIPTIONS, TokenRejected, Unavailable
 from asapfn.types import Authenticate, Authorize, ObserveRequest, Request, Token, Unless
 
@@ -81,7 +81,7 @@ def interceptor(
         refusal is logged as an error, and the call ended with INTERNAL and none of its text, which
         gRPC would send.
     """
-    options = Options("Bearer", observe=observe)
+    options = Options("Bearer", observe=observe, unless=unless)
 
     class TokenInterceptor(aio.ServerInterceptor):
         """What gRPC calls, which asks for a class of its own."""
@@ -89,7 +89,7 @@ def interceptor(
         async def intercept_service(self, continuation: Any, handler_call_details: Any) -> _Method:
             try:
                 asked = _request(handler_call_details)
-                outcome = await decide(authenticate, unless, options, asked, asked.target)
+                outcome = await decide(authenticate, options, asked, asked.target)
             except Exception:
                 LOGGER.exception("asapfn: a call of gRPC could not be decided about")
                 return _ending(grpc.StatusCode.INTERNAL, "internal error")

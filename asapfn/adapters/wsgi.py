@@ -15,7 +15,7 @@ from anyio.from_thread import BlockingPortal
 
 from asapfn.adapters import asgi, aws_lambda
 from asapfn.adapters._environ import each_credentials, scope_mismatch, target_of
-from asapfn.adapters._refusal import Options, carried_token, checked, decide_in_thread, refusal
+from asapfn.adapters._incoming import Options, carried_token, checked, decide_in_thread, refusal
 from asapfn.adapters._threads import Loop
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Authenticate, ObserveRequest, Request, Token, Unless
@@ -73,12 +73,12 @@ def protect(
         TypeError: If `enforce` or `optional` is no bool.
         ValueError: If `scheme` is not one word.
     """
-    options = checked(Options(scheme, optional, enforce, observe))
+    options = checked(Options(scheme, optional, enforce, observe, unless))
     loop = Loop(portal)
 
     def protected(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         asked, path = request(environ), _routed_path(environ)
-        outcome = decide_in_thread(loop, authenticate, unless, options, asked, path)
+        outcome = decide_in_thread(loop, authenticate, options, asked, path)
         if isinstance(outcome, (TokenRejected, Unavailable)):
             status, headers, body = refusal(outcome, scheme)
             start_response(f"{status} {HTTPStatus(status).phrase}", list(headers))

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from asapfn import Request, Token, Unavailable, asap, bearer
 from asapfn.adapters import asgi, wsgi
-from asapfn.adapters._exempt import is_exempt
+from asapfn.adapters._incoming import is_exempt
 from asapfn.adapters.aiohttp import server_middleware
 from asapfn.resolvers import keys_by_id
 from asapfn.types import Unless, Verdict

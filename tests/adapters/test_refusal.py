@@ -3,7 +3,7 @@ from typing import Any, get_args
 
 import pytest
 
-from asapfn.adapters._refusal import Options, admit, checked, refusal
+from asapfn.adapters._incoming import Options, admit, checked, refusal
 from asapfn.errors import Reason, TokenRejected, Unavailable, challenge
 from asapfn.types import Request, Token
 
