@@ -1,7 +1,8 @@
 """httpx, and its successor httpx2: keys are fetched through it, tokens are sent with it.
 
 `fetcher` is the way to the network: it asks exactly for the URL it is given, once, with no
-credentials but the caller's own `headers`, and reads no more and no longer than it may. `auth` and
+credentials but the caller's own `headers`, and reads no more and no longer than it may. It waits
+for its turn by `_fetch_places`, asks by `_fetch_request` and reads by `_fetch_response`. `auth` and
 `request_hook` put a token on the requests the user sends. All three are typed by what they use of
 a client and a request, so that neither package need be imported here.
 """
@@ -9,23 +10,22 @@ a client and a request, so that neither package need be imported here.
 import inspect
 import math
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import anyio
 from anyio import to_thread
 from anyio.lowlevel import current_token
 
-from asapfn.adapters._answers import read
 from asapfn.adapters._causes import described
-from asapfn.adapters._exchange import (
-    NO_TIMEOUTS,
+from asapfn.adapters._fetch_places import Places, acquire, release
+from asapfn.adapters._fetch_request import (
     Client,
     OutgoingRequest,
     Progress,
@@ -35,8 +35,8 @@ from asapfn.adapters._exchange import (
     send,
     to_its_end,
 )
+from asapfn.adapters._fetch_response import read
 from asapfn.adapters._origins import Origin, origin_of, parse_origins
-from asapfn.adapters._places import Places, acquire, release
 from asapfn.errors import Unavailable
 from asapfn.types import Authorize, Document, Fetch, Names
 
@@ -83,14 +83,7 @@ class _Fetcher:
     max_bytes: int
     headers: Mapping[str, str] = field(repr=False)
     origins: frozenset[Origin] | None
-    sockets: dict[str, "_Sockets"]
-
-
-class _Sockets(NamedTuple):
-    """What was opened to an origin and is still in use, and the requests under way to it."""
-
-    opened: WeakSet[Any]
-    requests: set[object]
+    sockets: WeakKeyDictionary[Any, str] = field(default_factory=WeakKeyDictionary)
 
 
 def fetcher(
@@ -165,9 +158,7 @@ def fetcher(
         max_bytes,
         dict(headers or {}),
         None if origins is None else parse_origins(origins),
-        {},
     )
-
     return partial(_fetch, made)
 
 
@@ -187,7 +178,7 @@ def _require_headers(headers: Mapping[str, str]) -> None:
 async def _fetch(made: _Fetcher, url: str, accept: str, /) -> Document:
     """Fetch once, within the deadline."""
     source, origin, secrets = _source(url)
-    progress = Progress()
+    progress = Progress(origin, made.sockets)
 
     async def ask() -> Document:
         async with made.open() as client, to_its_end(client, progress):
@@ -195,7 +186,7 @@ async def _fetch(made: _Fetcher, url: str, accept: str, /) -> Document:
             return await read(response, source, made.max_bytes)
 
     try:
-        with _sockets(made, origin) as progress.sockets, anyio.move_on_after(made.timeout):
+        with anyio.move_on_after(made.timeout):
             place, answered = await acquire(made.places, origin), False
             try:
                 document = await in_own_task(ask, progress)
@@ -212,20 +203,6 @@ async def _fetch(made: _Fetcher, url: str, accept: str, /) -> Document:
         detail = f"no whole answer within {made.timeout:g} seconds: {progress.phase}"
     # Outside of the `except`: the client's errors hold the request, and so its credentials.
     raise Unavailable(source, detail)
-
-
-@contextmanager
-def _sockets(made: _Fetcher, origin: str) -> Iterator[WeakSet[Any]]:
-    """The sockets of an origin, for one request; what is not used any more is forgotten."""
-    its, request = made.sockets.setdefault(origin, _Sockets(WeakSet(), set())), object()
-    its.requests.add(request)
-    try:
-        yield its.opened
-    finally:
-        its.requests.discard(request)
-        for each, of_each in list(made.sockets.items()):
-            if not (of_each.requests or of_each.opened):
-                made.sockets.pop(each, None)
 
 
 def _own_client() -> _Open:
@@ -289,7 +266,7 @@ def _callers_client(client: Client[Any]) -> _Open:
 
 def _request(client: Client[Any], made: _Fetcher, url: str, accept: str) -> OutgoingRequest:
     wanted = {"Accept": accept, "Accept-Encoding": "identity"}
-    request: OutgoingRequest = client.build_request("GET", url, headers=wanted, timeout=NO_TIMEOUTS)
+    request: OutgoingRequest = client.build_request("GET", url, headers=wanted, timeout=None)
     # The client's base URL and parameters have no say in where a key is.
     request.url = type(request.url)(url)
     for name in [each for each in request.headers if each.lower() not in _NEEDED]:

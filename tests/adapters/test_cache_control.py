@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from asapfn.adapters._cache_control import Freshness, freshness, retry_after
+from asapfn.adapters._fetch_response import Freshness, freshness, retry_after
 
 NOTHING = Freshness(None, None, None)
 

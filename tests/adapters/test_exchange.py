@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from asapfn.adapters._exchange import Progress, in_own_task
+from asapfn.adapters._fetch_request import Progress, in_own_task
 from asapfn.resolvers import prefetch
 from asapfn.types import Key, Unverified
 

@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from asapfn.adapters._places import Places, acquire, release
+from asapfn.adapters._fetch_places import Places, acquire, release
 from tests.support.keysources import settle
 
 

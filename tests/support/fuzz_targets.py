@@ -26,7 +26,7 @@ from asapfn._core.algorithms import (
     mismatch,
     verify_signature,
 )
-from asapfn.adapters import _cache_control
+from asapfn.adapters import _fetch_response
 from asapfn.errors import TokenRejected
 from asapfn.types import Key, Token, Unverified
 from tests.support.forging import forge_bytes
@@ -166,7 +166,7 @@ def one_form(method: str, url: str, base_url: str, form: str | bytes | None) -> 
 def freshness(data: bytes) -> bool:
     """A Cache-Control header, and an Age behind a NUL."""
     header, _, age = data.decode("latin-1").partition("\0")
-    fresh, aged = _cache_control.freshness(header), _cache_control.freshness(header, age)
+    fresh, aged = _fetch_response.freshness(header), _fetch_response.freshness(header, age)
     assert all(seconds is None or 0 <= seconds <= 2**31 for seconds in (*fresh, *aged))
     assert fresh[1:] == aged[1:]
     assert (fresh.max_age is None) == (aged.max_age is None)

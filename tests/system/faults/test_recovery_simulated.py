@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from asapfn.adapters._places import Places, acquire, release
+from asapfn.adapters._fetch_places import Places, acquire, release
 from asapfn.errors import Unavailable
 from asapfn.resolvers import pem_repository
 from asapfn.resolvers.cache import activity

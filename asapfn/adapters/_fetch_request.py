@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any, Final, Protocol, TypeVar
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import anyio
 
@@ -29,10 +29,6 @@ _PHASES: Final = {
     "send_request_headers": "sending the request",
     "receive_response_headers": "waiting for the answer",
 }
-
-# For connecting, reading, writing, and waiting for a connection of the pool.
-Timeouts = tuple[None, None, None, None]
-NO_TIMEOUTS: Final = (None, None, None, None)
 
 _T = TypeVar("_T")
 
@@ -80,7 +76,7 @@ class Client(Protocol[SomeRequest]):
     """What is used of an `AsyncClient` of httpx or httpx2."""
 
     def build_request(
-        self, method: str, url: str, *, headers: Mapping[str, str], timeout: Timeouts
+        self, method: str, url: str, *, headers: Mapping[str, str], timeout: None
     ) -> SomeRequest:
         """Make a request, with what the client adds to every one."""
         ...
@@ -97,20 +93,22 @@ class Progress:
     """How far a request is.
 
     Attributes:
+        origin: What it is sent to.
+        sockets: The TLS streams that were opened, for this request and others, and their origins.
         phase: What it waits for, for the message of a deadline that passed.
         sending: The scope of the client's `send`, shielded where a cancellation would do harm.
         stream: A connection whose TLS handshake has not ended.
         has_head: Whether the head of the answer is there.
         shared: The origin of an HTTP/2 request, which shares its connection with others.
-        sockets: The TLS streams that were opened to this origin, for this request and others.
     """
 
+    origin: str = ""
+    sockets: WeakKeyDictionary[Any, str] = field(default_factory=WeakKeyDictionary)
     phase: str = "waiting for a place among the fetches under way"
     sending: anyio.CancelScope = field(init=False)
     stream: Any = None
     has_head: bool = False
     shared: Any = None
-    sockets: WeakSet[Any] = field(default_factory=WeakSet)
 
 
 async def send(
@@ -173,8 +171,9 @@ async def to_its_end(client: object, progress: Progress) -> AsyncIterator[None]:
                     if shared and "HTTP/2" in connection.info():
                         await connection.aclose()
                 # Those of connections that the pool has lost are only here.
-                for stream in list(progress.sockets):
-                    await stream.aclose()
+                for stream, origin in list(progress.sockets.items()):
+                    if origin == progress.origin:
+                        await stream.aclose()
         raise
 
 
@@ -255,7 +254,7 @@ def _follow(progress: Progress, event: str, info: Mapping[str, Any]) -> None:
         progress.stream = info["return_value"]
     elif event == "start_tls.complete":
         progress.stream = None
-        progress.sockets.add(info["return_value"])
+        progress.sockets[info["return_value"]] = progress.origin
     elif event == "receive_response_headers.complete":
         # The client would put cookies into its jar, and parse every one of them.
         fields = info["return_value"][-1]
