@@ -26,16 +26,6 @@ def target_of(environ: Mapping[str, Any]) -> tuple[str | None, str]:
     return target.encode("latin-1").decode("utf-8", "surrogateescape"), _mismatch(target, environ)
 
 
-def scope_mismatch(scope: Mapping[str, Any], environ: Mapping[str, Any]) -> str:
-    """What the application reads otherwise than the ASGI scope that an environ was made of says."""
-    mount, rest = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
-    path = scope["path"].encode("utf-8", "surrogateescape").decode("latin-1")
-    query = scope["query_string"].decode("latin-1")
-    if query == environ.get("QUERY_STRING", "") and path in (mount + rest, rest):
-        return ""
-    return "SCRIPT_NAME, PATH_INFO and QUERY_STRING are not those of the ASGI scope"
-
-
 def _mismatch(target: str, environ: Mapping[str, Any]) -> str:
     path, _, query = target.partition("?")
     if query != environ.get("QUERY_STRING", ""):

@@ -9,7 +9,7 @@ that belongs to its status.
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from asapfn._core.credentials import header_values
 from asapfn._core.reporting import LOGGER, report
 from asapfn._core.verification import finish
-from asapfn.adapters._threads import Loop, decided
+from asapfn.adapters._threads import Loop, run_in_thread
 from asapfn.checks import require_target
 from asapfn.errors import TokenRejected, Unavailable, challenge
 from asapfn.types import Authenticate, Check, ObserveRequest, Request, Token, Unless, require_bool
@@ -86,7 +86,7 @@ async def decide(
     if is_exempt(options.unless, request, path):
         return None
     began = time.monotonic()
-    return concluded(await admit(authenticate, request, options.optional), began, options)
+    return conclude(await admit(authenticate, request, options.optional), began, options)
 
 
 def decide_in_thread(
@@ -96,21 +96,21 @@ def decide_in_thread(
     if is_exempt(options.unless, request, path):
         return None
     admitting = partial(admit, authenticate, request, options.optional)
-    return concluded_in_thread(loop, admitting, options)
+    return conclude_in_thread(loop, admitting, options)
 
 
-def concluded(outcome: Outcome, began: float, options: Options) -> Outcome:
-    """Report an outcome; what the request is answered by: no error that is not enforced."""
+def conclude(outcome: Outcome, began: float, options: Options) -> Outcome:
+    """Report an outcome; return what the request is answered by: no error that is not enforced."""
     report(outcome, began, options.observe, options.enforce)
     return outcome if options.enforce or isinstance(outcome, Token) else None
 
 
-def concluded_in_thread(
+def conclude_in_thread(
     loop: Loop, admitting: Callable[[], Awaitable[Outcome]], options: Options
 ) -> Outcome:
-    """Admit a request, or not, in a thread without an event loop; report and return the outcome."""
+    """Admit a request in a thread without an event loop, and conclude."""
     began = time.monotonic()
-    return concluded(decided(loop, admitting), began, options)
+    return conclude(run_in_thread(loop, admitting), began, options)
 
 
 def is_exempt(unless: Unless | None, request: Request, path: str | None) -> bool:
@@ -196,9 +196,7 @@ async def admit_to(
     return outcome
 
 
-async def satisfying(
-    token: Token, checks: tuple[Check, ...]
-) -> Token | TokenRejected | Unavailable:
+async def satisfying(token: Token, checks: tuple[Check, ...]) -> Outcome:
     """The token, if it satisfies checks; else why not."""
     try:
         for check in checks:
@@ -220,9 +218,8 @@ def carry(carrier: MutableMapping[str, Any], request: Request, token: Token | No
     return token
 
 
-def carried_token(carrier: Mapping[str, object], where: str) -> Token:
-    """The token that `protect` put into a scope or an environ; a RuntimeError if there is none."""
-    token = carrier.get("asapfn.token")
+def carried_token(token: object, where: str) -> Token:
+    """The token that was put into a scope or an environ; a RuntimeError if there was none."""
     if isinstance(token, Token):
         return token
     raise RuntimeError(

@@ -42,8 +42,10 @@ class Loop:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def decided(loop: Loop, decide: Callable[[], Awaitable[_Outcome]]) -> _Outcome:
+def run_in_thread(loop: Loop, decide: Callable[[], Awaitable[_Outcome]]) -> _Outcome:
     """Run a decision in this thread, or where it must wait, again from its beginning, in the loop.
+
+    What is `Unavailable` here may be so for want of an event loop: it is run again too.
 
     A RuntimeError if the caller's portal was started before this process was forked, or is needed
     and not running.
@@ -54,20 +56,14 @@ def decided(loop: Loop, decide: Callable[[], Awaitable[_Outcome]]) -> _Outcome:
             "the portal is of the process that this one was forked from: start it, and give it to"
             " the adapter, in each worker, or give none"
         )
-    outcome = _at_once(decide)
-    if isinstance(outcome, Unavailable):
-        return (loop.given or _own_portal(loop)).call(decide)
-    return outcome
-
-
-def _at_once(decide: Callable[[], Awaitable[_Outcome]]) -> _Outcome | Unavailable:
-    """The outcome, if nothing waits; `Unavailable` where an event loop is needed to find out."""
-    if in_event_loop():
-        return Unavailable("event loop")
-    try:
-        return run_one_step(decide)
-    except RuntimeError:
-        return Unavailable("event loop")
+    if not in_event_loop():
+        try:
+            outcome = run_one_step(decide)
+            if not isinstance(outcome, Unavailable):
+                return outcome
+        except RuntimeError:
+            pass  # it waits
+    return (loop.given or _own_portal(loop)).call(decide)
 
 
 def _own_portal(loop: Loop) -> BlockingPortal:

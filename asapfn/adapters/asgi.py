@@ -120,7 +120,7 @@ def token(scope: Mapping[str, object]) -> Token:
         RuntimeError: If there is none: the route is not behind `protect`, or is reached without a
             token by its `optional`, `unless` or `enforce`. To find out, `"asapfn.token" in scope`.
     """
-    return carried_token(scope, "scope")
+    return carried_token(scope.get("asapfn.token"), "scope")
 
 
 async def read_body(receive: Receive, max_bytes: int = _LONGEST_BODY) -> bytes:
@@ -186,24 +186,19 @@ def request(scope: Scope) -> Request:
         not the decoded `raw_path`, or where the client may have chosen the `root_path`.
     """
     raw_path = scope.get("raw_path")
+    query: bytes = scope.get("query_string") or b""
     target, mismatch, server = None, "", ""
     if raw_path is not None:
-        query = scope.get("query_string") or b""
         # A byte that is no UTF-8 stays recognizable, and is refused where the target is read.
         target = (raw_path + b"?" * bool(query) + query).decode("utf-8", "surrogateescape")
         mismatch = _mismatch(raw_path.decode("latin-1"), scope)
     elif "aws.event" in scope:
-        target, mismatch, server = _of_event(scope)
+        event, text = scope["aws.event"], query.decode("utf-8", "surrogateescape")
+        target, mismatch, server = aws_lambda.read_event("Mangum", event, scope["path"], text)
     elif "wsgi_environ" in scope:
         target, mismatch, server = _of_environ(scope)
     headers = [(name.decode("latin-1"), v.decode("latin-1")) for name, v in scope["headers"]]
     return Request(scope.get("method", "GET"), target, tuple(headers), mismatch, server)
-
-
-def _of_event(scope: Scope) -> tuple[str | None, str, str]:
-    """Target, mismatch and server where Mangum made the scope of an AWS event."""
-    query = (scope.get("query_string") or b"").decode("utf-8", "surrogateescape")
-    return aws_lambda.read_event("Mangum", scope["aws.event"], scope["path"], query)
 
 
 def _of_environ(scope: Scope) -> tuple[str | None, str, str]:

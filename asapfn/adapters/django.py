@@ -21,14 +21,14 @@ from asapfn.adapters._incoming import (
     admit_to,
     carried_token,
     checked,
-    concluded,
-    concluded_in_thread,
+    conclude,
+    conclude_in_thread,
     decide,
     decide_in_thread,
     refusal,
     satisfying,
 )
-from asapfn.adapters._threads import Loop, decided
+from asapfn.adapters._threads import Loop, run_in_thread
 from asapfn.errors import DESCRIPTIONS, TokenRejected, Unavailable, challenge
 from asapfn.types import Authenticate, Check, ObserveRequest, Request, Token, Unless
 
@@ -193,7 +193,7 @@ def _required(
     @wraps(view)
     def protected(request: Any, *args: Any, **named: Any) -> Any:
         began = time.monotonic()
-        outcome = decided(loop, partial(_allowed, request, checks, options.optional))
+        outcome = run_in_thread(loop, partial(_allowed, request, checks, options.optional))
         refused = _refused_at(request, outcome, began, options)
         return view(request, *args, **named) if refused is None else refused
 
@@ -226,7 +226,7 @@ def _refused_at(
 ) -> HttpResponse | None:
     """The refusal of a request to a view; only refusals are reported."""
     if isinstance(outcome, (TokenRejected, Unavailable)):
-        outcome = concluded(outcome, began, options)
+        outcome = conclude(outcome, began, options)
         return _refused(request, outcome, options.scheme)
     return None
 
@@ -243,7 +243,7 @@ def token(request: Any) -> Token:
     Raises:
         RuntimeError: If there is none.
     """
-    return carried_token({"asapfn.token": getattr(request, "asapfn_token", None)}, "request")
+    return carried_token(getattr(request, "asapfn_token", None), "request")
 
 
 def authentication(
@@ -296,7 +296,7 @@ def authentication(
         def authenticate(self, request: Any) -> tuple[Any, Token] | None:
             carrier, asked = _carrier(request._request), _asked(request._request)
             admitting = partial(admit_to, authenticate, checks, carrier, asked, options.optional)
-            outcome = concluded_in_thread(loop, admitting, options)
+            outcome = conclude_in_thread(loop, admitting, options)
             if outcome is None:
                 return None
             if isinstance(outcome, Token):

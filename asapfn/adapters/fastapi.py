@@ -8,15 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Literal, get_args, overload
 
-from asapfn.adapters._incoming import (
-    Answer,
-    Options,
-    admit_to,
-    carry,
-    checked,
-    concluded,
-    refusal,
-)
+from asapfn.adapters._incoming import Answer, Options, admit_to, carry, checked, conclude, refusal
 from asapfn.adapters.asgi import ASGIApp, Receive, Scope, Send, refuse, request
 from asapfn.errors import Reason, TokenRejected
 from asapfn.types import Authenticate, Check, ObserveRequest, Token
@@ -145,7 +137,7 @@ def requires(
         began = time.monotonic()
         asked = request(scope)
         admitted = await admit_to(authenticate, checks, scope, asked, optional)
-        outcome = concluded(admitted, began, options)
+        outcome = conclude(admitted, began, options)
         if outcome is None or isinstance(outcome, Token):
             held = carry(scope, asked, outcome)
             return outcome if enforce else held

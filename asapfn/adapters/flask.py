@@ -11,14 +11,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 from anyio.from_thread import BlockingPortal
 
 from asapfn.adapters import wsgi
-from asapfn.adapters._incoming import (
-    Options,
-    admit_to,
-    carry,
-    checked,
-    concluded_in_thread,
-    refusal,
-)
+from asapfn.adapters._incoming import Options, admit_to, carry, checked, conclude_in_thread, refusal
 from asapfn.adapters._threads import Loop
 from asapfn.types import Authenticate, Check, ObserveRequest, Token
 
@@ -123,7 +116,7 @@ def _refused(
     environ = flask.request.environ
     asked = wsgi.request(environ)
     admitting = partial(admit_to, authenticate, checks, environ, asked, options.optional)
-    outcome = concluded_in_thread(loop, admitting, options)
+    outcome = conclude_in_thread(loop, admitting, options)
     carry(environ, asked, outcome if isinstance(outcome, Token) else None)
     if outcome is None or isinstance(outcome, Token):
         return None

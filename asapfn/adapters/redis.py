@@ -116,10 +116,8 @@ async def _write_or_retry(write: Callable[[], Awaitable[bool]], early: float) ->
     """
     try:
         return await write()
-    except Unavailable:
-        raise
-    except Exception:
-        if anyio.current_time() > early:
+    except Exception as error:
+        if isinstance(error, Unavailable) or anyio.current_time() > early:
             raise
         return await write()
 

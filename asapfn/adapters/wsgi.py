@@ -8,13 +8,13 @@ which is started in the process that first needs it and so survives no fork.
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from anyio.from_thread import BlockingPortal
 
 from asapfn.adapters import asgi, aws_lambda
-from asapfn.adapters._environ import each_credentials, scope_mismatch, target_of
+from asapfn.adapters._environ import each_credentials, target_of
 from asapfn.adapters._incoming import Options, carried_token, checked, decide_in_thread, refusal
 from asapfn.adapters._threads import Loop
 from asapfn.errors import TokenRejected, Unavailable
@@ -105,7 +105,7 @@ def token(environ: Mapping[str, object]) -> Token:
             token by its `optional`, `unless` or `enforce`. To find out, `"asapfn.token" in
             environ`.
     """
-    return carried_token(environ, "environ")
+    return carried_token(environ.get("asapfn.token"), "environ")
 
 
 def request(environ: WSGIEnvironment) -> Request:
@@ -136,11 +136,13 @@ def request(environ: WSGIEnvironment) -> Request:
     server = ""
     if target is None:
         event = next((name for name in _EVENTS if name in environ), None)
-        target, mismatch, server = _of_scope(environ) if event is None else _of(event, environ)
+        target, mismatch, server = (
+            _of_scope(environ) if event is None else _of_event(event, environ)
+        )
     return Request(environ["REQUEST_METHOD"], target, tuple(headers), mismatch, server)
 
 
-def _of(name: str, environ: WSGIEnvironment) -> tuple[str | None, str, str]:
+def _of_event(name: str, environ: WSGIEnvironment) -> tuple[str | None, str, str]:
     """Target, mismatch and server where an environ was made of an event of AWS Lambda."""
     # A native string of WSGI holds bytes; of a path that AWS decoded, apig-wsgi makes other text.
     path, query = (
@@ -158,7 +160,17 @@ def _of_scope(environ: WSGIEnvironment) -> tuple[str | None, str, str]:
     outer = asgi.request(scope)
     if outer.target is None:
         return None, "", outer.server or "a2wsgi, of a scope without raw_path"
-    return outer.target, outer.mismatch or scope_mismatch(scope, environ), ""
+    return outer.target, outer.mismatch or _scope_mismatch(scope, environ), ""
+
+
+def _scope_mismatch(scope: Mapping[str, Any], environ: WSGIEnvironment) -> str:
+    """What the application reads otherwise than the ASGI scope that an environ was made of says."""
+    mount, rest = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
+    path = scope["path"].encode("utf-8", "surrogateescape").decode("latin-1")
+    query = scope["query_string"].decode("latin-1")
+    if query == environ.get("QUERY_STRING", "") and path in (mount + rest, rest):
+        return ""
+    return "SCRIPT_NAME, PATH_INFO and QUERY_STRING are not those of the ASGI scope"
 
 
 def _routed_path(environ: WSGIEnvironment) -> str | None:
