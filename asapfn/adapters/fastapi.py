@@ -1,7 +1,7 @@
 """FastAPI: a dependency that gives an endpoint its verified caller.
 
-It stands over FastAPI's own `HTTPBearer`, so that the OpenAPI document shows which endpoints need a
-token; the decision, the refusals and the reports are those of `asgi.protect`.
+It stands over a security scheme, so that the OpenAPI document shows which endpoints need a token;
+the decision, the refusals and the reports are those of `asgi.protect`.
 """
 
 import time
@@ -15,10 +15,9 @@ from asapfn.types import Authenticate, Check, ObserveRequest, Token
 
 try:
     from fastapi import Depends
+    from fastapi.openapi.models import HTTPBase, HTTPBearer
     from fastapi.requests import HTTPConnection
-    from fastapi.security import HTTPBearer
     from fastapi.security.base import SecurityBase
-    from fastapi.security.http import HTTPBase
     from starlette.exceptions import HTTPException
 except ModuleNotFoundError as _missing:
     raise ImportError(
@@ -39,11 +38,11 @@ class _Refused(HTTPException):
 
 
 class _Shown(SecurityBase):
-    """A security scheme as it is shown, without the reading of it, which knew no websockets."""
+    """A security scheme that is shown only: FastAPI's own ones know no websockets."""
 
-    def __init__(self, scheme: HTTPBase) -> None:
-        self.model = scheme.model
-        self.scheme_name = scheme.scheme_name
+    def __init__(self, model: HTTPBase, name: str) -> None:
+        self.model = model
+        self.scheme_name = name
 
     async def __call__(self) -> None:
         """Nothing: who calls is decided by the dependency above it."""
@@ -123,15 +122,13 @@ def requires(
         ValueError: If `scheme` is not one word.
     """
     options = checked(Options(scheme, optional, enforce, observe))
-    shown: Any = {"scheme_name": name or scheme, "description": description, "auto_error": False}
-    security = (
-        HTTPBearer(bearerFormat="JWT", **shown)
-        if scheme.lower() == "bearer"
-        else HTTPBase(scheme=scheme, **shown)
-    )
+    model = HTTPBase(scheme=scheme, description=description)
+    if scheme.lower() == "bearer":
+        model = HTTPBearer(bearerFormat="JWT", description=description)
+    shown = _Shown(model, name or scheme)
 
     async def caller(
-        connection: HTTPConnection, _shown: Annotated[Any, Depends(_Shown(security))] = None
+        connection: HTTPConnection, _shown: Annotated[Any, Depends(shown)] = None
     ) -> Token | None:
         scope = connection.scope
         began = time.monotonic()
