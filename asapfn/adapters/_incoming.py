@@ -241,6 +241,10 @@ def refusal(error: TokenRejected | Unavailable, scheme: str) -> Answer:
         reason, field = error.reason, ("WWW-Authenticate", challenge(error, scheme))
     title = HTTPStatus(error.status).phrase
     body = json.dumps({"title": title, "status": error.status, "reason": reason}).encode("ascii")
-    media_type, length = "application/problem+json", str(len(body))
-    headers = (("Content-Type", media_type), ("Content-Length", length), field)
-    return Answer(error.status, headers, body)
+    return answer_of(error.status, "application/problem+json", body, field)
+
+
+def answer_of(status: int, media_type: str, body: bytes, *fields: tuple[str, str]) -> Answer:
+    """An answer with a body, and with header fields beside those that describe the body."""
+    described = (("Content-Type", media_type), ("Content-Length", str(len(body))))
+    return Answer(status, described + fields, body)

@@ -16,10 +16,9 @@ import anyio
 from anyio.from_thread import BlockingPortal
 
 from asapfn._core.one_step import in_event_loop, run_one_step
-from asapfn.errors import TokenRejected, Unavailable
-from asapfn.types import Token
+from asapfn.errors import Unavailable
 
-_Outcome = TypeVar("_Outcome", bound=Token | TokenRejected | Unavailable | None)
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -29,20 +28,18 @@ class Loop:
     Attributes:
         given: The caller's portal, of the process in which this was made.
         process: That process.
-        own: Our own portal, once it was needed.
-        thread: The thread it is in. It ends where `SystemExit` is raised in it, and a fork takes
-            none along.
+        own: Our own portal, once it was needed, and the thread it is in. It ends where `SystemExit`
+            is raised in it, and a fork takes none along.
         lock: Held while it is started.
     """
 
     given: BlockingPortal | None
     process: int = field(default_factory=os.getpid)
-    own: BlockingPortal | None = None
-    thread: threading.Thread | None = None
+    own: tuple[BlockingPortal, threading.Thread] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def run_in_thread(loop: Loop, decide: Callable[[], Awaitable[_Outcome]]) -> _Outcome:
+def run_in_thread(loop: Loop, decide: Callable[[], Awaitable[_T]]) -> _T:
     """Run a decision in this thread, or where it must wait, again from its beginning, in the loop.
 
     What is `Unavailable` here may be so for want of an event loop: it is run again too.
@@ -69,9 +66,9 @@ def run_in_thread(loop: Loop, decide: Callable[[], Awaitable[_Outcome]]) -> _Out
 def _own_portal(loop: Loop) -> BlockingPortal:
     """The portal of this process, started by the first thread that needs it."""
     with loop.lock:
-        if loop.own is None or loop.thread is None or not loop.thread.is_alive():
-            loop.own, loop.thread = _started()
-        return loop.own
+        if loop.own is None or not loop.own[1].is_alive():
+            loop.own = _started()
+        return loop.own[0]
 
 
 def _started() -> tuple[BlockingPortal, threading.Thread]:

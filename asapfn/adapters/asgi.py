@@ -13,7 +13,15 @@ from joserfc.jwk import OctKey
 
 from asapfn.adapters import aws_lambda
 from asapfn.adapters._environ import target_of
-from asapfn.adapters._incoming import Answer, Options, carried_token, checked, decide, refusal
+from asapfn.adapters._incoming import (
+    Answer,
+    Options,
+    answer_of,
+    carried_token,
+    checked,
+    decide,
+    refusal,
+)
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import export_jwks, export_public_pem, is_key_id
 from asapfn.types import Authenticate, Key, ObserveRequest, Request, Token, Unless
@@ -261,10 +269,8 @@ def key_repository(keys: Iterable[Key], *, max_age: int = 300) -> ASGIApp:
     if max_age < 0:
         raise ValueError("max_age is negative: give seconds from 0")
     each = list(keys)
-    caching = (
-        f"public, max-age={max_age:d}, "
-        f"stale-while-revalidate={max_age:d}, stale-if-error={max_age:d}"
-    )
+    stale = f"stale-while-revalidate={max_age:d}, stale-if-error={max_age:d}"
+    caching = ("Cache-Control", f"public, max-age={max_age:d}, {stale}")
     # Each answer lies ready by its path: nothing private can be asked for, because none is kept.
     answers: dict[str, Answer] = {}
     for key in each:
@@ -276,13 +282,15 @@ def key_repository(keys: Iterable[Key], *, max_age: int = 300) -> ASGIApp:
         if kid in answers:
             raise ValueError(f"two keys have the key id {kid!r}")
         pem = export_public_pem(key).encode("ascii")
-        answers[kid] = _answer(200, "application/x-pem-file", caching, pem)
+        answers[kid] = answer_of(200, "application/x-pem-file", pem, caching)
     jwks = json.dumps(export_jwks(each)).encode("ascii")
-    answers[_JWKS] = _answer(200, "application/jwk-set+json", caching, jwks)
+    answers[_JWKS] = answer_of(200, "application/jwk-set+json", jwks, caching)
     # A key that is published a little later must not stay unknown for long.
-    unknown = _answer(404, "text/plain", "public, max-age=20", b"There is no such key.\n")
-    allow = ("Allow", "GET, HEAD")
-    not_allowed = _answer(405, "text/plain", "no-store", b"Only GET and HEAD are allowed.\n", allow)
+    unknown = answer_of(
+        404, "text/plain", b"There is no such key.\n", ("Cache-Control", "public, max-age=20")
+    )
+    fields = ("Cache-Control", "no-store"), ("Allow", "GET, HEAD")
+    not_allowed = answer_of(405, "text/plain", b"Only GET and HEAD are allowed.\n", *fields)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -298,18 +306,6 @@ def key_repository(keys: Iterable[Key], *, max_age: int = 300) -> ASGIApp:
             await _send(answers.get(_path(scope).removeprefix("/"), unknown), scope, send)
 
     return app
-
-
-def _answer(
-    status: int, media_type: str, caching: str, body: bytes, *more: tuple[str, str]
-) -> Answer:
-    headers = (
-        ("Content-Type", media_type),
-        ("Content-Length", str(len(body))),
-        ("Cache-Control", caching),
-        *more,
-    )
-    return Answer(status, headers, body)
 
 
 def _path(scope: Scope) -> str:

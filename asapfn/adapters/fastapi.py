@@ -157,13 +157,14 @@ async def _as_protect(connection: HTTPConnection, refused: _Refused) -> ASGIApp:
     return answer
 
 
-def _response(status: int, description: str, reasons: list[str], field: str) -> dict[str, Any]:
+def _response(status: int, description: str, field: str) -> dict[str, Any]:
     """What the OpenAPI document says of a refusal."""
+    reasons = [reason for reason in get_args(Reason) if TokenRejected(reason).status == status]
     text = {"type": "string"}
     properties = {
         "title": text,
         "status": {"type": "integer", "enum": [status]},
-        "reason": text | {"enum": reasons},
+        "reason": text | {"enum": reasons or ["unavailable"]},
     }
     problem = {"type": "object", "required": list(properties), "properties": properties}
     return {
@@ -173,13 +174,9 @@ def _response(status: int, description: str, reasons: list[str], field: str) -> 
     }
 
 
-def _reasons(status: int) -> list[str]:
-    return [reason for reason in get_args(Reason) if TokenRejected(reason).status == status]
-
-
 REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
-    401: _response(401, "The token is missing or not accepted", _reasons(401), "WWW-Authenticate"),
-    403: _response(403, "Not allowed to the caller", _reasons(403), "WWW-Authenticate"),
-    503: _response(503, "Try again later", ["unavailable"], "Retry-After"),
+    401: _response(401, "The token is missing or not accepted", "WWW-Authenticate"),
+    403: _response(403, "Not allowed to the caller", "WWW-Authenticate"),
+    503: _response(503, "Try again later", "Retry-After"),
 }
 """The refusals for the OpenAPI document: `APIRouter(responses=REFUSALS)`, or one endpoint's."""

@@ -128,10 +128,8 @@ def request(environ: WSGIEnvironment) -> Request:
     for name, value in environ.items():
         if name == "HTTP_AUTHORIZATION":
             headers += [("authorization", each) for each in each_credentials(value)]
-        elif name.startswith("HTTP_"):
-            headers.append((name[5:].replace("_", "-").lower(), value))
-        elif name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-            headers.append((name.replace("_", "-").lower(), value))
+        elif name.startswith("HTTP_") or name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            headers.append((name.removeprefix("HTTP_").replace("_", "-").lower(), value))
     target, mismatch = target_of(environ)
     server = ""
     if target is None:
