@@ -11,7 +11,7 @@ import inspect
 import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -53,9 +53,6 @@ _SET_BY_HOOK: Final = "asapfn.authorization"
 # Of all places there are so many times those of one origin, so that one that hangs leaves some.
 _ORIGINS: Final = 4
 
-# What opens a client for one request.
-_Open = Callable[[], AbstractAsyncContextManager[Client[Any]]]
-
 
 class RequestAuth(Protocol):
     """A function for the `auth=` of httpx's and httpx2's clients."""
@@ -73,17 +70,26 @@ class RequestHook(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Fetcher:
-    """What a fetcher was made with."""
+    """What a fetcher was made with, and what it came to know.
 
-    open: _Open
+    Attributes:
+        client: The caller's; None to open one for each request.
+        sockets: The TLS streams that were opened, and their origins.
+        owner: The event loop that used the caller's client first. `setdefault` is atomic.
+        trusted: The client package, and its trusted certificates, once they were needed.
+    """
+
+    client: Client[Any] | None = field(repr=False)
     places: Places
     timeout: float
     max_bytes: int
     headers: Mapping[str, str] = field(repr=False)
     origins: frozenset[Origin] | None
     sockets: WeakKeyDictionary[Any, str] = field(default_factory=WeakKeyDictionary)
+    owner: dict[str, object] = field(default_factory=dict)
+    trusted: tuple[Any, Any] | None = None
 
 
 def fetcher(
@@ -152,7 +158,7 @@ def fetcher(
     _require_headers(headers or {})
     places = pool_size(client)
     made = _Fetcher(
-        _own_client() if client is None else _callers_client(client),
+        client,
         Places(min(max_concurrent, places), min(_ORIGINS * max_concurrent, places), timeout),
         timeout,
         max_bytes,
@@ -181,7 +187,7 @@ async def _fetch(made: _Fetcher, url: str, accept: str, /) -> Document:
     progress = Progress(origin, made.sockets)
 
     async def ask() -> Document:
-        async with made.open() as client, to_its_end(client, progress):
+        async with _client(made) as client, to_its_end(client, progress):
             response = await send(client, _request(client, made, url, accept), progress)
             return await read(response, source, made.max_bytes)
 
@@ -205,24 +211,30 @@ async def _fetch(made: _Fetcher, url: str, accept: str, /) -> Document:
     raise Unavailable(source, detail)
 
 
-def _own_client() -> _Open:
-    """Open a client for each request: nothing is shared but the trusted certificates."""
-    made: list[tuple[Any, Any]] = []
+@asynccontextmanager
+async def _client(made: _Fetcher) -> AsyncIterator[Client[Any]]:
+    """The caller's client, lent to the event loop that asks first; or one for this request alone.
 
-    @asynccontextmanager
-    async def open_client() -> AsyncIterator[Client[Any]]:
-        if not made:
-            # No lock is held: a fork at the wrong time would leave it locked.
-            made.append(await to_thread.run_sync(_package_and_trust))
-        package, trust = made[0]
-        client = package.AsyncClient(verify=trust, timeout=None)
-        try:
-            yield client
-        finally:
-            with anyio.CancelScope(shield=True):
-                await client.aclose()
-
-    return open_client
+    The latter share nothing but the trusted certificates.
+    """
+    if made.client is not None:
+        if made.owner.setdefault("loop", current_token()) != current_token():
+            raise RuntimeError(
+                "the client's connections belong to the event loop that used it first: "
+                "use fetcher() without a client, or a client for each event loop"
+            )
+        yield made.client
+        return
+    if made.trusted is None:
+        # No lock is held: a fork at the wrong time would leave it locked.
+        made.trusted = await to_thread.run_sync(_package_and_trust)
+    package, trust = made.trusted
+    client = package.AsyncClient(verify=trust, timeout=None)
+    try:
+        yield client
+    finally:
+        with anyio.CancelScope(shield=True):
+            await client.aclose()
 
 
 def _package_and_trust() -> tuple[Any, Any]:
@@ -246,22 +258,6 @@ def _package_and_trust() -> tuple[Any, Any]:
         else:
             return package, trust
     raise RuntimeError(fault)
-
-
-def _callers_client(client: Client[Any]) -> _Open:
-    """Lend the caller's client, to the event loop that asks first."""
-    owner: dict[str, object] = {}
-
-    @asynccontextmanager
-    async def lend() -> AsyncIterator[Client[Any]]:
-        if owner.setdefault("loop", current_token()) != current_token():
-            raise RuntimeError(
-                "the client's connections belong to the event loop that used it first: "
-                "use fetcher() without a client, or a client for each event loop"
-            )
-        yield client
-
-    return lend
 
 
 def _request(client: Client[Any], made: _Fetcher, url: str, accept: str) -> OutgoingRequest:

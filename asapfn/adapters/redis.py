@@ -15,7 +15,7 @@ import math
 import re
 import secrets
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol
@@ -86,7 +86,7 @@ def replay_store(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.
     if not timeout > 0:
         raise ValueError("timeout must be positive")
     _refuse_a_faulty_version(client)
-    write, calls = _writer(client), _calls(client)
+    store = _store(client)
 
     async def use(token_id: str, ttl_seconds: float) -> bool:
         try:
@@ -94,11 +94,8 @@ def replay_store(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.
                 early = anyio.current_time() + timeout / 4
                 # Redis knows no life shorter than a millisecond.
                 life = max(1, math.ceil(ttl_seconds * 1000))
-                mine = secrets.token_hex(16)
-                call = partial(
-                    _write_or_retry, partial(write, prefix + token_id, mine, life), early
-                )
-                return await (call() if calls is None else _to_its_end(calls, call))
+                write = partial(_write_or_retry, store, prefix + token_id, life, early)
+                return await _call(store, write)
         except Unavailable:
             raise
         except Exception as error:
@@ -106,59 +103,6 @@ def replay_store(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.
         raise Unavailable(_SOURCE, f"no answer within {timeout} seconds")
 
     return use
-
-
-async def _write_or_retry(write: Callable[[], Awaitable[bool]], early: float) -> bool:
-    """Write, and try once more what failed early.
-
-    Such as a connection that the server closed while it was idle. What fails late, as when nobody
-    answers, would be cut off by the deadline.
-    """
-    try:
-        return await write()
-    except Exception as error:
-        if isinstance(error, Unavailable) or anyio.current_time() > early:
-            raise
-        return await write()
-
-
-@dataclass(slots=True, eq=False)
-class _Calls:
-    """Calls of a client that loses a connection of its pool when it is cancelled as it connects.
-
-    Each goes on when its caller has gone, for however long, and ends by the client's own time-outs
-    or with its connection. There are no more at once than the pool has connections, so that none
-    waits in the pool.
-    """
-
-    places: anyio.CapacityLimiter
-    flights: Flights[bool] = field(default_factory=dict)
-
-
-def _calls(client: Client) -> _Calls | None:
-    """What is needed for coredis; None for the others, which may be cancelled."""
-    if not _is_coredis(client):
-        return None
-    pool: Any = getattr(client, "connection_pool", None)
-    return _Calls(anyio.CapacityLimiter(getattr(pool, "max_connections", _PLACES)))
-
-
-async def _to_its_end(calls: _Calls, call: Callable[[], Awaitable[bool]]) -> bool:
-    """The outcome of a call, which goes on when its caller goes."""
-    place = object()
-    await calls.places.acquire_on_behalf_of(place)
-
-    async def run() -> bool:
-        try:
-            return await call()
-        finally:
-            calls.places.release_on_behalf_of(place)
-
-    return await join(calls.flights, place, run, _SOURCE, math.inf)
-
-
-def _is_coredis(client: Client) -> bool:
-    return "condition" in inspect.signature(client.set).parameters
 
 
 def _refuse_a_faulty_version(client: Client) -> None:
@@ -174,27 +118,76 @@ def _refuse_a_faulty_version(client: Client) -> None:
         )
 
 
-def _writer(client: Client) -> Callable[[str, str, int], Awaitable[bool]]:
-    """Make a function of key, value and milliseconds: whether the key holds the value now."""
-    only_new: dict[str, Any]
+@dataclass(slots=True, eq=False)
+class _Store:
+    """A client, and in what it differs from others.
+
+    Attributes:
+        client: The client.
+        only_new: How SET is asked for NX.
+        used: What it answers where the key exists.
+        places: None for a client that may be cancelled. coredis loses a connection of its pool when
+            it is cancelled as it connects: so each call goes on when its caller has gone, for
+            however long, and ends by the client's own time-outs or with its connection. There are
+            no more at once than the pool has connections, so that none waits in the pool.
+        flights: The calls under way, where there are places.
+    """
+
+    client: Client
+    only_new: Mapping[str, Any]
     used: bool | None
-    # coredis has NX as a condition and answers True or False; the others as a flag, and answer
-    # True or None.
-    if _is_coredis(client):
-        only_new, used = {"condition": b"NX"}, False
-    else:
-        only_new, used = {"nx": True}, None
+    places: anyio.CapacityLimiter | None = None
+    flights: Flights[bool] = field(default_factory=dict)
 
-    async def write(key: str, mine: str, life: int) -> bool:
-        answer: object = await client.set(key, mine, px=life, **only_new)
-        if answer is True:
-            return True
-        if answer is not used:
-            raise Unavailable(_SOURCE, "the answer is neither yes nor no")
-        # What is there may be one's own: written before, by a command whose answer was lost.
-        kept: object = await client.get(key)
-        if kept is None:
-            raise Unavailable(_SOURCE, "the key is there to SET and not there to GET")
-        return kept in (mine, mine.encode())
 
-    return write
+def _store(client: Client) -> _Store:
+    if "condition" not in inspect.signature(client.set).parameters:
+        return _Store(client, {"nx": True}, None)
+    pool: Any = getattr(client, "connection_pool", None)
+    places = anyio.CapacityLimiter(getattr(pool, "max_connections", _PLACES))
+    return _Store(client, {"condition": b"NX"}, False, places)
+
+
+async def _call(store: _Store, write: Callable[[], Awaitable[bool]]) -> bool:
+    """The outcome of a call, which goes on when its caller goes where it must not be cancelled."""
+    places, place = store.places, object()
+    if places is None:
+        return await write()
+    await places.acquire_on_behalf_of(place)
+
+    async def run() -> bool:
+        try:
+            return await write()
+        finally:
+            places.release_on_behalf_of(place)
+
+    return await join(store.flights, place, run, _SOURCE, math.inf)
+
+
+async def _write_or_retry(store: _Store, key: str, life: int, early: float) -> bool:
+    """Write, and try once more what failed early.
+
+    Such as a connection that the server closed while it was idle. What fails late, as when nobody
+    answers, would be cut off by the deadline.
+    """
+    mine = secrets.token_hex(16)
+    try:
+        return await _write(store, key, mine, life)
+    except Exception as error:
+        if isinstance(error, Unavailable) or anyio.current_time() > early:
+            raise
+        return await _write(store, key, mine, life)
+
+
+async def _write(store: _Store, key: str, mine: str, life: int) -> bool:
+    """Whether the key holds this value now; life is in milliseconds."""
+    answer: object = await store.client.set(key, mine, px=life, **store.only_new)
+    if answer is True:
+        return True
+    if answer is not store.used:
+        raise Unavailable(_SOURCE, "the answer is neither yes nor no")
+    # What is there may be one's own: written before, by a command whose answer was lost.
+    kept: object = await store.client.get(key)
+    if kept is None:
+        raise Unavailable(_SOURCE, "the key is there to SET and not there to GET")
+    return kept in (mine, mine.encode())
