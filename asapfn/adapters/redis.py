@@ -141,6 +141,8 @@ class _Store:
 
 
 def _store(client: Client) -> _Store:
+    # coredis has NX as a condition and answers True or False; the others as a flag, and answer
+    # True or None.
     if "condition" not in inspect.signature(client.set).parameters:
         return _Store(client, {"nx": True}, None)
     pool: Any = getattr(client, "connection_pool", None)
