@@ -38,7 +38,8 @@ async def slow(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     file: Path = tmp_path_factory.mktemp("http2") / "server.pem"
-    file.write_bytes(authority().issue_cert("localhost").private_key_and_cert_chain_pem.bytes())
+    certificate = authority().issue_cert("localhost", "127.0.0.1")
+    file.write_bytes(certificate.private_key_and_cert_chain_pem.bytes())
     config = Config.from_mapping(
         bind="127.0.0.1:0", certfile=file, keyfile=file, alpn_protocols=["h2"], loglevel="CRITICAL"
     )
@@ -112,3 +113,25 @@ async def test_as_many_requests_cancelled_at_once_as_a_connection_has_streams(
             group.cancel_scope.cancel()
         assert (await fetch(f"{origin}/next", PEM)).body == b"key"
         assert pool_of(client)._requests == []
+
+
+@pytest.mark.parametrize("package", [httpx, httpx2], ids=["httpx", "httpx2"])
+async def test_a_cancelled_request_closes_no_connection_to_another_origin(
+    package: Any, origin: str
+) -> None:
+    async with package.AsyncClient(verify=trusting(), http2=True) as client:
+        fetch, pool = fetcher(client, timeout=20), pool_of(client)
+        other = origin.replace("localhost", "127.0.0.1")
+        assert (await fetch(f"{other}/first", PEM)).body == b"key"
+        (kept,) = pool.connections
+        async with anyio.create_task_group() as group:
+            group.start_soon(fetch, f"{origin}/hang", PEM)
+            with anyio.fail_after(10):
+                while not any(
+                    getattr(each._connection, "_events", None) for each in pool.connections
+                ):
+                    await anyio.sleep(0.01)
+            group.cancel_scope.cancel()
+        assert (await fetch(f"{other}/next", PEM)).body == b"key"
+        assert kept in pool.connections
+        assert kept.is_available()
