@@ -157,7 +157,7 @@ async def read_body(receive: Receive, max_bytes: int = _LONGEST_BODY) -> bytes:
             return bytes(body)
 
 
-async def refuse(refusal: Answer, scope: Scope, receive: Receive, send: Send) -> None:
+async def refuse(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
     """Send a refusal; a websocket is closed where the server cannot answer its handshake."""
     kind = "http.response"
     if scope["type"] == "websocket":
@@ -168,7 +168,7 @@ async def refuse(refusal: Answer, scope: Scope, receive: Receive, send: Send) ->
             # "policy violation" (RFC 6455, section 7.4.1).
             await send({"type": "websocket.close", "code": 1008})
             return
-    await _send(refusal, scope, send, kind)
+    await _send(answer, scope, send, kind)
 
 
 async def _send(answer: Answer, scope: Scope, send: Send, kind: str = "http.response") -> None:

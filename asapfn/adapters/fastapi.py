@@ -8,9 +8,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Literal, get_args, overload
 
-from asapfn.adapters._incoming import Answer, Options, admit_to, carry, checked, conclude, refusal
+from asapfn.adapters._incoming import Options, admit_to, carry, checked, conclude, refusal
 from asapfn.adapters.asgi import ASGIApp, Receive, Scope, Send, refuse, request
-from asapfn.errors import Reason, TokenRejected
+from asapfn.errors import Reason, TokenRejected, Unavailable
 from asapfn.types import Authenticate, Check, ObserveRequest, Token
 
 try:
@@ -32,9 +32,10 @@ _HANDLERS: Final = "starlette.exception_handlers"
 class _Refused(HTTPException):
     """A refusal on its way from a dependency to the client."""
 
-    def __init__(self, answer: Answer, reason: str) -> None:
-        super().__init__(answer.status, reason, dict(answer.headers[2:]))
-        self.answer = answer
+    def __init__(self, error: TokenRejected | Unavailable, scheme: str) -> None:
+        self.answer = refusal(error, scheme)
+        reason = error.reason if isinstance(error, TokenRejected) else "unavailable"
+        super().__init__(self.answer.status, reason, dict(self.answer.headers[2:]))
 
 
 class _Shown(SecurityBase):
@@ -138,12 +139,10 @@ def requires(
         if outcome is None or isinstance(outcome, Token):
             held = carry(scope, asked, outcome)
             return outcome if enforce else held
-        answer = refusal(outcome, scheme)
         # Where Starlette looks for a handler once the error has left the endpoint.
         if _HANDLERS in scope:
             scope[_HANDLERS][0].setdefault(_Refused, _as_protect)
-        reason = outcome.reason if isinstance(outcome, TokenRejected) else "unavailable"
-        raise _Refused(answer, reason)
+        raise _Refused(outcome, scheme)
 
     return caller
 
