@@ -1,36 +1,32 @@
 """What an invocation token says: which app was called, where it is installed, and by which user."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from asapfn.errors import TokenRejected, listed, one_of, shown
+from asapfn.errors import TokenRejected, one_of, shown
 from asapfn.types import Names, Token, as_names
 
 # The documented members, with the types that they have where they are there; null counts as absent.
-_Members = Mapping[str, tuple[type, "_Members"]]
-_NO_MEMBERS: Final[_Members] = {}
-_TEXT: Final = (str, _NO_MEMBERS)
-_TOKEN: Final[_Members] = {
-    "app": (
-        dict,
-        {
-            "id": _TEXT,
-            "installationId": _TEXT,
-            "apiBaseUrl": _TEXT,
-            "environment": (dict, {"type": _TEXT, "id": _TEXT}),
-            "module": (dict, {"type": _TEXT, "key": _TEXT}),
-            "license": (dict, {"isActive": (bool, _NO_MEMBERS)}),
-            "installation": (dict, {"id": _TEXT, "contexts": (list, _NO_MEMBERS)}),
+_CLAIMS: Final[Mapping[str, Any]] = {
+    "app": {
+        "id": str,
+        "installationId": str,
+        "apiBaseUrl": str,
+        "environment": {"type": str, "id": str},
+        "module": {"type": str, "key": str},
+        "license": {"isActive": bool},
+        "installation": {
+            "id": str,
+            "contexts": [{"name": str, "apiBaseUrl": str, "cloudId": str}],
         },
-    ),
-    "context": (dict, {"cloudId": _TEXT}),
-    "principal": _TEXT,
+    },
+    "context": {"cloudId": str},
+    "principal": str,
 }
-_CONTEXT: Final[_Members] = {"name": _TEXT, "apiBaseUrl": _TEXT, "cloudId": _TEXT}
-_CONTEXTS: Final = "app.installation.contexts"
-_NONE: Final[Mapping[str, Any]] = {}
+# The path, API base URL and cloud id of what says where the app is installed.
+_Place = tuple[str, str | None, str | None]
 _WORDS: Final = {dict: "an object", str: "a text", bool: "true or false", list: "a list"}
 # https, a host in lower case and no port, a path of plain segments; braces as Bitbucket has them.
 _URL: Final = re.compile(
@@ -96,8 +92,7 @@ def invocation(token: Token) -> Invocation:
     members_have_types(token)
     ids_agree(token)
     claims = token.claims
-    app, _, contexts = _parts_of(claims)
-    base_url = _required(claims, "app.apiBaseUrl")
+    base_url = _required(claims, "app.apiBaseUrl").removesuffix("/")
     if split_base_url(base_url) is None:
         raise _invalid("app.apiBaseUrl", "an https URL of a host and a path, no more", base_url)
     return Invocation(
@@ -107,8 +102,8 @@ def invocation(token: Token) -> Invocation:
         environment_id=_required(claims, "app.environment.id"),
         module_type=_member(claims, "app.module.type"),
         module_key=_member(claims, "app.module.key"),
-        api_base_url=base_url.removesuffix("/"),
-        cloud_ids=_cloud_ids(app, contexts),
+        api_base_url=base_url,
+        cloud_ids=_clouds(_places(claims)),
         account=_member(claims, "principal"),
         license=_member(claims, "app.license"),
         context=_member(claims, "context"),
@@ -117,20 +112,25 @@ def invocation(token: Token) -> Invocation:
 
 def members_have_types(token: Token, /) -> None:
     """The members of app and context, and principal, have their types where they are there."""
-    _require_types(token.claims, _TOKEN, "")
-    for number, context in enumerate(_parts_of(token.claims)[2]):
-        path = f"{_CONTEXTS}[{number}]"
-        _require_type(context, dict, path)
-        _require_types(context, _CONTEXT, f"{path}.")
+    _require_shape(token.claims, _CLAIMS, "")
 
 
-def _require_types(members: Mapping[str, Any], types: _Members, path: str) -> None:
-    for name, (kind, inner) in types.items():
-        value = members.get(name)
-        if value is not None:
-            _require_type(value, kind, path + name)
-            if inner:
-                _require_types(value, inner, f"{path}{name}.")
+def _require_shape(value: Any, shape: Any, path: str) -> None:
+    """Refuse a value that has not the type of a shape, or not its members or elements."""
+    kind: Any = type(shape)
+    if kind is type:
+        kind = shape
+    if type(value) is not kind:
+        raise _invalid(path, _WORDS[kind], value)
+    if value == "":
+        raise _invalid(path, "a text that is not empty", value)
+    if kind is dict:
+        for name, inner in shape.items():
+            if value.get(name) is not None:
+                _require_shape(value[name], inner, f"{path}.{name}" if path else name)
+    elif kind is list:
+        for number, each in enumerate(value):
+            _require_shape(each, shape[0], f"{path}[{number}]")
 
 
 def app_is_audience(app_ids: Names) -> Callable[[Token], None]:
@@ -139,7 +139,7 @@ def app_is_audience(app_ids: Names) -> Callable[[Token], None]:
 
     def check(token: Token) -> None:
         """The id of app is the aud."""
-        app, audience = (token.claims.get("app") or _NONE).get("id"), token.claims["aud"]
+        app, audience = _member(token.claims, "app.id"), token.claims["aud"]
         if app is None:
             return
         if app != audience and (type(audience) is str or app not in audience):
@@ -161,11 +161,9 @@ def api_host_is_one_of(hosts: Names) -> Callable[[Token], None]:
     expected = f"an https URL of {one_of(allowed)} (by api_hosts) and a path, no more"
 
     def check(token: Token) -> None:
-        app, _, contexts = _parts_of(token.claims)
-        for number, url in enumerate(_base_urls(app, contexts)):
+        for path, url, _ in _places(token.claims):
             parts = None if url is None else split_base_url(url)
             if url is not None and (parts is None or parts[0] not in allowed):
-                path = f"{_CONTEXTS}[{number - 1}]" if number else "app"
                 raise _invalid(f"{path}.apiBaseUrl", expected, url)
 
     check.__doc__ = f"apiBaseUrl of app is an https URL of {one_of(allowed)}"
@@ -174,28 +172,30 @@ def api_host_is_one_of(hosts: Names) -> Callable[[Token], None]:
 
 def ids_agree(token: Token, /) -> None:
     """The installation and the cloud ids in app and context are the same wherever named."""
-    app, installation, contexts = _parts_of(token.claims)
-    named, again = app.get("installationId"), installation.get("id")
-    if None not in (named, again) and again != named:
-        raise _invalid("app.installation.id", f"the installationId, {shown(named)}", again)
-    for number, context in enumerate(contexts):
-        cloud, again = _cloud_of(context.get("apiBaseUrl")), context.get("cloudId")
-        if None not in (cloud, again) and again != cloud:
-            path = f"{_CONTEXTS}[{number}].cloudId"
-            raise _invalid(path, f"that of its apiBaseUrl, {shown(cloud)}", again)
-    own, *each = _base_urls(app, contexts)
-    others = [url for url in each if url is not None]
-    if own is not None and others and own not in others:
-        expected = f"one of those of the installation, {listed(others, 'or')}"
-        raise _invalid("app.apiBaseUrl", expected, own)
-    cloud, clouds = _cloud_of(own), _cloud_ids(_NONE, contexts)
-    if cloud is not None and clouds and cloud not in clouds:
-        expected = f"a URL of the installation's cloud, {one_of(clouds)}"
-        raise _invalid("app.apiBaseUrl", expected, own)
-    clouds = _cloud_ids(app, contexts)
-    cloud = (token.claims.get("context") or _NONE).get("cloudId")
-    if cloud is not None and clouds and cloud not in clouds:
-        raise _invalid("context.cloudId", f"that of the installation, {one_of(clouds)}", cloud)
+    app = token.claims.get("app") or {}
+    installation = (app.get("installation") or {}).get("id")
+    named = [app.get("installationId")]
+    _require_among("app.installation.id", installation, named, "the installationId")
+    places = _places(token.claims)
+    (_, own, _), *contexts = places
+    for path, url, cloud in contexts:
+        _require_among(f"{path}.cloudId", cloud, [_cloud_of(url)], "that of its apiBaseUrl")
+    urls = [url for _, url, _ in contexts]
+    _require_among("app.apiBaseUrl", own, urls, "one of those of the installation")
+    cloud, clouds = _cloud_of(own), _clouds(contexts)
+    _require_among("app.apiBaseUrl", cloud, clouds, "the cloud of the installation")
+    cloud = (token.claims.get("context") or {}).get("cloudId")
+    _require_among("context.cloudId", cloud, _clouds(places), "that of the installation")
+
+
+def _require_among(
+    path: str, given: str | None, values: Collection[str | None], expected: str
+) -> None:
+    """Require that a value is one of those that the token has elsewhere, where both are there."""
+    if given is None or given in values:
+        return
+    if others := [value for value in values if value is not None]:
+        raise _invalid(path, f"{expected}, {one_of(others)}", given)
 
 
 def environment_is_one_of(types: Names) -> Callable[[Token], None]:
@@ -222,33 +222,34 @@ def split_base_url(url: str) -> tuple[str, str] | None:
     return None if match is None else (match[1], match[2])
 
 
-def _cloud_ids(app: Mapping[str, Any], contexts: Sequence[Any]) -> tuple[str, ...]:
-    """The sites of an installation, each once, in the order in which they are named."""
-    named = [_cloud_of(url) for url in _base_urls(app, contexts)]
-    named += [context.get("cloudId") for context in contexts]
+def _places(claims: Mapping[str, Any]) -> list[_Place]:
+    """The app, then each context of its installation: its path, API base URL and cloud id."""
+    app = claims.get("app") or {}
+    contexts = (app.get("installation") or {}).get("contexts") or ()
+    places: list[_Place] = [("app", _without_slash(app), None)]
+    for number, context in enumerate(contexts):
+        path = f"app.installation.contexts[{number}]"
+        places.append((path, _without_slash(context), context.get("cloudId")))
+    return places
+
+
+def _without_slash(members: Mapping[str, Any]) -> str | None:
+    url: str | None = members.get("apiBaseUrl")
+    return None if url is None else url.removesuffix("/")
+
+
+def _clouds(places: Iterable[_Place]) -> tuple[str, ...]:
+    """The sites of places, each once, in the order in which they are named."""
+    named = [_cloud_of(url) or cloud for _, url, cloud in places]
     return tuple(dict.fromkeys(cloud for cloud in named if cloud is not None))
 
 
 @lru_cache(maxsize=256)
 def _cloud_of(url: str | None) -> str | None:
+    """The site that an API base URL names, if it does."""
     parts = None if url is None else split_base_url(url)
     match = None if parts is None else _CLOUD.fullmatch(parts[1])
     return None if match is None else match[1]
-
-
-def _base_urls(app: Mapping[str, Any], contexts: Sequence[Any]) -> list[str | None]:
-    """The API base URL of the app, and those of the installation's contexts; None where absent."""
-    urls = (app.get("apiBaseUrl"), *[context.get("apiBaseUrl") for context in contexts])
-    return [None if url is None else url.removesuffix("/") for url in urls]
-
-
-def _parts_of(
-    claims: Mapping[str, Any],
-) -> tuple[Mapping[str, Any], Mapping[str, Any], Sequence[Any]]:
-    """The app, its installation and the contexts of that, each empty if absent or null."""
-    app = claims.get("app") or _NONE
-    installation = app.get("installation") or _NONE
-    return app, installation, installation.get("contexts") or ()
 
 
 def _member(claims: Mapping[str, Any], path: str) -> Any:
@@ -266,13 +267,6 @@ def _required(claims: Mapping[str, Any], path: str) -> str:
     if value is None:
         raise TokenRejected("missing_claim", f"the token has no {path}", claim=path)
     return value
-
-
-def _require_type(value: Any, kind: type, path: str) -> None:
-    if type(value) is not kind:
-        raise _invalid(path, _WORDS[kind], value)
-    if value == "":
-        raise _invalid(path, "a text that is not empty", value)
 
 
 def _invalid(path: str, expected: str, given: Any) -> TokenRejected:
