@@ -5,7 +5,6 @@ ownership, no `jti`, and no limit on a token's life. What a token adds is the `r
 """
 
 import hashlib
-import math
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -13,7 +12,7 @@ from typing import Any, Final
 
 from asapfn._core import verification
 from asapfn._core.algorithms import ASYMMETRIC
-from asapfn._core.claims import aud_of
+from asapfn._core.claims import aud_of, times
 from asapfn.errors import TokenRejected, shown
 from asapfn.guards import any_key_id_of, has_key_id, issuer_is_one_of
 from asapfn.keys import import_secret
@@ -122,19 +121,11 @@ def claims(
         TypeError: If a name is not a str.
         ValueError: If there is no audience, or the lifetime is not positive and finite.
     """
-    if not 0 < lifetime < math.inf:
-        raise ValueError(f"lifetime must be positive and finite seconds, not {lifetime!r}")
     for name in (issuer, room, subject or ""):
         if not isinstance(name, str):
             raise TypeError(f"issuer, room and subject are str, not {type(name).__name__}")
-    issued = int(now())
-    made: dict[str, Any] = {
-        "iss": issuer,
-        "aud": aud_of(audience),
-        "room": room,
-        "iat": issued,
-        "exp": issued + lifetime,
-    }
+    made: dict[str, Any] = {"iss": issuer, "aud": aud_of(audience), "room": room}
+    made |= times(now(), lifetime)
     if subject is not None:
         made["sub"] = subject
     if context is not None:

@@ -15,7 +15,7 @@ from joserfc.jwk import OctKey
 from asapfn import checks
 from asapfn._core import verification
 from asapfn._core.algorithms import ASYMMETRIC
-from asapfn._core.claims import REGISTERED, more_claims, random_id
+from asapfn._core.claims import REGISTERED, more_claims, random_id, require_lifetime, times
 from asapfn._core.signing import sign
 from asapfn.errors import TokenRejected, shown
 from asapfn.resolvers import by_issuer
@@ -69,18 +69,16 @@ def client_assertion(
     Source: RFC 7523, section 3; OpenID Connect Core 1.0, section 9.
     """
     _require_name(client_id, "client_id")
-    if not 0 < lifetime <= 3600:
-        raise ValueError("lifetime is more than 0 and at most 3600 seconds")
+    require_lifetime(lifetime, longest=3600)
     more = more_claims(additional, REGISTERED)
 
     def signed(audience: str, time_: float, jti: str) -> str:
         signing_key = key() if callable(key) else key
         if isinstance(signing_key, OctKey):
             raise ValueError("a client assertion is signed by a private key, not by a secret")
-        issued = int(time_)
-        made = {"iss": client_id, "sub": client_id, "aud": audience, "iat": issued}
-        made |= {"exp": issued + math.ceil(lifetime), "jti": jti}
-        return sign(made | more, signing_key, algorithm=algorithm, typ=typ)
+        made = {"iss": client_id, "sub": client_id, "aud": audience, "jti": jti}
+        made_at = times(time_, math.ceil(lifetime))
+        return sign(made | made_at | more, signing_key, algorithm=algorithm, typ=typ)
 
     async def assertion(audience: str) -> str:
         _require_name(audience, "the audience")
@@ -134,8 +132,7 @@ def assertion_policy(
 
     Source: RFC 7523, section 3; RFC 7521, section 5.2.
     """
-    if not 0 < max_lifetime < math.inf:
-        raise ValueError("max_lifetime is a finite number of seconds that is more than 0")
+    require_lifetime(max_lifetime, "max_lifetime")
     if not isinstance(algorithms, str) and not frozenset(algorithms) <= frozenset(ASYMMETRIC):
         raise ValueError(f"algorithms are of private keys: {', '.join(sorted(ASYMMETRIC))}")
     return verification.policy(

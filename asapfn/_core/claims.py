@@ -1,5 +1,6 @@
 """What the claims that profiles make have in common."""
 
+import math
 import secrets
 from collections.abc import Mapping
 from typing import Any, Final
@@ -28,3 +29,16 @@ def more_claims(additional: Mapping[str, Any] | None, ours: frozenset[str]) -> d
     if not ours.isdisjoint(more):
         raise ValueError(f"additional claims must not be among {', '.join(sorted(ours))}")
     return more
+
+
+def require_lifetime(seconds: float, what: str = "lifetime", *, longest: float = math.inf) -> None:
+    """Raise ValueError for seconds that are not more than 0, too many, infinite or no number."""
+    if not 0 < seconds <= longest or seconds == math.inf:
+        most = "" if longest == math.inf else f" and at most {longest}"
+        raise ValueError(f"{what} is a finite number of seconds, more than 0{most}, not {seconds}")
+
+
+def times(issued: float, lifetime: float, *, longest: float = math.inf) -> dict[str, float]:
+    """The `iat`, in whole seconds, and the `exp` of a token; ValueError as `require_lifetime`."""
+    require_lifetime(lifetime, longest=longest)
+    return {"iat": int(issued), "exp": int(issued) + lifetime}

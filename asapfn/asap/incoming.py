@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from asapfn import checks
 from asapfn._core import verification
 from asapfn._core.algorithms import ASAP
+from asapfn._core.claims import require_lifetime
 from asapfn.guards import issuer_is_one_of, key_belongs_to_issuer
 from asapfn.resolvers import pem_repository
 from asapfn.types import (
@@ -89,8 +90,7 @@ def policy(
         ValueError: If there is no audience or no issuer, `max_lifetime` is over an hour, or
             `leeway` is negative or not finite.
     """
-    if not 0 < max_lifetime <= 3600:
-        raise ValueError("max_lifetime is at most the 3600 seconds of the specification")
+    require_lifetime(max_lifetime, "max_lifetime", longest=3600)
     require_bool(subject_is_issuer, "subject_is_issuer")
     guards: list[Guard] = [] if issuers is None else [issuer_is_one_of(issuers)]
     each: list[Check] = [checks.subject_is_issuer()] if subject_is_issuer else []

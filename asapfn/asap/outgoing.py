@@ -5,11 +5,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from asapfn._core.algorithms import ASAP, default_algorithm, require_key
-from asapfn._core.claims import REGISTERED, aud_of, more_claims, random_id
+from asapfn._core.claims import REGISTERED, aud_of, more_claims, random_id, times
 from asapfn._core.signing import sign as sign_claims
 from asapfn.errors import shown
 from asapfn.keys import import_pem, is_key_id
@@ -49,21 +50,16 @@ def claims(
         ValueError: If there is no audience, the lifetime is out of bounds, or `additional` holds a
             claim that is set here.
     """
-    if not 0 < lifetime <= 3600:
-        raise ValueError("lifetime is more than 0 and at most 3600 seconds")
     more = more_claims(additional, REGISTERED)
-    issued = int(now())
-    made = {
+    made: dict[str, Any] = {
         "iss": issuer,
         "aud": aud_of(audience),
-        "iat": issued,
-        "exp": issued + lifetime,
+        **times(now(), lifetime, longest=3600),
         "jti": new_jti(),
     }
     if subject is not None:
         made["sub"] = subject
-    made.update(more)
-    return made
+    return made | more
 
 
 def signer(
@@ -104,21 +100,13 @@ def signer(
         raise ValueError("reuse_fraction is at least 0 and less than 1")
     current = _own(issuer, key)
     more = None if additional is None else dict(additional)
+    claims_for = partial(claims, issuer, subject=subject, lifetime=lifetime, additional=more)
 
     def make(audience: Names, signing_key: Key, time_: float) -> str:
-        made = claims(
-            issuer,
-            audience,
-            subject=subject,
-            lifetime=lifetime,
-            additional=more,
-            now=lambda: time_,
-            new_jti=new_jti,
-        )
-        return sign_claims(made, signing_key)
+        return sign_claims(claims_for(audience, now=lambda: time_, new_jti=new_jti), signing_key)
 
     # What is wrong is raised at once, without reading the caller's clock or using up an id.
-    trial = claims(issuer, "any", subject=subject, lifetime=lifetime, additional=more)
+    trial = claims_for("any")
     if not callable(key):
         sign_claims(trial, current())
     if reuse_fraction == 0:
