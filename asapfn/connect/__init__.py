@@ -1,8 +1,8 @@
 """Atlassian Connect: tokens between an app and a product, each bound to one request by its `qsh`.
 
 When an app is installed, the product sends it a secret; both sign with it afterwards. `install`
-verifies that call, `outgoing` signs the app's requests, `incoming` verifies the product's, and
-`impersonation` asks for a token in a user's name. `hosts` knows which host is which environment.
+verifies that call, `incoming` verifies the product's requests, and `outgoing` signs the app's, also
+those for a token in a user's name. `hosts` knows which host is which environment.
 """
 
 from asapfn.connect.hosts import (
@@ -11,7 +11,6 @@ from asapfn.connect.hosts import (
     PRODUCTION_HOSTS,
     STAGING_HOSTS,
 )
-from asapfn.connect.impersonation import authorization_server, impersonation_assertion
 from asapfn.connect.incoming import authenticator, context_authenticator, policy
 from asapfn.connect.install import (
     install_keys,
@@ -20,7 +19,12 @@ from asapfn.connect.install import (
     verify_reinstall,
 )
 from asapfn.connect.installation import Installation
-from asapfn.connect.outgoing import authorizer, claims
+from asapfn.connect.outgoing import (
+    authorization_server,
+    authorizer,
+    claims,
+    impersonation_assertion,
+)
 
 __all__ = [
     "FEDRAMP_HOSTS",

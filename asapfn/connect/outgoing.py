@@ -1,18 +1,33 @@
-"""Connect, the sending side: claims with the computed `qsh`, and the `Authorization` header."""
+"""Connect, the sending side: claims with the computed `qsh`, and the `Authorization` header.
 
-import math
+For a user's name an app hands in an assertion instead, by the JWT bearer grant of OAuth 2.0 (RFC
+7523). Sending it is a POST of `grant_type` and `assertion` to `{server}/oauth2/token`.
+"""
+
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from asapfn._core.algorithms import default_algorithm
 from asapfn._core.canonical import base_path, qsh
-from asapfn._core.claims import more_claims
+from asapfn._core.claims import more_claims, times
 from asapfn._core.destinations import is_within, split
 from asapfn._core.signing import sign
+from asapfn.connect.hosts import find
+from asapfn.connect.installation import Installation
+from asapfn.keys import import_secret
 from asapfn.types import Authorize, Key, Names, as_names
 
 _OURS: Final = frozenset(("iss", "sub", "aud", "iat", "exp", "qsh"))
+_SERVER: Final = "https://oauth-2-authorization-server"
+_SERVERS: Final[Mapping[str, str]] = {
+    "*.atlassian.net": f"{_SERVER}.services.atlassian.com",
+    "*.jira.com": f"{_SERVER}.services.atlassian.com",
+    "*.jira-dev.com": f"{_SERVER}.stg.services.atlassian.com",
+    "*.atlassian-us-gov-mod.net": f"{_SERVER}.services.atlassian-us-gov-mod.com",
+    "*.atlassian-stg-fedm.net": f"{_SERVER}.stg.services.atlassian-us-gov-mod.com",
+}
 
 
 def claims(
@@ -50,13 +65,10 @@ def claims(
         ValueError: If the URL or the base URL is malformed, the lifetime is out of bounds, or
             `additional` holds a claim that is set here.
     """
-    require_lifetime(lifetime)
     more = more_claims(additional, _OURS)
-    issued = int(now())
     made: dict[str, Any] = {
         "iss": issuer,
-        "iat": issued,
-        "exp": issued + lifetime,
+        **times(now(), lifetime),
         "qsh": qsh(method, url, base_url=base_url, form=form),
     }
     if audience is not None:
@@ -112,29 +124,73 @@ def authorizer(
     if origin is None and "://" in rest:
         raise ValueError("base_url is of http or https, names no user, and its host is in ASCII")
 
-    def make(method: str, url: str, clock: Callable[[], float]) -> str:
-        made = claims(
-            issuer,
-            method,
-            url,
-            base_url=base_url,
-            audience=audience,
-            subject=subject,
-            lifetime=lifetime,
-            now=clock,
-        )
+    claims_of = partial(
+        claims, issuer, base_url=base_url, audience=audience, subject=subject, lifetime=lifetime
+    )
+
+    def signed(made: dict[str, Any], url: str) -> str:
         if not is_within(url, origin, base):
             raise ValueError("the URL is not below base_url: no token is made for it")
         return f"JWT {sign(made, key)}"
 
     def authorize(method: str, url: str) -> str:
-        return make(method, url, now)
+        return signed(claims_of(method, url, now=now), url)
 
-    make("GET", base or "/", time.time)  # what is wrong is an error at once
+    # What is wrong is raised at once, without reading the caller's clock.
+    signed(claims_of("GET", base or "/"), base or "/")
     return authorize
 
 
-def require_lifetime(lifetime: float) -> None:
-    """Raise ValueError for a lifetime, in seconds, that is not positive, infinite or no number."""
-    if not 0 < lifetime < math.inf:
-        raise ValueError("lifetime is a finite number of seconds that is more than 0")
+def impersonation_assertion(
+    installation: Installation,
+    account_id: str,
+    *,
+    lifetime: float = 60,
+    now: Callable[[], float] = time.time,
+) -> str:
+    """Make the assertion that an app may act for a user (RFC 7523, section 3).
+
+    Args:
+        installation: The app's installation, with its secret and its OAuth client.
+        account_id: The user's Atlassian account id.
+        lifetime: Seconds until it expires.
+        now: The clock, seconds since the epoch.
+
+    Returns:
+        The assertion: HS256 by the shared secret, for `authorization_server(...)`.
+
+    Raises:
+        ValueError: If the installation has no OAuth client, its secret is missing or too short,
+            its product has no known server, the account id is empty, or the lifetime is not
+            positive.
+
+    Source: Atlassian Connect, "User impersonation for Connect apps".
+    """
+    if not installation.oauth_client_id or not account_id:
+        raise ValueError("impersonation needs the installation's oauth_client_id and an account id")
+    made = {
+        "iss": f"urn:atlassian:connect:clientid:{installation.oauth_client_id}",
+        "sub": f"urn:atlassian:connect:useraccountid:{account_id}",
+        "tnt": installation.base_url,
+        "aud": authorization_server(installation.base_url),
+        **times(now(), lifetime),
+    }
+    return sign(made, import_secret(installation.shared_secret))
+
+
+def authorization_server(product_url: str) -> str:
+    """The server that gives out tokens in a user's name.
+
+    Args:
+        product_url: The product's base URL.
+
+    Returns:
+        The server's origin, which is also the assertion's `aud`; tokens are at `/oauth2/token`.
+
+    Raises:
+        ValueError: If the URL is not of a host of Atlassian's, over https.
+    """
+    server = find(_SERVERS, product_url)
+    if server is None:
+        raise ValueError("no authorization server is known for this product's host")
+    return server
