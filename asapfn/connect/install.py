@@ -6,7 +6,7 @@ hosts are the whole of the trust, and a host in none of them is refused.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -16,7 +16,7 @@ from asapfn._core.verification import verify
 from asapfn.checks import claim_equals, request_matches
 from asapfn.connect.hosts import PRODUCTION_HOSTS, Hosts, find, require_patterns
 from asapfn.connect.incoming import authenticator, query_tokens, received_target
-from asapfn.connect.installation import Installation, read_installation, require_bytes
+from asapfn.connect.installation import Installation, read_installation
 from asapfn.errors import Reason, TokenRejected, shown
 from asapfn.resolvers import first_of, pem_repository
 from asapfn.types import (
@@ -131,7 +131,6 @@ async def verify_reinstall(
 
     Source: Bitbucket Cloud, "Connect for Bitbucket Cloud", "App lifecycle".
     """
-    require_bytes(body)
     authenticate = authenticator(
         resolver,
         base_url=base_url,
@@ -143,7 +142,7 @@ async def verify_reinstall(
     )
     _require_header_alone(received_target(request))
     token = await authenticate(request)
-    installation = _read(body, max_bytes, _WITHOUT_SECRET)
+    installation = read_installation(body, max_bytes, _WITHOUT_SECRET)
     claim_equals("iss", installation.client_key)(token)
     return installation
 
@@ -170,8 +169,7 @@ def read_unsigned_install(body: bytes, *, max_bytes: int = 65_536) -> Installati
 
     Source: Bitbucket Cloud, "Connect for Bitbucket Cloud", "App lifecycle".
     """
-    require_bytes(body)
-    installation = _read(body, max_bytes)
+    installation = read_installation(body, max_bytes)
     if installation.event_type != "installed":
         detail = f"body: expected the eventType installed, got {shown(installation.event_type)}"
         raise TokenRejected("malformed", detail)
@@ -230,7 +228,7 @@ async def verify_install(
 
     async def find_key(unverified: Unverified) -> Key | None:
         # The body is read here, so only once the token's claims are acceptable.
-        found.append(_read(body, max_bytes))
+        found.append(read_installation(body, max_bytes))
         return await keys(found[0].base_url)(unverified)
 
     def iss_is_the_client_key(token: Token) -> None:
@@ -259,14 +257,6 @@ async def verify_install(
     raise TokenRejected(reason, f"{detail}; {_BITBUCKET}")
 
 
-def _read(
-    body: bytes, max_bytes: int, without_secret: Collection[str] = ("uninstalled",)
-) -> Installation:
-    if len(body) > max_bytes:
-        raise TokenRejected("malformed", f"body: longer than {max_bytes} bytes")
-    return read_installation(body, without_secret)
-
-
 def _require_header_alone(target: str) -> None:
     # An empty parameter is no token.
     if any(query_tokens(target)):
@@ -288,8 +278,7 @@ def _made_for(
     """The check of the `qsh`, below those of our base URLs that the token names."""
 
     def check(token: Token) -> None:
-        audience = token.claims["aud"]
-        named = {audience} if isinstance(audience, str) else set(audience)
+        named = as_names(token.claims["aud"], "aud")
         *others, last = [
             request_matches(method, target, base_url=base, proxy_strips_prefix=proxy_strips_prefix)
             for base in bases

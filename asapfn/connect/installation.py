@@ -1,11 +1,14 @@
 """What the body of an install or uninstall says, read strictly."""
 
-from collections.abc import Collection, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, NamedTuple, TypeVar
 
 from asapfn._core import compact
-from asapfn.errors import TokenRejected
+from asapfn.errors import Reason, TokenRejected
 from asapfn.keys import import_secret
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 _MAX_SECRET: Final = 128
 
@@ -54,26 +57,30 @@ _MEMBERS: Final = {
 
 
 def read_installation(
-    body: bytes, without_secret: Collection[str] = ("uninstalled",)
+    body: bytes, max_bytes: int = 65_536, without_secret: Collection[str] = ("uninstalled",)
 ) -> Installation:
     """Read the body of a lifecycle callback.
 
     Args:
         body: The body, JSON.
+        max_bytes: The most bytes that it may have.
         without_secret: The events that need bring no secret.
 
     Returns:
         What it says. Members that are null count as absent.
 
     Raises:
-        TokenRejected: `malformed`: it is not a strict JSON object, lacks `clientKey` or `baseUrl`,
-            one of the members that are read is not a string, or `sharedSecret` is over 128
-            characters, or missing where the event needs one. `unsuitable_key`: the secret is too
-            short for HS256, or is really a key.
+        TokenRejected: `malformed`: it is too long, it is not a strict JSON object, lacks
+            `clientKey` or `baseUrl`, one of the members that are read is not a string, or
+            `sharedSecret` is over 128 characters, or missing where the event needs one.
+            `unsuitable_key`: the secret is too short for HS256, or is really a key.
         TypeError: If the body is not bytes.
     """
-    require_bytes(body)
-    members = _members(body)
+    if not isinstance(body, bytes):
+        raise TypeError(f"the body is the bytes that were sent, not {type(body).__name__}")
+    if len(body) > max_bytes:
+        raise TokenRejected("malformed", f"body: longer than {max_bytes} bytes")
+    members = _strictly(compact.decode_object, body, "malformed")
     texts = {}
     for field, name in _MEMBERS.items():
         text = members.pop(name, None)
@@ -81,39 +88,24 @@ def read_installation(
             raise TokenRejected("malformed", f"body: {name} is not a string")
         texts[field] = text or ""
     installation = Installation(**texts, more=members)
-    required = {"clientKey": installation.client_key, "baseUrl": installation.base_url}
+    required = ["client_key", "base_url"]
     if installation.event_type not in without_secret:
-        required["sharedSecret"] = installation.shared_secret
-    for name, value in required.items():
-        if not value:
-            raise TokenRejected("malformed", f"body: {name} is missing")
-    _require_secret(installation.shared_secret)
+        required.append("shared_secret")
+    for field in required:
+        if not texts[field]:
+            raise TokenRejected("malformed", f"body: {_MEMBERS[field]} is missing")
+    if len(installation.shared_secret) > _MAX_SECRET:
+        raise TokenRejected("malformed", f"body: sharedSecret is over {_MAX_SECRET} characters")
+    if installation.shared_secret:
+        _strictly(import_secret, installation.shared_secret, "unsuitable_key")
     return installation
 
 
-def require_bytes(body: object) -> None:
-    """Raise TypeError for a body that is not as it was sent."""
-    if not isinstance(body, bytes):
-        raise TypeError(f"the body is the bytes that were sent, not {type(body).__name__}")
-
-
-def _members(body: bytes) -> dict[str, Any]:
+def _strictly(read: Callable[[S], T], given: S, reason: Reason) -> T:
+    """What a function makes of a part of the body; its ValueError as a rejection."""
     try:
-        return compact.decode_object(body)
+        return read(given)
     except ValueError as error:
         why = str(error)
     # Raised here and not above: the context of an exception would hold on to the body.
-    raise TokenRejected("malformed", f"body: {why}")
-
-
-def _require_secret(secret: str) -> None:
-    if len(secret) > _MAX_SECRET:
-        raise TokenRejected("malformed", f"body: sharedSecret is over {_MAX_SECRET} characters")
-    why = ""
-    if secret:
-        try:
-            import_secret(secret)
-        except ValueError as error:
-            why = str(error)
-    if why:
-        raise TokenRejected("unsuitable_key", f"body: {why}")
+    raise TokenRejected(reason, f"body: {why}")
