@@ -6,7 +6,7 @@ say. The token says it too; but a verifier that believed it would accept any app
 
 import re
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -54,7 +54,7 @@ _LABEL: Final = re.compile(r"[a-z0-9_-]{1,50}", re.ASCII)
 _PLACE: Final = re.compile(r"\{(?:icLabel|IC_LABEL)\}")
 # White space, and a shell's ${...}, of which the dollar would stay in the URL.
 _NO_URL: Final = re.compile(r"\s|\$\{")
-_HOST: Final = re.compile(r"[^:]*://[^/?#]*")
+_PLACE_IN_HOST: Final = re.compile(r"[^:]*://[^/?#{]*\{")
 _REQUIRED: Final = ("iss", "iat", "nbf", "exp", "jti")
 
 
@@ -94,9 +94,9 @@ def keys(
     unlabelled = jwks(_KEY_SETS[staging], fetch, caching=caching, observe=observe)
     if isolated_cloud is None:
         return partial(_by_label, unlabelled, None)
-    before, after = _halves(isolated_cloud)
+    _require_template(isolated_cloud)
     labelled = key_sets(
-        partial(_labelled_url, before, after),
+        partial(_labelled_url, isolated_cloud),
         without_query(isolated_cloud),
         fetch,
         read=read_jwks("sig"),
@@ -216,22 +216,18 @@ def _label(unverified: Unverified) -> str | None:
     return labels[0] if labels else None
 
 
-def _by_label(
+async def _by_label(
     unlabelled: Resolver, labelled: Resolver | None, unverified: Unverified
-) -> Awaitable[Key | None]:
+) -> Key | None:
     label = _label(unverified)
     if label is None:
-        return unlabelled(unverified)
+        return await unlabelled(unverified)
     if labelled is None:
         detail = (
             f"the token is of Isolated Cloud, icLabel {shown(label)}: give forge.keys("
             "isolated_cloud=...) the URL template of its key sets, which the app's owner got"
         )
         raise TokenRejected("invalid_claim", detail, claim="icLabel")
-    return _labelled(labelled, label, unverified)
-
-
-async def _labelled(labelled: Resolver, label: str, unverified: Unverified) -> Key:
     key = await labelled(unverified)
     if key is None:
         kid = shown(unverified.header.get("kid"))
@@ -240,21 +236,19 @@ async def _labelled(labelled: Resolver, label: str, unverified: Unverified) -> K
     return key
 
 
-def _labelled_url(before: str, after: str, unverified: Unverified) -> str:
-    return f"{before}{_label(unverified)}{after}"
+def _labelled_url(template: str, unverified: Unverified) -> str:
+    return _PLACE.sub(f"{_label(unverified)}", template)
 
 
-def _halves(template: str) -> tuple[str, str]:
-    """What stands before and behind the template's place; a ValueError if it is no template."""
-    before, *more = _PLACE.split(template)
-    if len(more) != 1 or "{" in before + more[0] or _NO_URL.search(template):
+def _require_template(template: str) -> None:
+    """Raise ValueError for what is no https URL with one place for a label behind its host."""
+    rest, places = _PLACE.subn("", template)
+    if places != 1 or "{" in rest or _NO_URL.search(template):
         raise ValueError("isolated_cloud is a URL with one {icLabel} in it, and no other braces")
     # The label is read of a token that is not verified: it must not choose who is asked for keys.
-    host = _HOST.match(template)
-    if host is not None and _PLACE.search(host[0]):
+    if _PLACE_IN_HOST.match(template):
         raise ValueError("isolated_cloud has {icLabel} in its path or query, not before these")
     try:
-        require_https(f"{before}label{more[0]}")
+        require_https(_PLACE.sub("label", template))
     except ValueError as error:
         raise ValueError(f"isolated_cloud: {error}") from None
-    return before, more[0]
