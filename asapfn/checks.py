@@ -18,7 +18,7 @@ from anyio.lowlevel import current_token
 from asapfn._core.canonical import base_path, canonical_request, is_below, qsh
 from asapfn._core.reading import read_claims
 from asapfn.errors import TokenRejected, listed, shown
-from asapfn.types import ReplayStore, Token, require_bool
+from asapfn.types import ReplayStore, Token, Unverified, require_bool
 
 CONTEXT_QSH = "context-qsh"
 _KEPT_LONGER: Final = 60.0
@@ -97,8 +97,8 @@ def claim_includes(name: str, *values: Any, any_of: bool = False) -> Callable[[T
     return check
 
 
-def claim_is_one_of(name: str, values: Collection[Any]) -> Callable[[Token], None]:
-    """Require that a claim has one of several values.
+def claim_is_one_of(name: str, values: Collection[Any]) -> Callable[[Unverified | Token], None]:
+    """Require that a claim has one of several values. It is a check, and also a guard.
 
     Args:
         name: The claim.
@@ -114,7 +114,7 @@ def claim_is_one_of(name: str, values: Collection[Any]) -> Callable[[Token], Non
     _require_some(each, "value")
     expected = listed(each, "or")
 
-    def check(token: Token) -> None:
+    def check(token: Unverified | Token) -> None:
         given = _claim(token, name)
         if not _is_among(given, each):
             raise _invalid(name, expected, given)
@@ -188,7 +188,7 @@ def _require_some(values: Collection[Any], what: str) -> None:
         raise ValueError(f"at least one {what} is needed: nothing would be checked")
 
 
-def _claim(token: Token, name: str) -> Any:
+def _claim(token: Unverified | Token, name: str) -> Any:
     if name not in token.claims:
         raise _missing(name)
     return token.claims[name]

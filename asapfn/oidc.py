@@ -12,6 +12,7 @@ from typing import Final
 
 from asapfn._core import verification
 from asapfn._core.algorithms import ASYMMETRIC
+from asapfn.checks import claim_is_one_of
 from asapfn.errors import TokenRejected, one_of, shown
 from asapfn.guards import issuer_is_one_of
 from asapfn.types import Check, Clock, Guard, Names, Policy, Resolver, Unverified, Verify, as_names
@@ -80,7 +81,8 @@ def policy(
     trusted = as_names(own.union(trusted_audiences), "trusted_audiences")
     guards: list[Guard] = [issuer_is_one_of(issuer), _audiences_are(trusted)]
     if authorized_parties is not None:
-        guards.append(_authorized_party_is(as_names(authorized_parties, "authorized_parties")))
+        parties = as_names(authorized_parties, "authorized_parties")
+        guards.append(claim_is_one_of("azp", sorted(parties)))
     return verification.policy(
         resolver,
         *checks,
@@ -167,18 +169,3 @@ def _audiences_are(trusted: frozenset[str]) -> Callable[[Unverified], None]:
 
     audiences_are_trusted.__doc__ = f"Each aud is {expected}"
     return audiences_are_trusted
-
-
-def _authorized_party_is(parties: frozenset[str]) -> Callable[[Unverified], None]:
-    expected = one_of(parties)
-
-    def authorized_party(unverified: Unverified, /) -> None:
-        if "azp" not in unverified.claims:
-            raise TokenRejected("missing_claim", "the token has no azp", claim="azp")
-        given = unverified.claims["azp"]
-        if not isinstance(given, str) or given not in parties:
-            detail = f"expected {expected}, got {shown(given)}"
-            raise TokenRejected("invalid_claim", detail, claim="azp")
-
-    authorized_party.__doc__ = f"azp is {expected}"
-    return authorized_party
