@@ -12,6 +12,7 @@ is. An outage is an entry in the table of `fetch`, and time is a `clock` that th
 import json
 import time
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, get_args
 
@@ -303,7 +304,7 @@ def fetch(
             observe(url)
         answer: object = table.get(url, otherwise)
         if isinstance(answer, Unavailable):
-            raise _copy(answer)
+            raise copy(answer)  # so that the one in the table collects no traceback
         if not isinstance(answer, Document):
             kind = type(answer).__name__
             raise TypeError(f"expected a Document or an Unavailable for {url}, got {kind}")
@@ -404,7 +405,7 @@ def authenticate(outcome: Token | TokenRejected | Unavailable) -> Authenticate:
     async def decided(request: Request) -> Token:
         if isinstance(outcome, Token):
             return outcome
-        raise _copy(outcome)
+        raise copy(outcome)  # so that the given one collects no traceback
 
     return decided
 
@@ -452,28 +453,15 @@ async def _used(token_id: str, ttl_seconds: float) -> bool:
 
 
 def _headers(reason: Reason, by: Issuer, audience: str) -> dict[str, str]:
-    """The headers of a request that is rejected for a reason."""
-    token = _broken_token(reason, by, audience)
-    if reason == "missing_token":
-        return {}
-    if reason == "ambiguous_token":
-        token = f"{token} {token}"
-    if reason == "malformed":
-        token = token.rpartition(".")[0]
-    return {"Authorization": f"Bearer {token}"}
-
-
-def _broken_token(reason: Reason, by: Issuer, audience: str) -> str:
-    """A token that is signed truly, but for `bad_signature`, and good but for what is asked for."""
+    """The headers of a request whose token is good but for what it is rejected for."""
     now, name, algorithm = int(by.now()), by.name, default_algorithm(by.key)
-    headers: dict[Reason, dict[str, Any]] = {
+    # In place of a good token's, parameters of its header and claims.
+    changed: dict[Reason, dict[str, Any]] = {
         "unsupported_algorithm": {"alg": "none"},
         "unknown_key": {"kid": f"{name}/unknown.pem"},
         "key_not_owned": {"kid": f"not-{name}/test.pem"},
-        "issuer_not_allowed": {"kid": f"not-{name}/test.pem"},
+        "issuer_not_allowed": {"kid": f"not-{name}/test.pem", "iss": f"not-{name}"},
         "unsuitable_key": {"alg": "ES256" if isinstance(by.key, RSAKey) else "RS256"},
-    }
-    claims: dict[Reason, dict[str, Any]] = {
         "missing_claim": {"exp": None},
         "invalid_claim": {"exp": str(now + 60)},
         "expired": {"iat": now - 7200, "exp": now - 3600},
@@ -481,15 +469,21 @@ def _broken_token(reason: Reason, by: Issuer, audience: str) -> str:
         "lifetime_too_long": {"exp": now + 7200},
         "wrong_audience": {"aud": f"not-{audience}"},
         "subject_mismatch": {"sub": f"not-{name}"},
-        "issuer_not_allowed": {"iss": f"not-{name}"},
         "request_mismatch": {"qsh": "0" * 64},
     }
-    header = {"alg": algorithm, "kid": by.key.kid, "typ": "JWT"} | headers.get(reason, {})
-    payload = _claims(by, audience, 60, claims.get(reason))
-    signing_input = encode_segment(header) + b"." + encode_segment(payload)
+    claims = changed.get(reason, {})
+    header = {"alg": algorithm, "kid": by.key.kid, "typ": "JWT"}
+    header |= {each: claims.pop(each) for each in ("alg", "kid") if each in claims}
+    payload = encode_segment(_claims(by, audience, 60, claims))
+    signing_input = encode_segment(header) + b"." + payload
     signature = bytearray(make_signature(algorithm, by.key, signing_input))
     signature[-1] ^= reason == "bad_signature"
-    return (signing_input + b"." + encode_base64url(bytes(signature))).decode("ascii")
+    token = (signing_input + b"." + encode_base64url(bytes(signature))).decode("ascii")
+    if reason == "malformed":
+        token = token.rpartition(".")[0]
+    if reason == "ambiguous_token":
+        token = f"{token} {token}"
+    return {} if reason == "missing_token" else {"Authorization": f"Bearer {token}"}
 
 
 def _claims(
@@ -505,12 +499,3 @@ def _claims(
         "jti": random_id(),
     } | dict(changed or {})
     return {name: value for name, value in made.items() if value is not None}
-
-
-def _copy(error: TokenRejected | Unavailable) -> TokenRejected | Unavailable:
-    """An error to raise, so that the given one collects no traceback of each time."""
-    if isinstance(error, TokenRejected):
-        return TokenRejected(error.reason, error.detail, claim=error.claim)
-    return Unavailable(
-        error.source, error.detail, retry_after=error.retry_after, answered=error.answered
-    )
