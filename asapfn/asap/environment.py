@@ -1,6 +1,5 @@
 """ASAP set up from environment variables, by the names its other implementations use."""
 
-import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -80,13 +79,17 @@ def verifier_from_env(
         from asapfn.adapters.httpx import fetcher
 
         fetch = fetcher()
+    if issuers is None and "ASAP_VALID_ISSUERS" in environ:
+        issuers = comma_list(environ["ASAP_VALID_ISSUERS"])
+        if not issuers:
+            raise ValueError("ASAP_VALID_ISSUERS names no issuer: unset it to allow each")
     urls = _mirrors(environ, _REPOSITORY)
     if environ.get(_FALLBACK):
         urls += _mirrors(environ, _FALLBACK)
     return verifier(
         repository(urls, fetch),
         comma_list(_required(environ, "ASAP_SERVER_AUDIENCE")),
-        issuers=_issuers(environ) if issuers is None else issuers,
+        issuers=issuers,
         leeway=leeway_from_env(environ),
         replay=replay,
     )
@@ -104,13 +107,12 @@ def _mirrors(environ: Mapping[str, str], name: str) -> list[str]:
 def leeway_from_env(environ: Mapping[str, str]) -> float:
     """The seconds of `ASAP_SERVER_LEEWAY_SECONDS`, 10 if it is not set."""
     text = environ.get("ASAP_SERVER_LEEWAY_SECONDS") or "10"
-    seconds = float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text.strip()) else math.nan
-    if not math.isfinite(seconds):
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", text.strip()):
         raise ValueError(
             "ASAP_SERVER_LEEWAY_SECONDS must be a number of seconds such as 10 or 2.5,"
             f" not {text[:20]!a}"
         )
-    return seconds
+    return float(text)
 
 
 def _private_key(environ: Mapping[str, str]) -> Key:
@@ -118,16 +120,6 @@ def _private_key(environ: Mapping[str, str]) -> Key:
     if not is_data_uri(text):
         return import_pem(text, kid=_required(environ, "ASAP_KEY_ID"))
     return import_data_uri(text, kid=environ.get("ASAP_KEY_ID", "").strip() or None)
-
-
-def _issuers(environ: Mapping[str, str]) -> list[str] | None:
-    """The issuers of `ASAP_VALID_ISSUERS`, None if it is not set; none of them is an error."""
-    if "ASAP_VALID_ISSUERS" not in environ:
-        return None
-    issuers = comma_list(environ["ASAP_VALID_ISSUERS"])
-    if not issuers:
-        raise ValueError("ASAP_VALID_ISSUERS names no issuer: unset it to allow each")
-    return issuers
 
 
 def _required(environ: Mapping[str, str], name: str) -> str:
