@@ -6,11 +6,11 @@ hosts are the whole of the trust, and a host in none of them is refused.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
-from asapfn._core.canonical import base_path
 from asapfn._core.credentials import credentials
 from asapfn._core.verification import verify
 from asapfn.checks import claim_equals, request_matches
@@ -31,7 +31,6 @@ from asapfn.types import (
     Token,
     Unverified,
     as_names,
-    require_bool,
 )
 
 _ALGORITHMS: Final = ("RS256",)
@@ -221,9 +220,15 @@ async def verify_install(
     Source: Atlassian Connect, "Security for Connect apps", "Validating installation lifecycle
     requests".
     """
-    bases = _without_slash(base_urls)
-    require_bool(proxy_strips_prefix, "proxy_strips_prefix")
+    bases = {url.removesuffix("/") for url in as_names(base_urls, "base_urls")}
+    if not all("://" in base for base in bases):
+        raise ValueError("a base URL of the app is whole: https://host, perhaps with a path")
     target = received_target(request)
+    matches = partial(
+        request_matches, request.method, target, proxy_strips_prefix=proxy_strips_prefix
+    )
+    # By what an `aud` may name.
+    checks = {base + slash: matches(base_url=base) for base in bases for slash in ("", "/")}
     found: list[Installation] = []
 
     async def find_key(unverified: Unverified) -> Key | None:
@@ -242,8 +247,8 @@ async def verify_install(
             token,
             find_key,
             iss_is_the_client_key,
-            _made_for(request.method, target, bases, proxy_strips_prefix),
-            audience=[base + slash for base in bases for slash in ("", "/")],
+            partial(_one_passes, checks),
+            audience=list(checks),
             algorithms=_ALGORITHMS,
             required=_REQUIRED,
             leeway=leeway,
@@ -263,31 +268,12 @@ def _require_header_alone(target: str) -> None:
         raise TokenRejected("ambiguous_token", "an install's token is in the header alone")
 
 
-def _without_slash(base_urls: Names) -> set[str]:
-    bases = {url.removesuffix("/") for url in as_names(base_urls, "base_urls")}
-    for base in bases:
-        if "://" not in base:
-            raise ValueError("a base URL of the app is whole: https://host, perhaps with a path")
-        base_path(base)  # which refuses one that is malformed
-    return bases
-
-
-def _made_for(
-    method: str, target: str, bases: Iterable[str], proxy_strips_prefix: bool
-) -> Callable[[Token], None]:
-    """The check of the `qsh`, below those of our base URLs that the token names."""
-
-    def check(token: Token) -> None:
-        named = as_names(token.claims["aud"], "aud")
-        *others, last = [
-            request_matches(method, target, base_url=base, proxy_strips_prefix=proxy_strips_prefix)
-            for base in bases
-            if not named.isdisjoint((base, f"{base}/"))
-        ]
-        for matches in others:
-            with suppress(TokenRejected):
-                matches(token)
-                return
-        last(token)
-
-    return check
+def _one_passes(checks: Mapping[str, Callable[[Token], None]], token: Token) -> None:
+    """One of the checks passes, of those for the base URLs that the token names."""
+    named = as_names(token.claims["aud"], "aud")
+    *others, last = [check for name, check in checks.items() if name in named]
+    for check in others:
+        with suppress(TokenRejected):
+            check(token)
+            return
+    last(token)
