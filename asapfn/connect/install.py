@@ -17,7 +17,7 @@ from asapfn.checks import claim_equals, request_matches
 from asapfn.connect.hosts import PRODUCTION_HOSTS, Hosts, find, require_patterns
 from asapfn.connect.incoming import authenticator, query_tokens, received_target
 from asapfn.connect.installation import Installation, read_installation
-from asapfn.errors import Reason, TokenRejected, shown
+from asapfn.errors import TokenRejected, shown
 from asapfn.resolvers import first_of, pem_repository
 from asapfn.types import (
     Caching,
@@ -220,15 +220,11 @@ async def verify_install(
     Source: Atlassian Connect, "Security for Connect apps", "Validating installation lifecycle
     requests".
     """
-    bases = {url.removesuffix("/") for url in as_names(base_urls, "base_urls")}
-    if not all("://" in base for base in bases):
-        raise ValueError("a base URL of the app is whole: https://host, perhaps with a path")
     target = received_target(request)
     matches = partial(
         request_matches, request.method, target, proxy_strips_prefix=proxy_strips_prefix
     )
-    # By what an `aud` may name.
-    checks = {base + slash: matches(base_url=base) for base in bases for slash in ("", "/")}
+    checks = {name: matches(base_url=name) for name in _audiences(base_urls)}
     found: list[Installation] = []
 
     async def find_key(unverified: Unverified) -> Key | None:
@@ -239,7 +235,6 @@ async def verify_install(
     def iss_is_the_client_key(token: Token) -> None:
         claim_equals("iss", found[0].client_key)(token)
 
-    reason: Reason
     try:
         token = credentials(request, "JWT")
         _require_header_alone(target)
@@ -266,6 +261,14 @@ def _require_header_alone(target: str) -> None:
     # An empty parameter is no token.
     if any(query_tokens(target)):
         raise TokenRejected("ambiguous_token", "an install's token is in the header alone")
+
+
+def _audiences(base_urls: Names) -> list[str]:
+    """What an `aud` may name: each base URL, without and with a slash at its end."""
+    bases = {url.removesuffix("/") for url in as_names(base_urls, "base_urls")}
+    if not all("://" in base for base in bases):
+        raise ValueError("a base URL of the app is whole: https://host, perhaps with a path")
+    return [base + slash for base in bases for slash in ("", "/")]
 
 
 def _one_passes(checks: Mapping[str, Callable[[Token], None]], token: Token) -> None:
