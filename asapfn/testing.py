@@ -26,7 +26,7 @@ from asapfn._core.compact import encode_base64url, encode_segment
 from asapfn._core.credentials import also, bearer
 from asapfn._core.jwk import export_jwks
 from asapfn._core.signing import sign
-from asapfn.checks import has_scopes, request_matches
+from asapfn.checks import has_scopes, not_replayed, request_matches
 from asapfn.errors import DESCRIPTIONS, Reason, TokenRejected, Unavailable
 from asapfn.forge.invocation import split_base_url
 from asapfn.keys import export_public_pem, generate, is_key_id
@@ -39,7 +39,6 @@ from asapfn.types import (
     Fetch,
     Key,
     Names,
-    ReplayStore,
     Request,
     Resolver,
     Token,
@@ -72,10 +71,22 @@ FORGE_API: Final = "https://api.atlassian.com/ex/jira/00000000-0000-0000-0000-00
 """The site that `forge_claims` are of, if nothing else is said."""
 
 _NOT_FOUND: Final = Document(404, "", b"")
-_BY_CHECKS: Final[tuple[Reason, ...]] = ("replayed", "request_mismatch", "insufficient_scope")
+
+
+async def _used(token_id: str, ttl_seconds: float) -> bool:
+    """A replay store in which every token was used before."""
+    return False
+
+
+# What rejects a token of ASAP for the reasons that ASAP alone does not have.
+_CHECKS: Final[Mapping[Reason, Check]] = {
+    "replayed": not_replayed(_used),
+    "request_mismatch": request_matches("GET", "/"),
+    "insufficient_scope": has_scopes("a-scope-of-nobody"),
+}
 
 ASAP_REASONS: Final[tuple[Reason, ...]] = tuple(
-    reason for reason in get_args(Reason) if reason not in _BY_CHECKS
+    reason for reason in get_args(Reason) if reason not in _CHECKS
 )
 """The reasons for which each `asap.verifier` rejects that names its issuers; see `broken`."""
 
@@ -437,19 +448,9 @@ def broken(reason: Reason, by: Issuer, audience: str) -> Broken:
         raise ValueError(f"unknown reason {reason!r}: use one of {', '.join(DESCRIPTIONS)}")
     if default_algorithm(by.key) not in asap.ALGORITHMS:
         raise ValueError(f"the issuer signs by none of {', '.join(sorted(asap.ALGORITHMS))}")
-    demanded: dict[Reason, Check] = {
-        "request_mismatch": request_matches("GET", "/"),
-        "insufficient_scope": has_scopes("a-scope-of-nobody"),
-    }
-    replay: ReplayStore | None = _used if reason == "replayed" else None
-    verify = asap.verifier(resolver(by), audience, issuers=by.name, now=by.now, replay=replay)
-    checks = [demanded[reason]] if reason in demanded else []
+    verify = asap.verifier(resolver(by), audience, issuers=by.name, now=by.now)
+    checks = [_CHECKS[reason]] if reason in _CHECKS else []
     return Broken(reason, _headers(reason, by, audience), also(bearer(verify), *checks))
-
-
-async def _used(token_id: str, ttl_seconds: float) -> bool:
-    """A replay store in which every token was used before."""
-    return False
 
 
 def _headers(reason: Reason, by: Issuer, audience: str) -> dict[str, str]:
