@@ -217,19 +217,17 @@ def verifier(
         TypeError: As for `policy`.
         ValueError: As for `policy`, or if `remember` is negative or no int.
     """
-    return verification.verifier(
-        policy(
-            resolver,
-            issuers=issuers,
-            audience=audience,
-            app_secret=app_secret,
-            require_room=require_room,
-            require_exp=require_exp,
-            leeway=leeway,
-            now=now,
-        ),
-        remember=remember,
+    asked = policy(
+        resolver,
+        issuers=issuers,
+        audience=audience,
+        app_secret=app_secret,
+        require_room=require_room,
+        require_exp=require_exp,
+        leeway=leeway,
+        now=now,
     )
+    return verification.verifier(asked, remember=remember)
 
 
 def room_is_text(token: Token, /) -> None:

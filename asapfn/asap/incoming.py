@@ -134,16 +134,14 @@ def verifier(
         TypeError: As for `policy`.
         ValueError: As for `policy`, or if `remember` is negative or no int.
     """
-    return verification.verifier(
-        policy(
-            resolver,
-            audience,
-            issuers=issuers,
-            subject_is_issuer=subject_is_issuer,
-            leeway=leeway,
-            max_lifetime=max_lifetime,
-            replay=replay,
-            now=now,
-        ),
-        remember=remember,
+    asked = policy(
+        resolver,
+        audience,
+        issuers=issuers,
+        subject_is_issuer=subject_is_issuer,
+        leeway=leeway,
+        max_lifetime=max_lifetime,
+        replay=replay,
+        now=now,
     )
+    return verification.verifier(asked, remember=remember)
