@@ -1,14 +1,18 @@
 """ASAP, the sending side: what a token claims."""
 
 import functools
+import math
 import operator
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from asapfn import asap
+from asapfn import asap, connect, jitsi, oauth
 from asapfn._core.verification import peek
+from asapfn.replay import in_memory
+from asapfn.resolvers import keys_by_id
 from tests.support.keyring import key_for
 from tests.support.verifying import NOW, clock
 
@@ -88,6 +92,39 @@ def test_a_lifetime_is_more_than_nothing_and_at_most_an_hour(lifetime: float) ->
     ):
         with pytest.raises(ValueError, match="lifetime"):
             make()
+
+
+FINITE = "is a finite number of seconds, more than 0"
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (
+            lambda: asap.claims("a", "b", lifetime=3601),
+            f"lifetime {FINITE} and at most 3600, not 3601",
+        ),
+        (
+            lambda: asap.policy(keys_by_id([]), "a", issuers=None, max_lifetime=-1),
+            f"max_lifetime {FINITE} and at most 3600, not -1",
+        ),
+        (
+            lambda: oauth.client_assertion("a", KEY, lifetime=0),
+            f"lifetime {FINITE} and at most 3600, not 0",
+        ),
+        (lambda: jitsi.claims("a", "b", "c", lifetime=math.inf), f"lifetime {FINITE}, not inf"),
+        (lambda: connect.claims("a", "GET", "/", lifetime=math.nan), f"lifetime {FINITE}, not nan"),
+        (
+            lambda: oauth.assertion_policy({}, "a", replay=in_memory(), max_lifetime=0),
+            f"max_lifetime {FINITE}, not 0",
+        ),
+    ],
+)
+def test_a_lifetime_out_of_bounds_is_named_with_its_bounds(
+    make: Callable[[], object], says: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{says}$"):
+        make()
 
 
 @pytest.mark.parametrize("name", ["iss", "sub", "aud", "iat", "exp", "nbf", "jti"])
