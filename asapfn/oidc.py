@@ -19,8 +19,6 @@ from asapfn.types import Check, Clock, Guard, Names, Policy, Resolver, Unverifie
 
 __all__ = ["bitbucket_pipelines", "policy", "verifier"]
 
-# OpenID Connect Core 1.0, section 2.
-_REQUIRED: Final = ("iss", "sub", "aud", "exp", "iat")
 _WORKSPACE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _PIPELINES: Final = "https://api.bitbucket.org/2.0/workspaces/{}/pipelines-config/identity/oidc"
 
@@ -88,7 +86,7 @@ def policy(
         *checks,
         audience=audience,
         algorithms=algorithms,
-        required=_REQUIRED,
+        required=("iss", "sub", "aud", "exp", "iat"),
         leeway=leeway,
         max_lifetime=max_lifetime,
         guards=guards,

@@ -17,7 +17,6 @@ from asapfn.keys import import_pem, is_key_id
 from asapfn.types import Authorize, Clock, Event, Key, Names, Observe, Sign, as_names
 
 _MAX_REUSED: Final = 1024
-_LONGEST_CAUSE: Final = 200
 _LOGGER: Final = logging.getLogger("asapfn")
 
 
@@ -225,8 +224,8 @@ def private_key_directory(
         if key is None:
             raise _with_staged(Path(path), issuer, failures[0][1])
         for kid, error in failures:
-            cause = str(error)[:_LONGEST_CAUSE]
-            _LOGGER.warning("asapfn: %a cannot be used: %a; signing with %a", kid, cause, key.kid)
+            cause = shown(str(error))
+            _LOGGER.warning("asapfn: %a cannot be used: %s; signing with %a", kid, cause, key.kid)
             if observe is not None:
                 observe(Event("unavailable", str(folder), kid, clock() - start))
         return key

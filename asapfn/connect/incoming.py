@@ -30,12 +30,8 @@ from asapfn.types import (
     require_bool,
 )
 
-# Both at once: the key that the resolver finds decides which of the two it is, since each needs a
-# type of key of its own.
-_ALGORITHMS: Final = ("HS256", "RS256")
 # Of the letters, each may be encoded.
 _JWT: Final = re.compile(r"(?:\A|(?<=&))(?:j|%6[Aa])(?:w|%77)(?:t|%74)(?:=([^&]*))?(?=&|\Z)")
-_REQUIRED: Final = ("iss", "iat", "exp", "qsh")
 
 
 def policy(
@@ -59,8 +55,10 @@ def policy(
     """
     asked = verification.policy(
         resolver,
-        algorithms=_ALGORITHMS,
-        required=_REQUIRED,
+        # Both at once: the key that the resolver finds decides which of the two it is, since each
+        # needs a type of key of its own.
+        algorithms=("HS256", "RS256"),
+        required=("iss", "iat", "exp", "qsh"),
         leeway=leeway,
         guards=[_audience_is_ours(audience)],
         now=now,

@@ -33,8 +33,6 @@ from asapfn.types import (
     as_names,
 )
 
-_ALGORITHMS: Final = ("RS256",)
-_REQUIRED: Final = ("iss", "exp", "qsh")
 # Only an install brings a secret.
 _WITHOUT_SECRET: Final = ("enabled", "disabled", "uninstalled")
 _BITBUCKET: Final = (
@@ -244,8 +242,8 @@ async def verify_install(
             iss_is_the_client_key,
             partial(_one_passes, checks),
             audience=list(checks),
-            algorithms=_ALGORITHMS,
-            required=_REQUIRED,
+            algorithms=("RS256",),
+            required=("iss", "exp", "qsh"),
             leeway=leeway,
             now=now,
         )

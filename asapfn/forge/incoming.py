@@ -48,14 +48,12 @@ _KEY_SETS: Final[Mapping[bool, str]] = {
 }
 # As the examples of "Forge Remote essentials" have them; of staging, the second.
 API_HOSTS: Final = ("api.atlassian.com", "api.stg.atlassian.com")
-_ISSUER: Final = "forge/invocation-token"
 _ARI: Final = "ari:cloud:ecosystem::app/"
 _LABEL: Final = re.compile(r"[a-z0-9_-]{1,50}", re.ASCII)
 _PLACE: Final = re.compile(r"\{(?:icLabel|IC_LABEL)\}")
 # White space, and a shell's ${...}, of which the dollar would stay in the URL.
 _NO_URL: Final = re.compile(r"\s|\$\{")
 _PLACE_IN_HOST: Final = re.compile(r"[^:]*://[^/?#{]*\{")
-_REQUIRED: Final = ("iss", "iat", "nbf", "exp", "jti")
 
 
 def keys(
@@ -149,8 +147,13 @@ def policy(
     apps = as_names(app_ids, "app_ids")
     if not all(app.startswith(_ARI) and app != _ARI for app in apps):
         raise ValueError(f"each of app_ids is an app's ARI, {_ARI}<uuid>, as the manifest has it")
-    checks = [claim_equals("iss", _ISSUER), members_have_types, app_is_audience(apps)]
-    checks += [api_host_is_one_of(api_hosts), ids_agree]
+    checks = [
+        claim_equals("iss", "forge/invocation-token"),
+        members_have_types,
+        app_is_audience(apps),
+        api_host_is_one_of(api_hosts),
+        ids_agree,
+    ]
     if environment_types is not None:
         checks.append(environment_is_one_of(environment_types))
     return verification.policy(
@@ -158,7 +161,7 @@ def policy(
         *checks,
         audience=apps,
         algorithms=["RS256"],
-        required=_REQUIRED,
+        required=("iss", "iat", "nbf", "exp", "jti"),
         leeway=leeway,
         guards=[has_key_id, label_is_well_formed],
         now=now,
