@@ -1,7 +1,7 @@
 """What the claims that profiles make have in common."""
 
-import math
 import secrets
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -9,6 +9,7 @@ from asapfn.types import Names, as_names
 
 # RFC 7519, section 4.1.
 REGISTERED: Final = frozenset(("iss", "sub", "aud", "exp", "nbf", "iat", "jti"))
+_LONGEST_FINITE: Final = sys.float_info.max
 
 
 def random_id() -> str:
@@ -31,14 +32,17 @@ def more_claims(additional: Mapping[str, Any] | None, ours: frozenset[str]) -> d
     return more
 
 
-def require_lifetime(seconds: float, what: str = "lifetime", *, longest: float = math.inf) -> None:
+def require_lifetime(
+    seconds: float, what: str = "lifetime", longest: float = _LONGEST_FINITE
+) -> None:
     """Raise ValueError for seconds that are not more than 0, too many, infinite or no number."""
-    if not 0 < seconds <= longest or seconds == math.inf:
-        most = "" if longest == math.inf else f" and at most {longest}"
+    if not 0 < seconds <= longest:
+        most = "" if longest == _LONGEST_FINITE else f" and at most {longest}"
         raise ValueError(f"{what} is a finite number of seconds, more than 0{most}, not {seconds}")
 
 
-def times(issued: float, lifetime: float, *, longest: float = math.inf) -> dict[str, float]:
+def times(issued: float, lifetime: float, longest: float = _LONGEST_FINITE) -> dict[str, float]:
     """The `iat`, in whole seconds, and the `exp` of a token; ValueError as `require_lifetime`."""
-    require_lifetime(lifetime, longest=longest)
-    return {"iat": int(issued), "exp": int(issued) + lifetime}
+    require_lifetime(lifetime, "lifetime", longest)
+    issued = int(issued)
+    return {"iat": issued, "exp": issued + lifetime}

@@ -53,12 +53,13 @@ def claims(
     made: dict[str, Any] = {
         "iss": issuer,
         "aud": aud_of(audience),
-        **times(now(), lifetime, longest=3600),
+        **times(now(), lifetime, 3600),
         "jti": new_jti(),
     }
     if subject is not None:
         made["sub"] = subject
-    return made | more
+    made.update(more)
+    return made
 
 
 def signer(
