@@ -1,8 +1,8 @@
 """Atlassian Connect: tokens between an app and a product, each bound to one request by its `qsh`.
 
 When an app is installed, the product sends it a secret; both sign with it afterwards. `install`
-verifies that call, `incoming` verifies the product's requests, and `outgoing` signs the app's, also
-those for a token in a user's name. `hosts` knows which host is which environment.
+verifies that call, `incoming` verifies the product's requests, and `outgoing` signs the app's, and
+the assertion by which it acts for a user. `hosts` knows which host is which environment.
 """
 
 from asapfn.connect.hosts import (

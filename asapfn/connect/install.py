@@ -270,7 +270,7 @@ def _audiences(base_urls: Names) -> list[str]:
 
 
 def _one_passes(checks: Mapping[str, Callable[[Token], None]], token: Token) -> None:
-    """One of the checks passes, of those for the base URLs that the token names."""
+    """Require that one check passes, of those for the base URLs that the token names."""
     named = as_names(token.claims["aud"], "aud")
     *others, last = [check for name, check in checks.items() if name in named]
     for check in others:

@@ -1,7 +1,7 @@
 """Connect, the sending side: claims with the computed `qsh`, and the `Authorization` header.
 
-For a user's name an app hands in an assertion instead, by the JWT bearer grant of OAuth 2.0 (RFC
-7523). Sending it is a POST of `grant_type` and `assertion` to `{server}/oauth2/token`.
+To act for a user, an app first exchanges an assertion for a token, by the JWT bearer grant of OAuth
+2.0 (RFC 7523): a POST of `grant_type` and `assertion` to `{server}/oauth2/token`.
 """
 
 import time
