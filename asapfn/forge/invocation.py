@@ -92,7 +92,7 @@ def invocation(token: Token) -> Invocation:
     members_have_types(token)
     ids_agree(token)
     claims = token.claims
-    base_url = _required(claims, "app.apiBaseUrl").removesuffix("/")
+    base_url = _required(claims, "app.apiBaseUrl")
     if split_base_url(base_url) is None:
         raise _invalid("app.apiBaseUrl", "an https URL of a host and a path, no more", base_url)
     return Invocation(
@@ -102,7 +102,7 @@ def invocation(token: Token) -> Invocation:
         environment_id=_required(claims, "app.environment.id"),
         module_type=_member(claims, "app.module.type"),
         module_key=_member(claims, "app.module.key"),
-        api_base_url=base_url,
+        api_base_url=base_url.removesuffix("/"),
         cloud_ids=_clouds(_places(claims)),
         account=_member(claims, "principal"),
         license=_member(claims, "app.license"),
@@ -180,8 +180,8 @@ def ids_agree(token: Token, /) -> None:
     (_, own, _), *contexts = places
     for path, url, cloud in contexts:
         _require_among(f"{path}.cloudId", cloud, [_cloud_of(url)], "that of its apiBaseUrl")
-    urls = [url for _, url, _ in contexts]
-    _require_among("app.apiBaseUrl", own, urls, "one of those of the installation")
+    base, bases = _without_slash(own), [_without_slash(url) for _, url, _ in contexts]
+    _require_among("app.apiBaseUrl", base, bases, "one of those of the installation")
     cloud, clouds = _cloud_of(own), _clouds(contexts)
     _require_among("app.apiBaseUrl", cloud, clouds, "the cloud of the installation")
     cloud = (token.claims.get("context") or {}).get("cloudId")
@@ -226,15 +226,14 @@ def _places(claims: Mapping[str, Any]) -> list[_Place]:
     """The app, then each context of its installation: its path, API base URL and cloud id."""
     app = claims.get("app") or {}
     contexts = (app.get("installation") or {}).get("contexts") or ()
-    places: list[_Place] = [("app", _without_slash(app), None)]
+    places: list[_Place] = [("app", app.get("apiBaseUrl"), None)]
     for number, context in enumerate(contexts):
         path = f"app.installation.contexts[{number}]"
-        places.append((path, _without_slash(context), context.get("cloudId")))
+        places.append((path, context.get("apiBaseUrl"), context.get("cloudId")))
     return places
 
 
-def _without_slash(members: Mapping[str, Any]) -> str | None:
-    url: str | None = members.get("apiBaseUrl")
+def _without_slash(url: str | None) -> str | None:
     return None if url is None else url.removesuffix("/")
 
 

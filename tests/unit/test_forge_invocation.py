@@ -179,6 +179,8 @@ async def test_an_invocation_is_of_an_app_that_this_remote_serves() -> None:
         "https://api.atlassian.com/ex/./x",
         "https://api.atlassian.com/ex/%2e%2e/x",
         "https://api.atlassian.com/ex//x",
+        "https://api.atlassian.com/ex/x//",
+        "https://api.atlassian.com//",
         "https://api.atlassian.com/ex/x;y",
         "https://api.atlassian.com/ex/x?y",
         "https://api.atlassian.com/ex/x#y",
