@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from asapfn._core import verification
 from asapfn._core.algorithms import ASYMMETRIC
-from asapfn._core.claims import aud_of, times
+from asapfn._core.signing import aud_of, times
 from asapfn.errors import TokenRejected, shown
 from asapfn.guards import any_key_id_of, has_key_id, issuer_is_one_of
 from asapfn.keys import import_secret

@@ -15,8 +15,7 @@ from joserfc.jwk import OctKey
 from asapfn import checks
 from asapfn._core import verification
 from asapfn._core.algorithms import ASYMMETRIC
-from asapfn._core.claims import REGISTERED, more_claims, random_id, require_lifetime, times
-from asapfn._core.signing import sign
+from asapfn._core.signing import REGISTERED, more_claims, random_id, require_lifetime, sign, times
 from asapfn.errors import TokenRejected, shown
 from asapfn.resolvers import by_issuer
 from asapfn.types import Clock, Key, Names, Policy, ReplayStore, Resolver, Unverified, as_names

@@ -21,11 +21,10 @@ from joserfc.jwk import RSAKey
 
 from asapfn import asap, forge
 from asapfn._core.algorithms import default_algorithm, make_signature
-from asapfn._core.claims import aud_of, random_id
 from asapfn._core.compact import encode_base64url, encode_segment
 from asapfn._core.credentials import also, bearer
 from asapfn._core.jwk import export_jwks
-from asapfn._core.signing import sign
+from asapfn._core.signing import aud_of, random_id, sign
 from asapfn.checks import has_scopes, not_replayed, request_matches
 from asapfn.errors import DESCRIPTIONS, Reason, TokenRejected, Unavailable
 from asapfn.forge.invocation import split_base_url

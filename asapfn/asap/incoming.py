@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from asapfn import checks
 from asapfn._core import verification
 from asapfn._core.algorithms import ASAP
-from asapfn._core.claims import require_lifetime
+from asapfn._core.signing import require_lifetime
 from asapfn.guards import issuer_is_one_of, key_belongs_to_issuer
 from asapfn.resolvers import pem_repository
 from asapfn.types import (

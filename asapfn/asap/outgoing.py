@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from asapfn._core.algorithms import ASAP, default_algorithm, require_key
-from asapfn._core.claims import REGISTERED, aud_of, more_claims, random_id, times
+from asapfn._core.signing import REGISTERED, aud_of, more_claims, random_id, times
 from asapfn._core.signing import sign as sign_claims
 from asapfn.errors import shown
 from asapfn.keys import import_pem, is_key_id

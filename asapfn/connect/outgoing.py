@@ -11,9 +11,8 @@ from typing import Any, Final
 
 from asapfn._core.algorithms import default_algorithm
 from asapfn._core.canonical import base_path, qsh
-from asapfn._core.claims import more_claims, times
 from asapfn._core.destinations import is_within, split
-from asapfn._core.signing import sign
+from asapfn._core.signing import more_claims, sign, times
 from asapfn.connect.hosts import find
 from asapfn.connect.installation import Installation
 from asapfn.keys import import_secret
