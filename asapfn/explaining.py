@@ -218,7 +218,7 @@ def _claim_steps(unverified: Unverified, policy: Policy, now: float) -> tuple[li
     """The rules about claims, and the time until when the token may be used."""
     errors: dict[Rule, TokenRejected] = {}
 
-    def note(rule: Rule, detail: str, /) -> None:
+    def note(rule: Rule, detail: str) -> None:
         errors[rule] = TokenRejected(rule.reason, detail, claim=rule.claim)
 
     header, claims, _, _ = unverified

@@ -44,14 +44,14 @@ class Memory:
 
     Attributes:
         size: The most tokens that it keeps.
-        headers: Headers as they were read, by their segment (see `compact.parse`). Like the tokens
-            they are not printed: a verifier prints all that it is made of.
+        headers: Headers as they were read, by their segment (see `compact.parse`); None to keep
+            none. Like the tokens they are not printed: a verifier prints all that it is made of.
         tokens: The tokens by their text, the oldest first. They are looked up without the lock.
         swept: When expired tokens were last dropped, in seconds since the epoch.
     """
 
     size: int
-    headers: dict[bytes, dict[str, Any]] = field(default_factory=dict, repr=False)
+    headers: dict[bytes, dict[str, Any]] | None = field(default_factory=dict, repr=False)
     tokens: OrderedDict[str, Remembered] = field(default_factory=OrderedDict, repr=False)
     swept: float = -math.inf
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -72,7 +72,7 @@ def keep(memory: Memory, text: str, key: Key, usable_until: float, now: float) -
 
     Both times, until when the token is usable and now, are in seconds since the epoch.
     """
-    if not 0 < len(text) <= LONGEST:
+    if not memory.size or not 0 < len(text) <= LONGEST:
         return
     with memory.lock:
         tokens = memory.tokens
@@ -94,18 +94,15 @@ def keep_parts(
     signature: bytes,
 ) -> None:
     """Keep the parts of a token that is kept, of claims that nobody else holds."""
-    header = memory.headers.get(signing_input[: signing_input.index(b".")])
+    header = (memory.headers or {}).get(signing_input[: signing_input.index(b".")])
     if header is None:  # long, or not of strings alone
         return
-    kept: dict[str, Any] | None = claims
-    if payload.count(b"{") + payload.count(b"[") > 1 or len(claims) > _MOST_CLAIMS:
-        kept = None
-    else:
-        payload = b""
+    nested_or_many = payload.count(b"{") + payload.count(b"[") > 1 or len(claims) > _MOST_CLAIMS
+    kept, reread_from = (None, payload) if nested_or_many else (claims, b"")
     with memory.lock:
         if text in memory.tokens:
             key, usable_until, _ = memory.tokens[text]
-            parts = header, kept, payload, signing_input, signature
+            parts = header, kept, reread_from, signing_input, signature
             memory.tokens[text] = key, usable_until, parts
 
 

@@ -30,7 +30,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from anyio.lowlevel import current_token
 
-from asapfn._core.verified_keys import has_verified
+from asapfn._core.verification import has_verified
 from asapfn.errors import TokenRejected, Unavailable, cause
 from asapfn.resolvers._budget import Budget, refund, take_turn
 from asapfn.resolvers._single_flight import (

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from asapfn._core import compact
 from asapfn._core.algorithms import ALGORITHMS, mismatch
 from asapfn._core.jwk import signing_uses, without_nulls
-from asapfn._core.verified_keys import has_verified
+from asapfn._core.verification import has_verified
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import DatedKey, import_jwk, not_valid
 from asapfn.resolvers.cache import Answer, Cache, look_up

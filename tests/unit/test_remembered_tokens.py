@@ -15,8 +15,7 @@ from asapfn import asap, jitsi
 from asapfn import forge as forge_profile
 from asapfn._core import compact, verification
 from asapfn._core.remembered_tokens import Memory, keep, keep_parts
-from asapfn._core.verification import policy, verifier, verify
-from asapfn._core.verified_keys import has_verified
+from asapfn._core.verification import has_verified, policy, verifier, verify
 from asapfn.errors import TokenRejected
 from asapfn.keys import import_secret
 from asapfn.types import Key, Token, Unverified, Verify

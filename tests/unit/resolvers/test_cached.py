@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from asapfn._core.verified_keys import MARK
+from asapfn._core.verification import MARK
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import import_secret
 from asapfn.resolvers import activity, cached, owned_by_issuer, shared_secrets
