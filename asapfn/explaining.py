@@ -6,7 +6,7 @@ What to do about a rejection is in `asapfn.hints`.
 """
 
 import re
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterable
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple
 
@@ -22,6 +22,8 @@ __all__ = ["Explanation", "Step", "explain"]
 Outcome = Literal["pass", "fail", "skip"]
 Error = TokenRejected | Unavailable
 
+_FORM: Final = "three segments of base64url, the first two JSON objects"
+_TYPES: Final = "names are strings, times are numbers"
 _KEY: Final = ("key is found", "key fits", "signature")
 _IN_TIME: Final = "not expired meanwhile"
 
@@ -82,28 +84,29 @@ async def explain(token: str | bytes, policy: Policy, *checks: Check) -> Explana
     checks = (*policy.checks, *checks)
     steps, unverified = _parsing_steps(token, policy)
     if unverified is None:
-        steps += _skipped(_names_after_parsing(policy, checks))
+        claims = [rule.name for rule, _, _ in _claim_rules(policy)]
+        guards = map(_name, policy.guards)
+        steps += _skipped([*claims, *guards, *_KEY, _IN_TIME, *map(_name, checks)])
         return _rejected(steps, token)
     # As it was sent: a guard or the resolver may change what it is given.
     sent = unverified._replace(header=dict(unverified.header), claims=dict(unverified.claims))
     verified_at = policy.now()
     claim_steps, usable_until = _claim_steps(unverified, policy, verified_at)
     steps += claim_steps
-    guard_steps = list[Step]()
+    before_guards = len(steps)
     for guard in policy.guards:
-        passed = _passed([*steps, *guard_steps])
-        guard_steps.append(await _step_of(guard, unverified, passed))
-    steps += guard_steps
-    key = None
-    if _passed(guard_steps):
-        algorithm = sent.header["alg"]
-        key_steps, key = await _key_steps(unverified, algorithm, policy, _passed(steps))
-        steps += key_steps
-    else:
-        steps += _skipped(_KEY)
-    if _passed(steps):
+        steps.append(await _step_of(guard, unverified, _passed(steps)))
+    key_steps, key = _skipped(_KEY), None
+    if _passed(steps[before_guards:]):
+        alg = sent.header["alg"]
+        key_steps, key = await _key_steps(unverified, alg, policy, _passed(steps))
+    steps += key_steps
+    late, passed = None, _passed(steps)
+    if passed:
         verified_at = policy.now()
-    steps.append(_time_step(verified_at, usable_until, _passed(steps)))
+        if not verified_at < usable_until:
+            late = verification.expired_meanwhile(usable_until, verified_at)
+    steps.append(_step(_IN_TIME, {}, "", late, known=passed))
     verified = Token(unverified.header, unverified.claims, verified_at, usable_until)
     for check in checks:
         steps.append(await _step_of(check, verified, _passed(steps)))
@@ -149,69 +152,40 @@ def _parsing_steps(token: str | bytes, policy: Policy) -> tuple[list[Step], Unve
     for algorithms in (policy.algorithms, ALGORITHMS):
         try:
             unverified = verification.parse_token(token, algorithms)
-            break
         except TokenRejected as error:
             errors.setdefault(error.reason, error)
-            if error.reason != "unsupported_algorithm":
-                break
     header = readable_header(token)
     saw = {} if header is None else {"alg": header["alg"]}
-    read = unverified is not None
+    accepted, read = saw.get("alg") in policy.algorithms, unverified is not None
+    formed = read or "invalid_claim" in errors
+    wants, unsupported = one_of(policy.algorithms), errors.get("unsupported_algorithm")
     return [
-        _step(
-            "algorithm",
-            saw,
-            one_of(policy.algorithms),
-            errors.get("unsupported_algorithm"),
-            known=saw.get("alg") in policy.algorithms,
-        ),
-        _step(
-            "well formed",
-            {},
-            "three segments of base64url, the first two JSON objects",
-            errors.get("malformed"),
-            known=read or "invalid_claim" in errors,
-        ),
-        _step(
-            "claim types",
-            {},
-            "names are strings, times are numbers",
-            errors.get("invalid_claim"),
-            known=read,
-        ),
+        _step("algorithm", saw, wants, unsupported, known=accepted),
+        _step("well formed", {}, _FORM, errors.get("malformed"), known=formed),
+        _step("claim types", {}, _TYPES, errors.get("invalid_claim"), known=read),
     ], unverified
-
-
-def _names_after_parsing(policy: Policy, checks: Iterable[Check]) -> Iterator[str]:
-    yield from (rule.name for rule, _, _ in _claim_rules(policy))
-    yield from (_name(guard) for guard in policy.guards)
-    yield from (*_KEY, _IN_TIME)
-    yield from (_name(check) for check in checks)
 
 
 def _claim_rules(policy: Policy) -> list[tuple[Rule, tuple[str, ...], str]]:
     """The rules of `check_claims` in its order, what each looks at, and what it wants."""
     within = f"leeway {policy.leeway:g} s"
-    rules: list[tuple[Rule, tuple[str, ...], str]]
-    rules = [(verification.presence(name), (name,), "") for name in policy.required]
-    rules += [
+    lifetime = None if policy.max_lifetime is None else f"at most {policy.max_lifetime:g} s"
+    audience = "any" if policy.audience is None else one_of(policy.audience) or "absent"
+    # None as what it wants: the policy does not have this rule.
+    rules: list[tuple[Rule, tuple[str, ...], str | None]] = [
+        *[(verification.presence(name), (name,), "") for name in policy.required],
         (verification.NOT_EXPIRED, ("exp",), within),
         (verification.EXP_AFTER_IAT, ("exp", "iat"), ""),
+        (verification.LIFETIME, ("exp", "iat"), lifetime),
+        (verification.NBF_BEFORE_EXP, ("nbf", "exp"), ""),
+        (verification.ISSUED, ("iat",), within),
+        (verification.STARTED, ("nbf",), within),
+        (verification.presence("aud"), ("aud",), "" if policy.audience_required else None),
+        (verification.AUDIENCE, ("aud",), audience),
+        (verification.TYP_PRESENT, ("typ",), None if policy.typ is None else ""),
+        (verification.TYP, ("typ",), None if policy.typ is None else shown(policy.typ)),
     ]
-    if policy.max_lifetime is not None:
-        rules += [(verification.LIFETIME, ("exp", "iat"), f"at most {policy.max_lifetime:g} s")]
-    rules += [(verification.NBF_BEFORE_EXP, ("nbf", "exp"), "")]
-    rules += [(verification.ISSUED, ("iat",), within), (verification.STARTED, ("nbf",), within)]
-    if policy.audience_required:
-        rules += [(verification.presence("aud"), ("aud",), "")]
-    audience = "any" if policy.audience is None else one_of(policy.audience) or "absent"
-    rules += [(verification.AUDIENCE, ("aud",), audience)]
-    if policy.typ is not None:
-        rules += [
-            (verification.TYP_PRESENT, ("typ",), ""),
-            (verification.TYP, ("typ",), shown(policy.typ)),
-        ]
-    return rules
+    return [(rule, about, wants) for rule, about, wants in rules if wants is not None]
 
 
 def _claim_steps(unverified: Unverified, policy: Policy, now: float) -> tuple[list[Step], float]:
@@ -286,13 +260,6 @@ async def _step_of(test: Guard | Check, given: Any, passed: bool) -> Step:
     wants = _wants(test)
     about = {*re.findall(r"\w+", wants), getattr(error, "claim", None)}
     return _step(_name(test), _values(given, about), wants, error, known=known)
-
-
-def _time_step(now: float, usable_until: float, passed: bool) -> Step:
-    """The rule that the token did not expire while its key was looked up."""
-    late = passed and not now < usable_until
-    error = verification.expired_meanwhile(usable_until, now) if late else None
-    return _step(_IN_TIME, {}, "", error, known=passed)
 
 
 def _name(test: Guard | Check) -> str:
