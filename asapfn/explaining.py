@@ -10,11 +10,11 @@ from collections.abc import Coroutine, Iterable
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple
 
-from asapfn._core import verification
+from asapfn._core import compact, verification
 from asapfn._core.algorithms import ALGORITHMS, verify_signature
 from asapfn._core.verification import Rule
 from asapfn.errors import Reason, TokenRejected, Unavailable, one_of, shown
-from asapfn.hints import hint, readable_header
+from asapfn.hints import hint
 from asapfn.types import Check, Guard, Key, Policy, Token, Unverified
 
 __all__ = ["Explanation", "Step", "explain"]
@@ -154,8 +154,7 @@ def _parsing_steps(token: str | bytes, policy: Policy) -> tuple[list[Step], Unve
             unverified = verification.parse_token(token, algorithms)
         except TokenRejected as error:
             errors.setdefault(error.reason, error)
-    header = readable_header(token)
-    saw = {} if header is None else {"alg": header["alg"]}
+    saw = _algorithm(token)
     accepted, read = saw.get("alg") in policy.algorithms, unverified is not None
     formed = read or "invalid_claim" in errors
     wants, unsupported = one_of(policy.algorithms), errors.get("unsupported_algorithm")
@@ -164,6 +163,18 @@ def _parsing_steps(token: str | bytes, policy: Policy) -> tuple[list[Step], Unve
         _step("well formed", {}, _FORM, errors.get("malformed"), known=formed),
         _step("claim types", {}, _TYPES, errors.get("invalid_claim"), known=read),
     ], unverified
+
+
+def _algorithm(token: str | bytes) -> dict[str, str]:
+    """The alg of a token whose other parts may be broken; nothing if too long, or without one."""
+    data = token.encode("ascii", "replace") if isinstance(token, str) else token
+    if len(data) > compact.MAX_BYTES:
+        return {}
+    try:
+        header = compact.decode_object(compact.decode_base64url(data.partition(b".")[0]))
+    except ValueError:
+        return {}
+    return {"alg": header["alg"]} if isinstance(header.get("alg"), str) else {}
 
 
 def _claim_rules(policy: Policy) -> list[tuple[Rule, tuple[str, ...], str]]:

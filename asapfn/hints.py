@@ -5,18 +5,17 @@ in another encoding, a secret that was read with its line feed.
 """
 
 import base64
-import binascii
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
 from joserfc.jwk import OctKey
 
 from asapfn._core import compact
-from asapfn._core.algorithms import mismatch, other_form, verify_signature
+from asapfn._core.algorithms import verify_signature
 from asapfn.errors import Reason, TokenRejected, Unavailable, cause, shown
 from asapfn.keys import import_secret
 from asapfn.types import Key, Unverified
@@ -46,95 +45,79 @@ _HINTS: Final[Mapping[Reason, str]] = {
     "insufficient_scope": "have the caller ask for the scope, and the issuer grant it",
 }
 
-# By the claim, of Forge's tokens.
-_FORGE: Final[Mapping[str | None, str]] = {
-    "app.environment.type": "call from the environment that is demanded; or allow the app's other"
-    " environments (environment_types=..., or --environment-type)",
-    "app.apiBaseUrl": "if it is of a host of Atlassian's that is not known here, as in Isolated"
-    " Cloud, name that host (api_hosts=..., or --api-host)",
+# Where more is known than the reason: by how reason, claim and detail begin. The first that fits.
+_CASES: Final = {
+    r'unsupported_algorithm alg .*, got "(?i:none)"\Z': "it is unsigned, and nothing unsigned is"
+    " ever accepted; sign with an algorithm that is accepted",
+    r'unsupported_algorithm alg expected (?:(?!"HS).)*, got "HS': "it is signed with a shared"
+    " secret, as Connect tokens are (and Jitsi's, which app_secret=True accepts), and key pairs are"
+    " expected here; sign with an algorithm that is accepted",
+    r"unknown_key None .*; there is no kid\Z": "the token has no kid: shared_secrets looks up"
+    " secrets by iss, and all else needs a kid, which the signer must set",
+    "unknown_key icLabel ": "compare forge.keys(isolated_cloud=...) with the URL template that the"
+    " app's owner got at onboarding: the key set of this label has no such key, or there is none",
+    r"\w+ icLabel .*isolated_cloud": "if the app runs in Isolated Cloud, give"
+    " forge.keys(isolated_cloud=...) the URL template that its owner got at onboarding",
+    r"\w+ icLabel ": "have the signer correct icLabel: one label, 1 to 50 of a-z 0-9 _ -",
+    r"\w+ app\.environment\.type ": "call from the environment that is demanded; or allow the app's"
+    " other environments (environment_types=..., or --environment-type)",
+    r"\w+ app\.apiBaseUrl ": "if it is of a host of Atlassian's that is not known here, as in"
+    " Isolated Cloud, name that host (api_hosts=..., or --api-host)",
+    r"request_mismatch qsh .* decoded_path=True accepts\Z": "if the sender is Atlassian's"
+    " server-side Java, accept that by decoded_path=True (or --decoded-path); otherwise have it"
+    " sign the path as it is sent",
+    "wrong_audience aud expected no audience but ": "have the signer name this service alone; or,"
+    " if the other audiences may use here what they are sent, trust them (trusted_audiences=,"
+    " --trusted-audience)",
+    "unknown_key kid the token has no kid": "have the signer set the kid of its key; or publish one"
+    " usable key for its algorithm, and no other",
+    "unknown_key kid ": "publish one usable key under this kid, and no other; or have the signer"
+    " use another key, and its kid",
+    # What to set in the library that signs. Behind the last quote the detail is not the token's.
+    r'bad_signature None made with .* in DER[^"]*\Z': "the signature is in DER: JWS has r and s"
+    " side by side (RFC 7518, section 3.4). Set the signer's encoding to IEEE P1363: dsaEncoding"
+    " 'ieee-p1363' in Node.js, SHA256withECDSAinP1363Format in Java, or sign by a library for JWS",
+    r'bad_signature None made with .* salt [^"]*\Z': "the salt of the signature is not as long as"
+    " the hash (RFC 7518, section 3.5). Set the signer's salt length to that of the hash:"
+    " rsa.PSSSaltLengthEqualsHash in Go (its default, and SermoDigital/jose, use the longest),"
+    " RSA_PSS_SALTLEN_DIGEST in Node.js, rsa_pss_saltlen:digest in openssl",
 }
-_BY_SECRET: Final = (
-    "it is signed with a shared secret, as Connect tokens are (and Jitsi's, which app_secret=True"
-    " accepts), and key pairs are expected here"
-)
-_NO_KID: Final = (
-    "the token has no kid: shared_secrets looks up secrets by iss, and all else needs a kid"
-)
 
-_FORMS: Final = (
-    (r"[\"'].*|.*[\"']", "it is in quotes: remove them"),
-    (r"\S*\s[\s\S]*", "there is white space in it: it was broken into lines, or more was copied"),
-    (r".*%[0-9A-Fa-f]{2}.*", "it is percent-encoded: decode it first"),
-    (r".*=.*", "it has base64's padding (=): JWS has none (RFC 7515, section 2)"),
-    (r".*[+/].*", "it is in base64: JWS uses base64url, - for + and _ for / (RFC 7515)"),
-    (r"[^.]*(?:\.[^.]*){4}", "five segments: it is encrypted (JWE), not signed (JWS)"),
-    (r"[^.]*(?:\.[^.]*)?", "it has fewer than three segments: it was cut, or is something else"),
-    (r"[^.]*\.[^.]*\.", "its signature is empty"),
-    (r"[^.]*(?:\.[^.]*){3,}", "it has more than three segments"),
-)
-
-# What to set in the library that signs.
-_SETTINGS: Final = {
-    "DER": "the signature is in DER: JWS has r and s side by side (RFC 7518, section 3.4). Set the"
-    " signer's encoding to IEEE P1363: dsaEncoding 'ieee-p1363' in Node.js,"
-    " SHA256withECDSAinP1363Format in Java, or sign by a library for JWS",
-    "salt": "the salt of the signature is not as long as the hash (RFC 7518, section 3.5). Set the"
-    " signer's salt length to that of the hash: rsa.PSSSaltLengthEqualsHash in Go (its default, and"
-    " SermoDigital/jose, use the longest), RSA_PSS_SALTLEN_DIGEST in Node.js,"
-    " rsa_pss_saltlen:digest in openssl",
+# What is wrong with a token that cannot be read. The first that fits.
+_FORMS: Final = {
+    r"[\"'].*|.*[\"']": "it is in quotes: remove them",
+    r"\S*\s[\s\S]*": "there is white space in it: it was broken into lines, or more was copied",
+    r".*%[0-9A-Fa-f]{2}.*": "it is percent-encoded: decode it first",
+    r".*=.*": "it has base64's padding (=): JWS has none (RFC 7515, section 2)",
+    r".*[+/].*": "it is in base64: JWS uses base64url, - for + and _ for / (RFC 7515)",
+    r"[^.]*(?:\.[^.]*){4}": "five segments: it is encrypted (JWE), not signed (JWS)",
+    r"[^.]*(?:\.[^.]*)?": "it has fewer than three segments: it was cut, or is something else",
+    r"[^.]*\.[^.]*\.": "its signature is empty",
+    r"[^.]*(?:\.[^.]*){3,}": "it has more than three segments",
 }
 
-_DEFAULT_PORT: Final = re.compile(
-    r"\A(https://[^/?#]*(?=:443(?:[/?#]|\Z))|http://[^/?#]*(?=:80(?:[/?#]|\Z))):[0-9]+",
-    re.IGNORECASE,
-)
-
-
-def _without_port(name: str) -> str:
-    return _DEFAULT_PORT.sub(r"\1", name)
-
-
-# What an outage says of its cause, and what to do about that.
-_OUTAGES: Final = (
-    (
-        "issuer certificate|self.signed",
-        (
-            "trust the authority that issued its certificate: by SSL_CERT_FILE, by"
-            " fetcher(httpx.AsyncClient(verify=...)), or by --cacert"
-        ),
+# What an outage says of its cause, and what to do about that. The first that fits.
+_OUTAGES: Final = {
+    "issuer certificate|self.signed": "trust the authority that issued its certificate: by"
+    " SSL_CERT_FILE, by fetcher(httpx.AsyncClient(verify=...)), or by --cacert",
+    "Hostname mismatch|not valid for": "give the host name that its certificate is for",
+    "has expired": "have its certificate renewed; or correct the clock of this machine",
+    "Name or service|name resolution|nodename": "correct the host name in the URL",
+    "onnection refused": "check the host and port in the URL, and that a server runs there",
+    "no whole answer": "check that it is not overloaded, and that no firewall is in between",
+    "redirects are not followed": "give the URL of the keys themselves",
+    "media type application/x-pem-file": "have keys served as application/x-pem-file;"
+    " asapfn publish --check tries it",
+    "media type": "give the URL of the keys themselves: what answers there is no JSON",
+    "private key is published|or private key": "make a new key pair, and delete this one",
+    "not a public key|not a key set|not a map of|not the metadata|larger than|Content-Encoding": (
+        "check what is published there; of a repository, by asapfn publish --check"
     ),
-    ("Hostname mismatch|not valid for", "give the host name that its certificate is for"),
-    ("has expired", "have its certificate renewed; or correct the clock of this machine"),
-    ("Name or service|name resolution|nodename", "correct the host name in the URL"),
-    ("onnection refused", "check the host and port in the URL, and that a server runs there"),
-    ("no whole answer", "check that it is not overloaded, and that no firewall is in between"),
-    ("redirects are not followed", "give the URL of the keys themselves"),
-    (
-        "media type application/x-pem-file",
-        "have keys served as application/x-pem-file; asapfn publish --check tries it",
-    ),
-    ("media type", "give the URL of the keys themselves: what answers there is no JSON"),
-    ("private key is published|or private key", "make a new key pair, and delete this one"),
-    (
-        "not a public key|not a key set|not a map of|not the metadata|larger than|Content-Encoding",
-        "check what is published there; of a repository, by asapfn publish --check",
-    ),
-    ("status 4(01|07)", "give its credentials by fetcher(headers=...)"),
-    ("status 4(03|04|10)", "correct the URL of the keys; or publish them there"),
-    ("status 5", "look into the log of that server; it may be the server's own outage"),
-)
-
-_NEAR: Final[tuple[tuple[str, Callable[[str], str]], ...]] = (
-    ("white space", str.strip),
-    ("upper and lower case", str.casefold),
-    ("a slash at the end", lambda name: name.rstrip("/")),
-    ("the default port", _without_port),
-    (
-        "the default port, upper and lower case, or a slash at the end",
-        lambda name: _without_port(name).casefold().rstrip("/"),
-    ),
-    ("the scheme before it", lambda name: name.rpartition("://")[2].rstrip("/")),
-)
+    "status 4(01|07)": "give its credentials by fetcher(headers=...)",
+    "status 4(03|04|10)": "correct the URL of the keys; or publish them there",
+    "status 5": "look into the log of that server; it may be the server's own outage",
+    "": "try again; if it persists, check that the source of keys answers from here",
+}
 
 
 def hint(
@@ -154,74 +137,15 @@ def hint(
         key: The key, if one was found.
     """
     if isinstance(error, Unavailable):
-        return _about_outage(f"{error.detail} {cause(error)}")
-    if error.claim == "icLabel":
-        return _about_label(error)
-    if error.claim in _FORGE:
-        return _FORGE[error.claim]
-    if error.reason == "request_mismatch" and error.detail.endswith("decoded_path=True accepts"):
-        return (
-            "if the sender is Atlassian's server-side Java, accept that by decoded_path=True (or"
-            " --decoded-path); otherwise have it sign the path as it is sent"
-        )
-    if error.claim == "aud" and wants.startswith("Each aud "):
-        # As OIDC says it: one of several audiences is not trusted.
-        return (
-            "have the signer name this service alone; or, if the other audiences may use here what"
-            " they are sent, trust them (trusted_audiences=, --trusted-audience)"
-        )
-    if error.reason == "unknown_key" and error.claim == "kid":
-        # As key sets say it: they have the kid, but no key of it that can be used.
-        if unverified is not None and "kid" not in unverified.header:
-            return (
-                "have the signer set the kid of its key; or publish one usable key for its"
-                " algorithm, and no other"
-            )
-        return (
-            "publish one usable key under this kid, and no other; or have the signer use another"
-            " key, and its kid"
-        )
-    if unverified is not None and error.reason == "bad_signature" and key is not None:
-        form = other_form(
-            unverified.header["alg"], key, unverified.signing_input, unverified.signature
-        )
-        if form:
-            return _SETTINGS[form]
+        said = f"{error.detail} {cause(error)}"
+        return next(advice for form, advice in _OUTAGES.items() if re.search(form, said))
+    said = f"{error.reason} {error.claim} {error.detail}"
+    for form, advice in _CASES.items():
+        if re.match(form, said):
+            return advice
     why = _cause(error, token, wants, unverified, key)
     advice = _HINTS[error.reason].format(claim=error.claim)
     return f"{why}; {advice}" if why else advice
-
-
-def _about_label(error: TokenRejected) -> str:
-    """What to do about a rejection for the label of Forge's Isolated Cloud."""
-    if error.reason == "unknown_key":
-        return (
-            "compare forge.keys(isolated_cloud=...) with the URL template that the app's owner got"
-            " at onboarding: the key set of this label has no such key, or there is none"
-        )
-    if "isolated_cloud" in error.detail:
-        return (
-            "if the app runs in Isolated Cloud, give forge.keys(isolated_cloud=...) the URL"
-            " template that its owner got at onboarding"
-        )
-    return "have the signer correct icLabel: one label, 1 to 50 of a-z 0-9 _ -"
-
-
-def _about_outage(what: str) -> str:
-    otherwise = "try again; if it persists, check that the source of keys answers from here"
-    return next((advice for form, advice in _OUTAGES if re.search(form, what)), otherwise)
-
-
-def readable_header(token: str | bytes) -> dict[str, Any] | None:
-    """The header of a token whose other parts may be broken; None if too long, or without alg."""
-    data = token.encode("ascii", "replace") if isinstance(token, str) else token
-    if len(data) > compact.MAX_BYTES:
-        return None
-    try:
-        header = compact.decode_object(compact.decode_base64url(data.partition(b".")[0]))
-    except ValueError:
-        return None
-    return header if isinstance(header.get("alg"), str) else None
 
 
 def _cause(
@@ -236,24 +160,41 @@ def _cause(
         if len(token) > compact.MAX_BYTES:
             return ""
         text = token if isinstance(token, str) else token.decode("latin-1")
-        return next((cause for form, cause in _FORMS if re.fullmatch(form, text)), "")
-    if error.reason == "unsupported_algorithm":
-        header = readable_header(token)
-        algorithm = "" if header is None else header["alg"]
-        if algorithm.lower() == "none":
-            return "it is unsigned, and nothing unsigned is ever accepted"
-        return _BY_SECRET if algorithm[:2] == "HS" and '"HS' not in wants else ""
-    if unverified is not None and error.reason == "unknown_key" and "kid" not in unverified.header:
-        return _NO_KID
-    if unverified is not None and error.reason in ("wrong_audience", "issuer_not_allowed"):
+        return next((cause for form, cause in _FORMS.items() if re.fullmatch(form, text)), "")
+    if unverified is None:
+        return ""
+    if error.reason in ("wrong_audience", "issuer_not_allowed"):
         given = unverified.claims.get(error.claim or "")
         names = given if isinstance(given, list) else [given]
         if error.claim == "aud" and any("," in name for name in names if isinstance(name, str)):
             return "aud is one name with a comma; give each audience by itself"
         return _near(names, wants)
-    if unverified is not None and error.reason == "bad_signature" and key is not None:
+    if error.reason == "bad_signature" and isinstance(key, OctKey):
         return _other_secret(unverified, key)
     return ""
+
+
+_DEFAULT_PORT: Final = re.compile(
+    r"\A(https://[^/?#]*(?=:443(?:[/?#]|\Z))|http://[^/?#]*(?=:80(?:[/?#]|\Z))):[0-9]+",
+    re.IGNORECASE,
+)
+
+
+def _without_port(name: str) -> str:
+    return _DEFAULT_PORT.sub(r"\1", name)
+
+
+_NEAR: Final[tuple[tuple[str, Callable[[str], str]], ...]] = (
+    ("white space", str.strip),
+    ("upper and lower case", str.casefold),
+    ("a slash at the end", lambda name: name.rstrip("/")),
+    ("the default port", _without_port),
+    (
+        "the default port, upper and lower case, or a slash at the end",
+        lambda name: _without_port(name).casefold().rstrip("/"),
+    ),
+    ("the scheme before it", lambda name: name.rpartition("://")[2].rstrip("/")),
+)
 
 
 def _near(given: Iterable[Any], wants: str) -> str:
@@ -270,27 +211,19 @@ def _near(given: Iterable[Any], wants: str) -> str:
     return ""
 
 
-def _other_secret(unverified: Unverified, key: Key) -> str:
+def _other_secret(unverified: Unverified, key: OctKey) -> str:
     """With which other secret the signature would have been right, if any."""
-    algorithm, _, signing_input, signature = unverified.header["alg"], *unverified[1:]
-    if isinstance(key, OctKey):
-        for what, other in _other_secrets(key.raw_value):
-            # A secret that is long enough for one algorithm may be too short for this one.
-            if not mismatch(algorithm, other) and verify_signature(
-                algorithm, other, signing_input, signature
-            ):
-                return f"the signature was made with the secret {what}"
-    return ""
-
-
-def _other_secrets(secret: bytes) -> Iterator[tuple[str, Key]]:
+    secret = key.raw_value
     others = {
         "with a line feed at its end": secret + b"\n",
         "without the white space around it": secret.strip(),
     }
-    with suppress(binascii.Error):
-        standard = secret.translate(bytes.maketrans(b"-_", b"+/"))
-        others["decoded from base64"] = base64.b64decode(standard + b"==")
+    with suppress(ValueError):
+        others["decoded from base64"] = base64.urlsafe_b64decode(secret + b"==")
+    header, _, signing_input, signature = unverified
     for what, other in others.items():
-        with suppress(ValueError):
-            yield what, import_secret(other)
+        # A secret that is long enough for one algorithm may be too short for this one.
+        with suppress(ValueError, TokenRejected):
+            if verify_signature(header["alg"], import_secret(other), signing_input, signature):
+                return f"the signature was made with the secret {what}"
+    return ""
