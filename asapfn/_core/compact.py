@@ -218,10 +218,8 @@ def _new_header(
 ) -> dict[str, Any]:
     """Read a header, and remember a copy if it is short and holds strings alone."""
     header = read_header(head, algorithms)
-    if headers is None:
-        return header
-    flat = len(head) <= _LONGEST_HEADER and all(type(value) is str for value in header.values())
-    if flat:
+    flat = all(type(value) is str for value in header.values())
+    if headers is not None and flat and len(head) <= _LONGEST_HEADER:
         if len(headers) >= _MOST_HEADERS:
             headers.clear()
         headers[head] = header.copy()
@@ -243,11 +241,9 @@ def encode_segment(members: Mapping[str, Any]) -> bytes:
         # Not from this, which may hold all of the text.
         deep = isinstance(error, RecursionError)
     else:
-        # What is flat and has strings for names reads as it was written. All else is read back, or
-        # a token would be signed that nobody accepts.
-        if flat is None and (
-            "[" in text or text.count("{") > 1 or set(map(type, members)) != {str}
-        ):
+        # What is flat reads as it was written. All else is read back, or a token would be signed
+        # that nobody accepts.
+        if flat is None:
             decode_object(data)
         return encode_base64url(data)
     raise ValueError("nested too deep" if deep else "a text holds a lone surrogate")
