@@ -142,7 +142,7 @@ def canonical_query(query: str) -> str:
     """
     query = query.replace("+", "%20")
     if not _ENCODED_QUERY.fullmatch(query):
-        query = _encoded_anew(query)
+        query = _reencoded(query)
     # Two names are the same when their encoded forms are.
     parameters: dict[str, list[str]] = {}
     for pair in query.split("&"):
@@ -195,17 +195,17 @@ def _form_text(form: str | bytes) -> str:
     return _utf8(form)
 
 
-def _encoded_anew(query: str) -> str:
+def _reencoded(query: str) -> str:
     """The query with all but its `&` and `=` decoded and encoded again."""
     if not _QUERY.fullmatch(query):
         raise ValueError(
             "the query or form is malformed: it must hold no control character and no lone"
             " surrogate, and every % must be followed by two hexadecimal digits"
         )
-    return _TO_ENCODE.sub(_run_encoded_anew, query)
+    return _TO_ENCODE.sub(_run_reencoded, query)
 
 
-def _run_encoded_anew(run: re.Match[str]) -> str:
+def _run_reencoded(run: re.Match[str]) -> str:
     # UTF-8 never mixes ASCII into a character's bytes, so that a character lies within one run.
     data = unquote_to_bytes(run[0])
     _utf8(data)
