@@ -218,8 +218,9 @@ def _new_header(
 ) -> dict[str, Any]:
     """Read a header, and remember a copy if it is short and holds strings alone."""
     header = read_header(head, algorithms)
-    flat = all(type(value) is str for value in header.values())
-    if headers is not None and flat and len(head) <= _LONGEST_HEADER:
+    if headers is None or len(head) > _LONGEST_HEADER:
+        return header
+    if all(type(value) is str for value in header.values()):
         if len(headers) >= _MOST_HEADERS:
             headers.clear()
         headers[head] = header.copy()

@@ -72,7 +72,7 @@ def keep(memory: Memory, text: str, key: Key, usable_until: float, now: float) -
 
     Both times, until when the token is usable and now, are in seconds since the epoch.
     """
-    if not memory.size or not 0 < len(text) <= LONGEST:
+    if not 0 < len(text) <= LONGEST:
         return
     with memory.lock:
         tokens = memory.tokens

@@ -158,7 +158,7 @@ async def _verify(
     verified_at = now()  # the key may have taken long, and a store forgets what has expired
     if not verified_at < usable_until:
         raise expired_meanwhile(usable_until, verified_at)
-    if new:
+    if new and memory.size:
         keep(memory, text, key, usable_until, verified_at)
     # Checks.
     verified = _new_tuple(Token, (header, claims, verified_at, usable_until))
@@ -486,8 +486,11 @@ def _options(
     return tuple(made)[1:9]
 
 
+_FIXED: Final = frozenset([str, tuple, frozenset, NoneType])
+
+
 def _fixed(names: Any) -> Any:
     """A collection as one that nobody can change, and all else as it is."""
-    if isinstance(names, (str, tuple, frozenset, NoneType)) or not isinstance(names, Iterable):
+    if type(names) in _FIXED or isinstance(names, str) or not isinstance(names, Iterable):
         return names
     return tuple(names)
