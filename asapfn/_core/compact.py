@@ -9,6 +9,7 @@ reported whatever else is wrong.
 import binascii
 import itertools
 import json
+import math
 import re
 import sys
 from collections.abc import Collection, Mapping
@@ -75,7 +76,7 @@ def _constant(name: str) -> Never:
 
 def _number(digits: str) -> float:
     value = float(digits)
-    if value in (float("inf"), float("-inf")):
+    if math.isinf(value):
         raise ValueError("a number is too large")
     return value
 
