@@ -9,9 +9,9 @@ have an effect comes last, so it sees only tokens whose signature holds:
     key         the resolver, the key's fitness, the signature; expiry again, if that took long
     checks      the policy's, then those for this token alone
 
-`_verify` applies them, and the functions below it come in the same order; the making of policies is
-at the end. Each rule is written once: `_verify` stops at the first that is broken; `explaining` goes
-through the same functions, and passes `check_claims` a `refuse` that makes a note and returns.
+`_verify` applies them, and the functions below it come in the same order; policies are made at the
+end. Each rule is written once: `_verify` stops at the first that is broken; `explaining` calls the
+same functions, and gives `check_claims` a `refuse` that makes a note and returns.
 """
 
 import math
