@@ -14,8 +14,9 @@ import anyio
 
 from asapfn.cli.inputs import read_key
 from asapfn.cli.layout import SUFFIXES, make_folders, replace, require_last
-from asapfn.cli.options import Commands, add_command, option, required, switch
+from asapfn.cli.options import Commands, add_command, option, switch
 from asapfn.cli.output import answer, show
+from asapfn.cli.parsing import required
 from asapfn.cli.publish import Served, exit_code, served
 from asapfn.cli.sources import add_cacert, network, repositories
 from asapfn.types import Key

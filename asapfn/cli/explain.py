@@ -17,20 +17,15 @@ from asapfn._core.variants import Variant, find_variant
 from asapfn._core.verification import peek
 from asapfn.checks import CONTEXT_QSH
 from asapfn.cli.inputs import read_bytes, read_token
-from asapfn.cli.options import Commands, add_for_profiles, call, option
+from asapfn.cli.options import Commands, add_for_profiles, option
 from asapfn.cli.output import Line, answer, claim_line, date, shown
-from asapfn.cli.profiles import PROFILES, Question, find_token
+from asapfn.cli.parsing import call
 from asapfn.cli.sources import network
-from asapfn.cli.verify import (
-    exit_code,
-    in_words,
-    verdict_lines,
-    verdict_members,
-)
+from asapfn.cli.verify import PROFILES, ask, described, find_token, verdict_lines
 from asapfn.errors import TokenRejected
 from asapfn.explaining import Explanation, Step, explain
 from asapfn.hints import hint
-from asapfn.types import Clock
+from asapfn.types import Clock, Policy
 
 
 class _Compared(NamedTuple):
@@ -66,32 +61,30 @@ async def run(options: argparse.Namespace) -> int:
     text = read_token(options)
     now = _clock(options, text)
     async with network(options.cacert) as fetch:
-        question = await PROFILES[options.profile].make(options, fetch, now)
-        found = await _explain(options, text, question)
-    at, compared = now(), _compare(options, found.steps)
+        policy, source, note = await ask(options, fetch, now)
+        found = await _explain(options, text, policy)
+    at, compared, verdict = now(), _compare(options, found.steps), described(found.verdict)
     if compared and _is_mismatch(found.verdict):
         found = found._replace(hint=f"{compared.cause}; {found.hint}")
     steps = [_step_members(step) for step in found.steps]
-    members = verdict_members(found.verdict) | {"at": at, "keys": question.source}
-    members |= {"rules": steps, "hint": found.hint}
-    title = PROFILES[options.profile].title
-    about = f"{title}, as of {date(at)}, keys from {question.source}"
-    lines = verdict_lines(found.verdict, question.note, found.hint)
+    members = verdict.members | {"at": at, "keys": source, "rules": steps, "hint": found.hint}
+    about = f"{PROFILES[options.profile].title}, as of {date(at)}, keys from {source}"
+    lines = verdict_lines(verdict, note, found.hint)
     if compared and compared.expected:
         members["request"] = _request_members(compared)
         lines += _request_lines(compared)
     lines += [("rules     ", about, "bold"), *_step_lines(found, at)]
     answer(options, members, lines)
-    return exit_code(found.verdict)
+    return verdict.exit_code
 
 
-async def _explain(options: argparse.Namespace, text: str, question: Question) -> Explanation:
+async def _explain(options: argparse.Namespace, text: str, policy: Policy) -> Explanation:
     """The library's explanation, after the rule that the request has one token."""
     try:
         token = find_token(options, text)
     except TokenRejected as error:
         return Explanation(error, (Step("one token", "fail", {}, "", error),), hint(error))
-    found = await explain(token, question.policy)
+    found = await explain(token, policy)
     return found._replace(steps=(Step("one token", "pass", {}, ""), *found.steps))
 
 
@@ -148,7 +141,7 @@ def _seconds(text: str) -> float:
 def _step_members(step: Step) -> dict[str, Any]:
     members = step._asdict()
     error = members.pop("error")
-    return members if error is None else members | {"error": verdict_members(error)}
+    return members if error is None else members | {"error": described(error).members}
 
 
 def _step_lines(found: Explanation, now: float) -> Iterator[Line]:
@@ -162,7 +155,7 @@ def _step_lines(found: Explanation, now: float) -> Iterator[Line]:
         text = "  ".join(filter(None, (values, wants and f"({wants})")))
         yield f"  {word}  {rule:<21} ", text, style
         if error is not None and error is not found.verdict:
-            yield "        ", in_words(error)
+            yield "        ", described(error).text
     skipped = [step.rule for step in found.steps if step.outcome == "skip"]
     if skipped:
         yield "  skip  ", ", ".join(skipped), "dim"

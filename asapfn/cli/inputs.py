@@ -61,6 +61,11 @@ def read_bytes(where: str, what: str) -> bytes:
     return data
 
 
+def in_variable(name: str) -> str:
+    """The place of a key or a secret that is in a variable; empty if it is not."""
+    return f"env:{name}" if os.environ.get(name) else ""
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Let Ctrl-C end a blocking read at once: the event loop's own handler waits for its end.

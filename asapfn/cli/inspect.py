@@ -9,7 +9,7 @@ from asapfn._core.verification import peek
 from asapfn.cli.inputs import add_token_argument, authorization, read_token
 from asapfn.cli.options import Commands, add_command
 from asapfn.cli.output import Line, answer, member_lines
-from asapfn.cli.verify import verdict_lines, verdict_members
+from asapfn.cli.verify import described, verdict_lines
 from asapfn.errors import TokenRejected
 from asapfn.hints import hint
 
@@ -46,8 +46,9 @@ def run(options: argparse.Namespace) -> int:
         unread = [(f"{title}  ", "cannot be read", "bold")]
         lines += unread if part is None else member_lines(title, part, time.time())
     if refusal is not None:
-        members |= verdict_members(refusal)
-        lines += verdict_lines(refusal, hint=hint(refusal, text))
+        verdict = described(refusal)
+        members |= verdict.members
+        lines += verdict_lines(verdict, hint=hint(refusal, text))
     answer(options, members, lines)
     return 0 if refusal is None else 1
 

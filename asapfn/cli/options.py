@@ -1,16 +1,14 @@
-"""What commands are made of: their options, those for each profile, and how options are read."""
+"""What commands are made of: their options, and those for each profile."""
 
 import argparse
 import re
 import shutil
 import textwrap
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from inspect import signature
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 from asapfn.cli.output import continued
 
-T = TypeVar("T")
 # What `add_subparsers` gives, to which a command adds itself.
 Commands = Any
 Run = Callable[[argparse.Namespace], int | Awaitable[int]]
@@ -162,35 +160,3 @@ def add_for_profiles(
         parsers[each] = add_command(added, each, title, what, shown, run)
         add_arguments(parsers[each])
     return parsers
-
-
-def call(function: Callable[..., Any], options: argparse.Namespace, *args: Any, **more: Any) -> Any:
-    """Call a function of the library with each option that is named as one of its parameters.
-
-    Args:
-        function: The function, which has its own defaults for what is not given.
-        options: The command line.
-        *args: Its arguments by place.
-        **more: Its other arguments by name, which come before the options.
-
-    Returns:
-        What the function returns.
-    """
-    given = {name: getattr(options, name, None) for name in signature(function).parameters}
-    named = {name: value for name, value in given.items() if value is not None}
-    return function(*args, **named | more)
-
-
-def required(value: T | None, what: str) -> T:
-    """What must be given, by a flag or by a variable; ValueError if it is not."""
-    if not value:
-        raise ValueError(f"give {what}")
-    return value
-
-
-def one_at_most(options: argparse.Namespace, *names: str) -> None:
-    """Refuse options that are given together."""
-    given = [name for name in names if getattr(options, name, None) is not None]
-    if len(given) > 1:
-        flags = " or ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise ValueError(f"give {flags}, not both")

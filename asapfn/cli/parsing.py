@@ -1,16 +1,20 @@
-"""How a command line is parsed, and how wrong use is reported without a value that was typed."""
+"""How a command line is parsed and read, and how wrong use is reported without what was typed."""
 
 import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any, Final, NoReturn
+from inspect import signature
+from typing import Any, Final, NoReturn, TypeVar
 
+from asapfn.asap.environment import comma_list
 from asapfn.cli.output import fitted, safe, without_tokens
+
+T = TypeVar("T")
 
 # The messages of argparse that quote a value, which may be a secret behind a mistyped flag.
 _CHOICE: Final = re.compile(
@@ -122,3 +126,41 @@ def complete(parser: Parser) -> None:
     if "_ARGCOMPLETE" in os.environ:
         with suppress(ImportError):
             import_module("argcomplete").autocomplete(parser)
+
+
+def call(function: Callable[..., Any], options: argparse.Namespace, *args: Any, **more: Any) -> Any:
+    """Call a function of the library with each option that is named as one of its parameters.
+
+    Args:
+        function: The function, which has its own defaults for what is not given.
+        options: The command line.
+        *args: Its arguments by place.
+        **more: Its other arguments by name, which come before the options.
+
+    Returns:
+        What the function returns.
+    """
+    given = {name: getattr(options, name, None) for name in signature(function).parameters}
+    named = {name: value for name, value in given.items() if value is not None}
+    return function(*args, **named | more)
+
+
+def required(value: T | None, what: str) -> T:
+    """What must be given, by a flag or by a variable; ValueError if it is not."""
+    if not value:
+        raise ValueError(f"give {what}")
+    return value
+
+
+def audience(options: argparse.Namespace, what: str, variable: str) -> list[str]:
+    """The names of --audience, or else of a variable."""
+    given = options.audience or comma_list(os.environ.get(variable, ""))
+    return required(given, f"{what}: --audience, or {variable}")
+
+
+def one_at_most(options: argparse.Namespace, *names: str) -> None:
+    """Refuse options that are given together."""
+    given = [name for name in names if getattr(options, name, None) is not None]
+    if len(given) > 1:
+        flags = " or ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ValueError(f"give {flags}, not both")

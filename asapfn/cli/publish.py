@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from asapfn.cli.layout import make_folders, replace, right_place
-from asapfn.cli.options import Commands, add_command, option, required
+from asapfn.cli.options import Commands, add_command, option
 from asapfn.cli.output import answer
+from asapfn.cli.parsing import required
 from asapfn.cli.sources import add_cacert, checked, network, why
 from asapfn.errors import Unavailable
 from asapfn.keys import export_jwks, export_public_pem, import_pem, is_key_id

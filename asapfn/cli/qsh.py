@@ -4,8 +4,9 @@ import argparse
 
 from asapfn._core.canonical import canonical_request, qsh
 from asapfn.cli.inputs import WHERE, read_bytes
-from asapfn.cli.options import Commands, add_command, call, option
+from asapfn.cli.options import Commands, add_command, option
 from asapfn.cli.output import answer
+from asapfn.cli.parsing import call
 
 
 def add_to(commands: Commands) -> None:

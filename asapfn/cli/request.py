@@ -17,8 +17,8 @@ from asapfn.adapters.httpx import request_hook
 from asapfn.cli.inputs import interruptible, read_file
 from asapfn.cli.options import Commands, add_for_profiles, option, switch
 from asapfn.cli.output import answer, painted, safe
-from asapfn.cli.signers import SIGNERS
 from asapfn.cli.sources import add_cacert, client_for
+from asapfn.cli.token import SIGNERS
 from asapfn.errors import Unavailable
 from asapfn.types import Authorize
 
@@ -60,14 +60,14 @@ async def run(options: argparse.Namespace) -> int:
     if body is not None:
         headers.setdefault("Content-Type", _FORM)
     media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    form = body if media_type == _FORM else None
+    options.form = body if media_type == _FORM else None
     try:
         url = httpx.URL(given)
     except httpx.InvalidURL as error:
         raise ValueError(f"the URL is malformed: {error}") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise ValueError("the URL is http://host/path or https://host/path")
-    authorize = SIGNERS[options.profile].make(options, form)
+    authorize = SIGNERS[options.profile].make(options)
     request = httpx.Request(method, url, headers=headers, content=body)
     response = await _send(request, authorize, options)
     _show(response, options)

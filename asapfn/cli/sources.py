@@ -17,7 +17,8 @@ from asapfn.adapters._causes import described
 from asapfn.adapters.httpx import fetcher
 from asapfn.cli.inputs import WHERE, add_token_argument, read_bytes, read_file, read_key
 from asapfn.cli.layout import require_keys
-from asapfn.cli.options import call, one_at_most, option, required
+from asapfn.cli.options import option
+from asapfn.cli.parsing import call, one_at_most, required
 from asapfn.errors import Unavailable, cause
 from asapfn.keys import import_secret
 from asapfn.resolvers import discovered, jwks, pem_directory, pem_repository

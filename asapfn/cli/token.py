@@ -1,13 +1,27 @@
-"""`asapfn token`: a token, for other tools to send."""
+"""`asapfn token`: a token, for other tools to send; and who signs it, as `request` does too.
+
+A flag is named as a parameter of the function of the library to which its value is given.
+"""
 
 import argparse
+import json
+import os
 import sys
+from collections.abc import Mapping
+from typing import Any, Final
 
+from asapfn import asap, connect, jitsi
+from asapfn._core import compact
+from asapfn._core.signing import sign
 from asapfn._core.verification import peek
-from asapfn.cli.inputs import read_bytes
-from asapfn.cli.options import Commands, add_for_profiles, option, switch
+from asapfn.cli.inputs import WHERE, in_variable, read_bytes, read_key
+from asapfn.cli.layout import signing_key
+from asapfn.cli.options import Commands, Profile, add_for_profiles, option, switch
 from asapfn.cli.output import answer
-from asapfn.cli.signers import SIGNERS
+from asapfn.cli.parsing import audience, call, one_at_most, required
+from asapfn.keys import import_secret
+from asapfn.testing import FORGE_API, forge_claims
+from asapfn.types import Authorize, Key
 
 
 def add_to(commands: Commands) -> None:
@@ -27,11 +41,11 @@ def add_to(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; ValueError if something is missing or cannot be used."""
-    make, request, form = SIGNERS[options.profile].make, ("GET", "/"), None
+    request = ("GET", "/")
     if options.profile == "connect":
         request = options.method, options.url
-        form = options.form_from and read_bytes(options.form_from, "form")
-    value = make(options, form)(*request)
+        options.form = options.form_from and read_bytes(options.form_from, "form")
+    value = SIGNERS[options.profile].make(options)(*request)
     token = value.partition(" ")[2]
     header, claims, _, _ = peek(token)
     members = {"token": token, "authorization": value, "header": dict(header), "claims": claims}
@@ -40,3 +54,147 @@ def run(options: argparse.Namespace) -> int:
         # As it is: on a narrow terminal it must not be broken.
         sys.stdout.write(f"Authorization: {value}\n" if options.header else f"{token}\n")
     return 0
+
+
+def _add_asap(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the token; what is left out comes from the environment")
+    option(group, "--issuer", "NAME", "the service that signs (ASAP_ISSUER)")
+    option(group, "--audience", "NAME...", "the service it is for (ASAP_AUDIENCE)")
+    _add_common_arguments(group, 60, " (ASAP_PRIVATE_KEY)", " (ASAP_KEY_ID)")
+    option(group, "--key-directory", "DIR", "sign with the last of DIR/ISSUER/*.pem by name")
+    option(group, "--subject", "NAME", "the sub claim; the issuer, if left out (ASAP_SUBJECT)")
+
+
+def _sign_asap(options: argparse.Namespace) -> Authorize:
+    issuer = options.issuer or os.environ.get("ASAP_ISSUER")
+    options.issuer = required(issuer, "the issuer: --issuer, or ASAP_ISSUER")
+    names = audience(options, "the receiver", "ASAP_AUDIENCE")
+    options.subject = options.subject or os.environ.get("ASAP_SUBJECT") or None
+    options.kid = options.kid or os.environ.get("ASAP_KEY_ID") or None
+    one_at_most(options, "key_directory", "key_from")
+    if options.key_directory is not None:
+        key = signing_key(options.key_directory, options.issuer)
+    else:
+        flags = "--key-from, --key-directory, or ASAP_PRIVATE_KEY"
+        key = _private_key(options, flags, "ASAP_PRIVATE_KEY")
+    sign = call(asap.signer, options, key=key, additional=_claims(options))
+    return asap.authorizer(sign, names[0] if len(names) == 1 else names)
+
+
+def _add_connect(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the token")
+    option(group, "--issuer", "NAME", "the app's key", required=True)
+    _add_common_arguments(group, 180)
+    option(group, "--secret-from", "WHERE", f"the shared secret: {WHERE} (ASAPFN_SECRET)")
+    option(group, "--base-url", "URL", "the product's base URL; its path is not hashed", default="")
+    option(group, "--audience", "NAME...", "the client key, for Jira, Confluence")
+    option(group, "--subject", "NAME", "the client key, for Bitbucket")
+
+
+def _sign_connect(options: argparse.Namespace) -> Authorize:
+    """Sign requests, with `options.form` where there is one."""
+    one_at_most(options, "secret_from", "key_from")
+    if options.key_from is not None:
+        key = read_key(options.key_from, "private key", options.kid, options.password_from)
+    else:
+        where = options.secret_from or in_variable("ASAPFN_SECRET")
+        flags = "the secret: --secret-from, ASAPFN_SECRET, or a key by --key-from"
+        key = import_secret(read_bytes(required(where, flags), "secret"))
+    call(connect.authorizer, options, key=key)  # it says what is wrong with the key
+    more = _claims(options)
+
+    def authorize(method: str, url: str) -> str:
+        claims = call(connect.claims, options, method=method, url=url, additional=more)
+        return f"JWT {sign(claims, key)}"
+
+    return authorize
+
+
+def _add_forge(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the token")
+    option(group, "--app-id", "ARI", "ari:cloud:ecosystem::app/<uuid>", required=True)
+    option(group, "--environment-type", "NAME", default="PRODUCTION")
+    option(group, "--api-base-url", "URL", default=FORGE_API)
+    option(group, "--account", "ID", "the user's account id, the principal claim")
+    _add_common_arguments(group, 25)
+
+
+def _sign_forge(options: argparse.Namespace) -> Authorize:
+    """Sign tokens for tests that look like Forge's invocation tokens."""
+    claims = call(forge_claims, options) | _claims(options)
+    key = _private_key(options)
+    return lambda method, url: f"Bearer {sign(claims, key, algorithm='RS256')}"
+
+
+def _add_jitsi(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the token")
+    option(group, "--issuer", "NAME", "the app's id", required=True)
+    option(group, "--audience", "NAME", "the service it is for", required=True)
+    option(group, "--room", "NAME", "the room; * for any", required=True)
+    option(group, "--subject", "NAME", "the domain, or * for any", default="*")
+    _add_common_arguments(group, 60)
+
+
+def _sign_jitsi(options: argparse.Namespace) -> Authorize:
+    key = _private_key(options)
+    claims = call(jitsi.claims, options) | _claims(options)
+    return lambda method, url: f"Bearer {sign(claims, key)}"
+
+
+def _add_common_arguments(
+    group: argparse._ArgumentGroup, lifetime: int, key: str = "", kid: str = ""
+) -> None:
+    option(group, "--key-from", "WHERE", f"the private key, PEM, data URI or JWK: {WHERE}{key}")
+    option(group, "--kid", "KID", f"the key id, if the key has none{kid}")
+    option(group, "--password-from", "WHERE", "the password of a PEM that is encrypted")
+    option(group, "--lifetime", "SECONDS", default=lifetime)
+    option(group, "--claim", "NAME=VALUE...", "an additional claim, its value JSON or else text")
+
+
+def _private_key(options: argparse.Namespace, flags: str = "--key-from", variable: str = "") -> Key:
+    """The key to sign with, which must have a key id."""
+    where = required(options.key_from or in_variable(variable), f"the key: {flags}")
+    key = read_key(where, "private key", options.kid, options.password_from)
+    if key.kid is None:
+        raise ValueError("the key has no key id: give it by --kid, such as orders/2026-11.pem")
+    return key
+
+
+def _claims(options: argparse.Namespace) -> dict[str, Any]:
+    claims = {}
+    for name, value in options.claim or ():
+        try:
+            claims[name] = json.loads(value)
+        except ValueError:
+            claims[name] = value
+    compact.encode_segment(claims)
+    return claims
+
+
+SIGNERS: Final[Mapping[str, Profile]] = {
+    "asap": Profile(
+        "an ASAP token, from service to service",
+        "--issuer orders --audience billing --key-directory keys/private",
+        _add_asap,
+        _sign_asap,
+    ),
+    "connect": Profile(
+        "a Connect token, for one request of an app",
+        "GET 'https://x.atlassian.net/rest/api/2/issue?id=7' --issuer my-app"
+        " --secret-from secret.txt",
+        _add_connect,
+        _sign_connect,
+    ),
+    "forge": Profile(
+        "a token that looks like Forge's, for tests",
+        "--app-id ari:cloud:ecosystem::app/8db33309 --kid test --key-from key.pem",
+        _add_forge,
+        _sign_forge,
+    ),
+    "jitsi": Profile(
+        "a token of Jitsi's dialect of ASAP",
+        "--issuer meet --audience jitsi --room standup --kid test --key-from key.pem",
+        _add_jitsi,
+        _sign_jitsi,
+    ),
+}
