@@ -50,38 +50,35 @@ def add_to(commands: Commands) -> None:
 
 async def run(options: argparse.Namespace) -> int:
     """Run the command: 0 if the key is active, 1 or 3 if a mirror does not serve it."""
-    root = Path(options.directory)
-    name = _staged_file(root, options.kid)
-    staged, private = root / "staged" / name, root / "private" / name
+    root, kid = Path(options.directory), options.kid
+    staged, private = _staged(root, kid)
     text = staged.read_text("ascii", "replace")
-    key = read_key(str(staged), "staged key", options.kid)
+    key = read_key(str(staged), "staged key", kid)
     if not key.is_private:
         raise ValueError(f"{staged} is a public key: the private one is needed to sign")
-    require_last(root, options.kid, "private")
+    require_last(root, kid, "private")
     if not 0 <= options.wait < math.inf:
         raise ValueError("--wait is a number of seconds, from 0")
     found: list[Served] = []
     if not options.now:
-        flags = (
-            "--repository, or ASAP_PUBLIC_KEY_REPOSITORY_URL; or --now, for an issuer's first key"
-        )
-        bases = required(repositories(options), f"the key repository: {flags}")
-        found = await _served_throughout(bases, key, options)
+        flags = "--repository, or ASAP_PUBLIC_KEY_REPOSITORY_URL"
+        what = f"the key repository: {flags}; or --now, for an issuer's first key"
+        found = await _served_throughout(required(repositories(options), what), key, options)
     code = exit_code(found)
+    line = ("staged   ", f"{staged}: not activated")
     if code == 0:
-        _move(root, options.kid, text)
-    where = private if code == 0 else staged
+        _move(root, kid, text)
+        line = ("active   ", str(private))
+    where = str(staged if code else private)
     mirrored = [{"url": each.url, "problem": each.problem} for each in found]
-    members = {"active": code == 0, "kid": options.kid, "mirrors": mirrored, "private": str(where)}
-    active, not_active = ("active   ", str(private)), ("staged   ", f"{staged}: not activated")
-    answer(options, members, [active if code == 0 else not_active])
+    members = {"active": code == 0, "kid": kid, "mirrors": mirrored, "private": where}
+    answer(options, members, [line])
     return code
 
 
 def _move(root: Path, kid: str, text: str) -> None:
     """Move the key that was looked at, unless it or what signs was changed in the meantime."""
-    name = _staged_file(root, kid)
-    staged, private = root / "staged" / name, root / "private" / name
+    staged, private = _staged(root, kid)
     if staged.read_text("ascii", "replace") != text:
         raise ValueError(f"{staged} was changed in the meantime: activate it again")
     require_last(root, kid, "private")
@@ -92,8 +89,8 @@ def _move(root: Path, kid: str, text: str) -> None:
     staged.unlink()
 
 
-def _staged_file(root: Path, kid: str) -> str:
-    """The file of a key in the folder of staged keys; ValueError if it is not there."""
+def _staged(root: Path, kid: str) -> tuple[Path, Path]:
+    """Where a key is staged, and where it will sign; ValueError if it is not staged."""
     names = [kid + suffix for suffix in SUFFIXES.values()]
     staged, active = (_files(root / place) for place in ("staged", "private"))
     found, taken = _nearest(names, staged), _nearest(names, active)
@@ -105,7 +102,7 @@ def _staged_file(root: Path, kid: str) -> str:
     if found not in names:
         issuer = found.rpartition(f"/{kid}")[0]
         raise ValueError(f"a key id begins with its issuer: give {issuer}/{kid}")
-    return found
+    return root / "staged" / found, root / "private" / found
 
 
 def _files(folder: Path) -> list[str]:
@@ -124,17 +121,16 @@ async def _served_throughout(
     bases: list[str], key: Key, options: argparse.Namespace
 ) -> list[Served]:
     """What each mirror says now and, if all serve the key, again after the wait."""
-    waited = False
     async with network(options.cacert) as fetch:
-        while True:
+        for last in (False, True):
             found = [await served(base, key, fetch) for base in bases]
             for each in () if options.json else found:
-                word = "wrong" if each.problem else "ok"
-                show(f"{word:<7}  ", f"{each.url}  {each.problem}".rstrip())
-            if waited or exit_code(found) != 0:
-                return found
+                word = "wrong    " if each.problem else "ok       "
+                show(word, f"{each.url}  {each.problem}".rstrip())
+            if last or exit_code(found) != 0:
+                break
             if not options.json:
                 show("waiting  ", f"{options.wait:g} s, then once more; the key is still staged")
                 sys.stdout.flush()
             await anyio.sleep(options.wait)
-            waited = True
+    return found

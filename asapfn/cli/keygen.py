@@ -44,22 +44,10 @@ def add_to(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the command.
-
-    Args:
-        options: The command line.
-
-    Returns:
-        0.
-
-    Raises:
-        ValueError: If the names make no key id, or a file exists.
-        OSError: If a file cannot be written.
-    """
+    """Run the command; ValueError if the names make no key id, or a file exists."""
     folder = Path(options.directory)
     kid = _key_id(options, folder)
-    private = folder / "staged" / f"{kid}{SUFFIXES[options.format]}"
-    public = folder / "public" / kid
+    private, public = folder / "staged" / (kid + SUFFIXES[options.format]), folder / "public" / kid
     key = generate(options.algorithm, kid=kid)
     make_folders(folder, 0o755)
     make_folders(private.parent, 0o700)
@@ -71,13 +59,13 @@ def run(options: argparse.Namespace) -> int:
         private.unlink()  # or its name would be taken
         raise
     members = {"kid": kid, "algorithm": key.alg, "private": str(private), "public": str(public)}
-    where = "" if options.directory == "keys" else f" --directory {quote(str(folder))}"
     lines = (
         ("key id   ", f"{kid}  {key.alg}", "bold"),
         ("private  ", f"{private}  keep it secret", "bold"),
         ("public   ", str(public), "bold"),
     )
     answer(options, members, lines)
+    where = "" if options.directory == "keys" else f" --directory {quote(str(folder))}"
     following = (
         ("next     ", f"asapfn publish {quote(str(folder / 'public'))} --to DIR"),
         ("         ", f"asapfn activate {kid} --repository URL{where}"),

@@ -43,6 +43,14 @@ def right_place(given: str, wanted: str) -> str:
     return str(home / wanted) if os.path.isabs(given) else os.path.relpath(home / wanted)
 
 
+def is_of_keygen(folder: Path) -> bool:
+    """Whether keygen keeps keys in a folder, around it or below it."""
+    here = Path(os.path.abspath(folder))
+    places = (here, *here.parents, *(here / name for name in _PLACES if (here / name).is_dir()))
+    beside = {"private": "public", "staged": "public", "public": "staged"}
+    return any((p.parent / beside[p.name]).is_dir() for p in places if p.name in beside)
+
+
 def require_keys(given: str, wanted: Literal["private", "public"]) -> None:
     """Refuse a --key-directory that is none, or has the other half of the keys."""
     path, other = Path(given), "public" if wanted == "private" else "private"

@@ -19,7 +19,8 @@ from typing import Any, Final, TextIO
 
 _CODES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 
-_NARROW: Final = 24  # columns that text needs beside what stands before it
+_NARROW: Final = 24  # columns that text needs beside its head
+_INDENT: Final = 8  # where it stands below that
 
 Line = tuple[str, str] | tuple[str, str, str]
 _TOKEN: Final = re.compile(
@@ -100,7 +101,7 @@ def painted(style: str, text: str, stream: TextIO, environ: Mapping[str, str] | 
     """A text in a style (bold, dim, red, green, yellow), or as it is where that is not wanted.
 
     Args:
-        style: The style.
+        style: The style; empty for none.
         text: The text.
         stream: Where it will go.
         environ: Where `NO_COLOR` may be set; None stands for the process's own environment.
@@ -110,7 +111,7 @@ def painted(style: str, text: str, stream: TextIO, environ: Mapping[str, str] | 
     """
     environ = os.environ if environ is None else environ
     plain = environ.get("NO_COLOR") or environ.get("TERM") == "dumb" or not stream.isatty()
-    return text if plain else f"\x1b[{_CODES[style]}m{text}\x1b[0m"
+    return text if plain or not style else f"\x1b[{_CODES[style]}m{text}\x1b[0m"
 
 
 def show(head: str, text: str = "", style: str = "") -> None:
@@ -131,9 +132,7 @@ def answer(
 
 def continued(command: str, columns: int, indent: int) -> str:
     """A command in lines of a width, all but the first indented, which a shell reads as one."""
-    width = max(columns - indent - 2, 20)
-    lines = textwrap.wrap(command, width, break_long_words=False, break_on_hyphens=False)
-    return f" \\\n{' ' * indent}".join(lines)
+    return f" \\\n{' ' * indent}".join(_wrapped(command, max(columns - indent - 2, 20)))
 
 
 def columns_of(stream: TextIO) -> int:
@@ -141,7 +140,7 @@ def columns_of(stream: TextIO) -> int:
     return shutil.get_terminal_size().columns if stream.isatty() else sys.maxsize
 
 
-def fitted(stream: TextIO, style: str, head: str, text: str, indent: int = 8) -> str:
+def fitted(stream: TextIO, style: str, head: str, text: str) -> str:
     """A head and the text behind it, on a terminal in lines of its width.
 
     Args:
@@ -149,22 +148,22 @@ def fitted(stream: TextIO, style: str, head: str, text: str, indent: int = 8) ->
         style: The style of the head; empty for none.
         head: What comes first; it is not broken.
         text: What stands beside it; where there is little place, below it.
-        indent: How far text below the head is indented.
 
     Returns:
         The lines, each with a line feed. A word that is longer than a line is left whole.
     """
-    width = columns_of(stream)
-    start = painted(style, head.rstrip(), stream) if style else head.rstrip()
+    width, word = columns_of(stream), head.rstrip()
+    start = painted(style, word, stream)
     if not text:
         return f"{start}\n"
     beside = width - len(head) >= _NARROW
-    indent = len(head) if beside else indent
-    lines = textwrap.wrap(
-        text, max(width - indent, 1), break_long_words=False, break_on_hyphens=False
-    ) or [""]
-    if len(head) + len(text) <= width:
-        lines = [text]  # with its spaces as they are
+    indent = len(head) if beside else _INDENT
     below = "\n" + " " * indent
-    gap = head[len(head.rstrip()) :] if beside else below
-    return f"{start}{gap}{below.join(lines)}\n"
+    gap = head[len(word) :] if beside else below
+    if len(head) + len(text) > width:  # else its spaces stay as they are
+        text = below.join(_wrapped(text, max(width - indent, 1)))
+    return f"{start}{gap}{text}\n"
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)

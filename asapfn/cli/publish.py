@@ -5,26 +5,24 @@ public part of a key, and replaces the old one in one step, so that nobody reads
 """
 
 import argparse
+import itertools
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from asapfn.cli.layout import make_folders, replace, right_place
+from asapfn.cli.layout import is_of_keygen, make_folders, replace, right_place
 from asapfn.cli.options import Commands, add_command, option
-from asapfn.cli.output import answer
+from asapfn.cli.output import Line, answer
 from asapfn.cli.parsing import required
 from asapfn.cli.sources import add_cacert, checked, network, why
 from asapfn.errors import Unavailable
 from asapfn.keys import export_jwks, export_public_pem, import_pem, is_key_id
 from asapfn.resolvers import pem_repository
+from asapfn.resolvers.sources import PEM_MEDIA_TYPE
 from asapfn.types import Document, Fetch, Key, Unverified
 
 _JWKS: Final = ".well-known/jwks.json"
-_SECRET: Final = ("private", "staged")
-# The folders of keygen, and which other one is beside each.
-_BESIDE: Final = {"private": "public", "staged": "public", "public": "staged"}
 
 
 class Served(NamedTuple):
@@ -71,34 +69,26 @@ async def run(options: argparse.Namespace) -> int:
     required(options.to or options.check, "--to DIR, or --check URL, or both")
     bases = checked("--check", options.check) if options.check else []
     target = None if options.to is None else Path(options.to)
-    if target is not None:
-        _refuse_target(target)
-    published = _read(target) if target is not None and target.is_dir() else {}
-    for kid, key in published.items():
-        if key.is_private:
-            path = f"{options.to}/{kid}"
-            raise ValueError(f"{path} is a private key, and published: replace it at once")
+    published = {} if target is None else _published(target)
     # Of a key whose files were deleted, the set is what is left: it is written also without a key.
     withdrawn = target is not None and (target / _JWKS).is_file()
     new = _new(options.directory, published, withdrawn)
-    everything = dict(sorted({**published, **new}.items()))
-    members: dict[str, Any] = {"keys": list(everything), "new": sorted(new.keys() - published)}
-    lines: list[tuple[str, str]] = []
+    keys = dict(sorted((published | new).items()))
+    members: dict[str, Any] = {"keys": list(keys), "new": sorted(new.keys() - published)}
+    lines: list[Line] = []
     if target is not None:
-        _lay_out(target, new, everything)
-        lines = [
-            ("kept  " if kid in published else "new   ", f"{target / kid}") for kid in everything
-        ]
-        lines.append(("set   ", str(target / _JWKS)))
+        _lay_out(target, new, keys)
+        lines += [("kept  " if kid in published else "new   ", f"{target / kid}") for kid in keys]
         members["jwks"] = str(target / _JWKS)
+        lines.append(("set   ", members["jwks"]))
     found: list[Served] = []
     if bases:
         async with network(options.cacert) as fetch:
-            found = [
-                await served(base, key, fetch) for base in bases for key in everything.values()
-            ]
+            asked = itertools.product(bases, keys.values())
+            found = [await served(base, key, fetch) for base, key in asked]
         members["checked"] = [each._asdict() for each in found]
-    answer(options, members, [*lines, *map(_line, found)])
+        lines += map(_line, found)
+    answer(options, members, lines)
     return exit_code(found)
 
 
@@ -135,15 +125,17 @@ def _new(directories: list[str], published: Mapping[str, Key], withdrawn: bool) 
     return new
 
 
-def _refuse_target(target: Path) -> None:
-    """Refuse to publish into the folders where keygen keeps keys, or around them."""
-    here = Path(os.path.abspath(target))
-    around = (here / "public").is_dir() and any((here / name).is_dir() for name in _SECRET)
-    within = (p for p in (here, *here.parents) if p.name in _BESIDE)
-    if around or any((p.parent / _BESIDE[p.name]).is_dir() for p in within):
+def _published(target: Path) -> dict[str, Key]:
+    """The keys that are published already; nothing is published where keygen keeps keys."""
+    if is_of_keygen(target):
         raise ValueError(
             f"--to {target} is where keygen keeps keys: give the folder that a web server serves"
         )
+    published = _read(target) if target.is_dir() else {}
+    for kid, key in published.items():
+        if key.is_private:
+            raise ValueError(f"{target / kid} is a private key, and published: replace it at once")
+    return published
 
 
 def _lay_out(target: Path, new: Mapping[str, Key], everything: Mapping[str, Key]) -> None:
@@ -155,8 +147,8 @@ def _lay_out(target: Path, new: Mapping[str, Key], everything: Mapping[str, Key]
         _write(target / kid, export_public_pem(key))
     # What others publish meanwhile belongs into the set: who writes it last looks again.
     while True:
-        key_set = export_jwks(everything[kid] for kid in sorted(everything))
-        _write(target / _JWKS, json.dumps(key_set, indent=2) + "\n")
+        key_set = json.dumps(export_jwks(everything.values()), indent=2)
+        _write(target / _JWKS, f"{key_set}\n")
         there = _read(target)
         if there.keys() == everything.keys():
             return
@@ -164,15 +156,14 @@ def _lay_out(target: Path, new: Mapping[str, Key], everything: Mapping[str, Key]
 
 
 def _read(root: Path, *, links: bool = True) -> dict[str, Key]:
-    """The keys of a directory by their key ids; hidden and linked folders are not read.
+    """The keys of a directory by their key ids, in order; hidden and linked folders are not read.
 
     Without `links` a linked folder is an error, or its keys would be missing without a word.
     """
     if not root.is_dir():
         raise ValueError(f"{root} is not a directory")
     keys = {}
-    for path in sorted(root.rglob("*")):
-        kid = path.relative_to(root).as_posix()
+    for kid, path in sorted((path.relative_to(root).as_posix(), path) for path in root.rglob("*")):
         hidden = any(part.startswith(".") for part in kid.split("/"))
         if path.is_dir() and path.is_symlink() and not (hidden or links):
             raise ValueError(f"{path} is a link to a folder, which is not followed")
@@ -189,31 +180,25 @@ def _read(root: Path, *, links: bool = True) -> dict[str, Key]:
 
 async def served(base: str, key: Key, fetch: Fetch) -> Served:
     """Ask a mirror for a key."""
-    documents: list[Document] = []
-    problem, answered = "", False
+    url, problem = f"{base}{key.kid}", ""
+    try:
+        document = await fetch(url, PEM_MEDIA_TYPE)
+    except Unavailable as error:  # which is an answer too if it is such as a redirect
+        return Served(url, why(error), error.answered, None)
 
-    async def noting(url: str, accept: str) -> Document:
-        nonlocal answered
-        try:
-            documents.append(await fetch(url, accept))
-        except Unavailable as error:
-            answered = error.answered  # such as a redirect
-            raise
-        answered = documents[-1].status < 500
-        return documents[-1]
+    async def fetched(url: str, accept: str) -> Document:
+        return document
 
     try:
-        asked = Unverified({"kid": key.kid}, {}, b"", b"")
-        found = await pem_repository(base, noting)(asked)
+        found = await pem_repository(base, fetched)(Unverified({"kid": key.kid}, {}, b"", b""))
     except Unavailable as error:
         problem = why(error)
     else:
         if found is None:
-            problem = f"no such key (status {documents[0].status})"
+            problem = f"no such key (status {document.status})"
         elif export_public_pem(found) != export_public_pem(key):
             problem = "another key is served under this key id"
-    max_age = documents[0].max_age if documents else None
-    return Served(f"{base}{key.kid}", problem, answered, max_age)
+    return Served(url, problem, document.status < 500, document.max_age)
 
 
 def exit_code(found: list[Served]) -> int:
