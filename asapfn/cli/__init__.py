@@ -9,7 +9,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from typing import Final, NoReturn
 
 import anyio
@@ -39,10 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if arguments is None:
         signal.signal(signal.SIGINT, _end)
-    _replace_closed_streams()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    _prepare_streams()
     parser = _parser()
     complete(parser)
     options = parse(parser, arguments)
@@ -71,20 +68,22 @@ def _end(number: int, frame: object) -> NoReturn:
     os._exit(_INTERRUPTED)
 
 
-def _replace_closed_streams() -> None:
-    """Let what a shell closed, as by `>&-`, be empty and lead nowhere."""
+def _prepare_streams() -> None:
+    """Let what a shell closed, as by `>&-`, be empty and lead nowhere; escape what cannot be shown."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             nowhere = os.open(os.devnull, os.O_RDWR)
             setattr(sys, name, open(nowhere, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 async def _run(options: argparse.Namespace) -> int:
-    """Run a command, of which some are async, and report what goes wrong."""
-    code = _UNREAD  # until it has done all that it does: `activate` writes before that
+    """Run a command, and report what goes wrong."""
+    code: int = _UNREAD  # until it has done all that it does: `activate` writes before that
     try:
-        outcome: int | Awaitable[int] = options.run(options)
-        code = outcome if isinstance(outcome, int) else await outcome
+        code = await options.run(options)
         sys.stdout.flush()
         return code
     except BrokenPipeError:

@@ -14,7 +14,7 @@ import anyio
 
 from asapfn.cli.inputs import read_key
 from asapfn.cli.layout import SUFFIXES, make_folders, replace, require_last
-from asapfn.cli.options import Commands, add_command, option, switch
+from asapfn.cli.options import Commands, add_command, option
 from asapfn.cli.output import answer, show
 from asapfn.cli.parsing import required
 from asapfn.cli.publish import Served, exit_code, served
@@ -38,13 +38,13 @@ def add_to(commands: Commands) -> None:
         ),
         run,
     )
-    option(parser, "kid", "KID", "the key id, as keygen shows it")
+    option(parser, "kid KID", "the key id, as keygen shows it")
     urls = "the key repository and each mirror (ASAP_PUBLIC_KEY_REPOSITORY_URL)"
-    option(parser, "--repository", "URL...", urls)
-    option(parser, "--directory", "DIR", default="keys")
+    option(parser, "--repository URL...", urls)
+    option(parser, "--directory DIR", default="keys")
     wait = "how long receivers may remember that there is no such key"
-    option(parser, "--wait", "SECONDS", wait, default=30)
-    switch(parser, "--now", "do not ask the repository and do not wait: for an issuer's first key")
+    option(parser, "--wait SECONDS", wait, default=30)
+    option(parser, "--now", "do not ask the repository and do not wait: for an issuer's first key")
     add_cacert(parser)
 
 

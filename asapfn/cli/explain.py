@@ -4,15 +4,14 @@ It prints what `asapfn.explain` says; of a `qsh`, also from which request it cou
 """
 
 import argparse
-import hashlib
 import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from asapfn._core.canonical import canonical_request
+from asapfn._core.canonical import canonical_request, qsh
 from asapfn._core.variants import Variant, find_variant
 from asapfn._core.verification import peek
 from asapfn.checks import CONTEXT_QSH
@@ -28,20 +27,6 @@ from asapfn.hints import hint
 from asapfn.types import Clock, Policy
 
 
-class _Compared(NamedTuple):
-    """What a token's `qsh` is the hash of.
-
-    Attributes:
-        cause: Why it is not the one that it should be, in words.
-        expected: The canonical request that it should be the hash of; empty if there is none.
-        variant: What it is the hash of instead, if that was found.
-    """
-
-    cause: str
-    expected: str = ""
-    variant: Variant | None = None
-
-
 def add_to(commands: Commands) -> None:
     """Add the command."""
     summary = "show why a token is rejected, and what to do about it"
@@ -52,8 +37,8 @@ def add_to(commands: Commands) -> None:
     parsers = add_for_profiles(commands, "explain", summary, (what, "Explain"), run, PROFILES)
     for parser in parsers.values():
         at = "the time to assume: iat, a date (2026-11-24T14:46:03Z), or seconds since the epoch"
-        option(parser, "--at", "TIME", at)
-    option(parsers["connect"], "--form-from", "WHERE", "the form body that the request had, if any")
+        option(parser, "--at TIME", at)
+    option(parsers["connect"], "--form-from WHERE", "the form body that the request had, if any")
 
 
 async def run(options: argparse.Namespace) -> int:
@@ -63,18 +48,17 @@ async def run(options: argparse.Namespace) -> int:
     async with network(options.cacert) as fetch:
         policy, source, note = await ask(options, fetch, now)
         found = await _explain(options, text, policy)
-    at, compared, verdict = now(), _compare(options, found.steps), described(found.verdict)
-    if compared and _is_mismatch(found.verdict):
-        found = found._replace(hint=f"{compared.cause}; {found.hint}")
+    at, verdict = now(), described(found.verdict)
+    cause, request, compared = _compare(options, found.steps)
+    advice = found.hint
+    if cause and _is_mismatch(found.verdict):
+        advice = f"{cause}; {advice}"
     steps = [_step_members(step) for step in found.steps]
-    members = verdict.members | {"at": at, "keys": source, "rules": steps, "hint": found.hint}
+    members = verdict.members | {"at": at, "keys": source, "rules": steps, "hint": advice}
     about = f"{PROFILES[options.profile].title}, as of {date(at)}, keys from {source}"
-    lines = verdict_lines(verdict, note, found.hint)
-    if compared and compared.expected:
-        members["request"] = _request_members(compared)
-        lines += _request_lines(compared)
-    lines += [("rules     ", about, "bold"), *_step_lines(found, at)]
-    answer(options, members, lines)
+    lines = verdict_lines(verdict, note, advice)
+    lines += [*compared, ("rules     ", about, "bold"), *_step_lines(found, at)]
+    answer(options, members | request, lines)
     return verdict.exit_code
 
 
@@ -88,28 +72,35 @@ async def _explain(options: argparse.Namespace, text: str, policy: Policy) -> Ex
     return found._replace(steps=(Step("one token", "pass", {}, ""), *found.steps))
 
 
-def _compare(options: argparse.Namespace, steps: Iterable[Step]) -> _Compared | None:
-    """Look closer at a `qsh` that is wrong."""
+def _compare(
+    options: argparse.Namespace, steps: Iterable[Step]
+) -> tuple[str, dict[str, Any], list[Line]]:
+    """What a `qsh` that is wrong is the hash of, in words; and the requests, for JSON and lines."""
     step = next((step for step in steps if _is_mismatch(step.error)), None)
     given = None if step is None else step.saw.get("qsh")
     if step is None or not isinstance(given, str):
-        return None
+        return "", {}, []
     if options.context:
-        return _Compared("it is for one request, and no context token")
+        return "it is for one request, and no context token", {}, []
     if given == CONTEXT_QSH:
-        return _Compared("it is a context token, for endpoints that accept those (--context)")
+        return "it is a context token, for endpoints that accept those (--context)", {}, []
     form = options.form_from and read_bytes(options.form_from, "form").decode()
     try:
-        expected = call(canonical_request, options)
-        variant = call(find_variant, options, given, form=form)
+        expected, hashed = (call(of, options) for of in (canonical_request, qsh))
+        variant: Variant | None = call(find_variant, options, given, form=form)
     except ValueError as error:
-        return _Compared(f"the URL is malformed: {error}")
-    if variant is None:
-        return _Compared("its hash is of none of the requests that were tried", expected)
-    if not variant.differences:
-        return _Compared(f"its hash is the request's, but {step.error}", expected)
-    cause = f"its hash is of this request in another form: {'; '.join(variant.differences)}"
-    return _Compared(cause, expected, variant)
+        return f"the URL is malformed: {error}", {}, []
+    text, differences = variant or ("none of those that were tried", ())
+    cause, token = "its hash is of none of the requests that were tried", None
+    if variant is not None:
+        token = {"canonical": text, "why": differences}
+        cause = f"its hash is of this request in another form: {'; '.join(differences)}"
+        if not differences:
+            cause = f"its hash is the request's, but {step.error}"
+    title = "the request whose hash was expected, and the one whose hash the token has"
+    lines: list[Line] = [("request   ", title, "bold"), ("  expected  ", expected)]
+    lines += [("  token's   ", text), *(("            ", why) for why in differences)]
+    return cause, {"request": {"expected": expected, "qsh": hashed, "token": token}}, lines
 
 
 def _is_mismatch(error: object) -> bool:
@@ -159,20 +150,3 @@ def _step_lines(found: Explanation, now: float) -> Iterator[Line]:
     skipped = [step.rule for step in found.steps if step.outcome == "skip"]
     if skipped:
         yield "  skip  ", ", ".join(skipped), "dim"
-
-
-def _request_members(compared: _Compared) -> dict[str, Any]:
-    variant = compared.variant
-    given = variant and {"canonical": variant.canonical, "why": variant.differences}
-    hashed = hashlib.sha256(compared.expected.encode()).hexdigest()
-    return {"expected": compared.expected, "qsh": hashed, "token": given}
-
-
-def _request_lines(compared: _Compared) -> Iterator[Line]:
-    variant = compared.variant
-    title = "the request whose hash was expected, and the one whose hash the token has"
-    yield "request   ", title, "bold"
-    yield "  expected  ", compared.expected
-    yield "  token's   ", variant.canonical if variant else "none of those that were tried"
-    for why in variant.differences if variant else ():
-        yield "            ", why

@@ -168,12 +168,12 @@ def _password(data: bytes, what: str, where: str | None) -> bytes | None:
     return None if where is None else read_bytes(where, "password")
 
 
-def add_token_argument(parser: argparse.ArgumentParser) -> None:
+def add_token(parser: argparse.ArgumentParser) -> None:
     """Add the token to a command."""
     what = (
         "the token, - for standard input, or @FILE; its scheme or a request's head may be around it"
     )
-    option(parser, "token", "TOKEN", what, nargs="?")
+    option(parser, "token TOKEN", what, nargs="?")
 
 
 def read_token(options: argparse.Namespace) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from asapfn._core import compact
 from asapfn._core.verification import peek
-from asapfn.cli.inputs import add_token_argument, authorization, read_token
+from asapfn.cli.inputs import add_token, authorization, read_token
 from asapfn.cli.options import Commands, add_command
 from asapfn.cli.output import Line, answer, member_lines
 from asapfn.cli.verify import described, verdict_lines
@@ -24,10 +24,10 @@ def add_to(commands: Commands) -> None:
         ("asapfn inspect @token.txt", "pbpaste | asapfn inspect -"),
         run,
     )
-    add_token_argument(parser)
+    add_token(parser)
 
 
-def run(options: argparse.Namespace) -> int:
+async def run(options: argparse.Namespace) -> int:
     """Run the command: 0 if it is a token, 1 if it is none that a verifier would read."""
     headers = authorization(read_token(options), "Bearer")
     if not headers:

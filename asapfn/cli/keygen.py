@@ -34,16 +34,16 @@ def add_to(commands: Commands) -> None:
         ("asapfn keygen --issuer orders", "asapfn keygen --issuer orders --algorithm ES256"),
         run,
     )
-    option(parser, "--issuer", "NAME", "the service that signs", required=True)
+    option(parser, "--issuer NAME", "the service that signs", required=True)
     name = "the key's file name, default the time in UTC and .pem; the name that sorts last signs"
-    option(parser, "--name", "NAME", name)
-    option(parser, "--algorithm", "NAME", f"one of {', '.join(_ALGORITHMS)}", default="RS256")
-    option(parser, "--directory", "DIR", default="keys")
+    option(parser, "--name NAME", name)
+    option(parser, "--algorithm NAME", f"one of {', '.join(_ALGORITHMS)}", default="RS256")
+    option(parser, "--directory DIR", default="keys")
     form = "the private key's form: PEM, ASAP's data URI for an environment variable, or a JWK"
     parser.add_argument("--format", choices=list(SUFFIXES), default="pem", help=form)
 
 
-def run(options: argparse.Namespace) -> int:
+async def run(options: argparse.Namespace) -> int:
     """Run the command; ValueError if the names make no key id, or a file exists."""
     folder = Path(options.directory)
     kid = _key_id(options, folder)

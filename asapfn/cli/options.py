@@ -11,7 +11,7 @@ from asapfn.cli.output import continued
 
 # What `add_subparsers` gives, to which a command adds itself.
 Commands = Any
-Run = Callable[[argparse.Namespace], int | Awaitable[int]]
+Run = Callable[[argparse.Namespace], Awaitable[int]]
 
 _TIME: Final = re.compile(r"[0-9.]{1,6} ?(ms|s|sec|m|min|h|d)")
 _WIDEST_HELP: Final = 100
@@ -33,8 +33,7 @@ def add_command(
         summary: A few words for the list of commands.
         description: What it does.
         examples: Command lines that show how it is used.
-        run: Runs it and gives the exit code, perhaps async; None for one that has commands of its
-            own.
+        run: Runs it and gives the exit code; None for one that has commands of its own.
 
     Returns:
         Its parser.
@@ -52,32 +51,34 @@ def add_command(
     )
     if run is not None:
         parser.set_defaults(run=run, parser=parser)
-        parser.add_argument("--json", action="store_true", help="answer in JSON, for machines")
+        option(parser, "--json", "answer in JSON, for machines")
     return parser
 
 
 def option(
     parser: argparse.ArgumentParser | argparse._ArgumentGroup,
-    name: str,
-    metavar: str,
+    usage: str,
     what: str = "",
-    *names: str,
     **more: Any,
 ) -> None:
-    """Add an option or an argument: its name, that of its value, its help, and more names.
+    """Add an option or an argument by how it is used, such as `-X --request METHOD`, and its help.
 
-    The name of the value says its type. What ends in `...` may be given again, and the help says
-    the default.
+    The name of the value says its type; what has none is a switch. What ends in `...` may be given
+    again, and the help says the default.
     """
-    value = metavar.removesuffix("...")
-    if value in _TYPES:
-        more["type"] = _TYPES[value]
-    if value != metavar:
-        more |= {"action": "append"} if name.startswith("-") else {"nargs": "+"}
+    *names, value = usage.split()
+    if value.startswith("-"):
+        parser.add_argument(*names, value, action="store_true", help=what)
+        return
+    metavar = value.removesuffix("...")
+    if metavar in _TYPES:
+        more["type"] = _TYPES[metavar]
+    if metavar != value:
+        more |= {"action": "append"} if usage.startswith("-") else {"nargs": "+"}
     again = "repeatable" if more.get("action") == "append" else ""
     default = f"default {more['default']}" if more.get("default") else ""
     shown = "; ".join(filter(None, (what, again, default)))
-    parser.add_argument(name, *names, metavar=value, help=shown, **more)
+    parser.add_argument(*names, metavar=metavar, help=shown, **more)
 
 
 def _seconds(text: str) -> float:
@@ -101,13 +102,6 @@ _TYPES: Final[Mapping[str, Callable[[str], Any]]] = {
     "SECONDS": _seconds,
     "NAME=VALUE": _named_value,
 }
-
-
-def switch(
-    parser: argparse.ArgumentParser | argparse._ArgumentGroup, name: str, what: str, *names: str
-) -> None:
-    """Add an option without a value."""
-    parser.add_argument(name, *names, action="store_true", help=what)
 
 
 class Profile(NamedTuple):

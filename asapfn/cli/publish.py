@@ -58,9 +58,9 @@ def add_to(commands: Commands) -> None:
         ),
         run,
     )
-    option(parser, "directory", "DIR...", "public keys, as keygen writes them")
-    option(parser, "--to", "DIR", "the key repository")
-    option(parser, "--check", "URL...", "a key repository", default=[])
+    option(parser, "directory DIR...", "public keys, as keygen writes them")
+    option(parser, "--to DIR", "the key repository")
+    option(parser, "--check URL...", "a key repository", default=[])
     add_cacert(parser)
 
 

@@ -20,13 +20,13 @@ def add_to(commands: Commands) -> None:
         ("asapfn qsh GET 'https://app.example/jira/issue?b=2&a=1' --base-url /jira",),
         run,
     )
-    option(parser, "method", "METHOD")
-    option(parser, "url", "URL", "whole, or from the path on, as it is sent")
-    option(parser, "--base-url", "URL", "the receiver's; its path is not hashed", default="")
-    option(parser, "--form-from", "WHERE", f"the form body, without a query: {WHERE}")
+    option(parser, "method METHOD")
+    option(parser, "url URL", "whole, or from the path on, as it is sent")
+    option(parser, "--base-url URL", "the receiver's; its path is not hashed", default="")
+    option(parser, "--form-from WHERE", f"the form body, without a query: {WHERE}")
 
 
-def run(options: argparse.Namespace) -> int:
+async def run(options: argparse.Namespace) -> int:
     """Run the command; ValueError if the request is malformed."""
     form = options.form_from and read_bytes(options.form_from, "form")
     canonical, hashed = (call(of, options, form=form) for of in (canonical_request, qsh))

@@ -15,7 +15,7 @@ import httpx
 from asapfn.adapters._causes import described
 from asapfn.adapters.httpx import request_hook
 from asapfn.cli.inputs import interruptible, read_file
-from asapfn.cli.options import Commands, add_for_profiles, option, switch
+from asapfn.cli.options import Commands, add_for_profiles, option
 from asapfn.cli.output import answer, painted, safe
 from asapfn.cli.sources import add_cacert, client_for
 from asapfn.cli.token import SIGNERS
@@ -41,14 +41,15 @@ def add_to(commands: Commands) -> None:
         "connect": connect._replace(example=f"{connect.example} -i"),
     }
     for parser in add_for_profiles(commands, "request", summary, described, run, signers).values():
-        option(parser, "words", "[METHOD] URL", "default GET, or POST with -d", nargs="+")
-        option(parser, "-X", "METHOD", "the method, as in curl", "--request")
-        option(parser, "-H", "LINE...", "a header, 'NAME: VALUE'", "--headers", default=[])
+        words = "default GET, or POST with -d"
+        parser.add_argument("words", metavar="[METHOD] URL", nargs="+", help=words)
+        option(parser, "-X --request METHOD", "the method, as in curl")
+        option(parser, "-H --headers LINE...", "a header, 'NAME: VALUE'", default=[])
         body = "the body, with which the method is POST by default; @FILE, @- for standard input"
-        option(parser, "-d", "DATA", body, "--data")
-        switch(parser, "-i", "show the headers too", "--include")
-        switch(parser, "-L", "follow redirects", "--location")
-        option(parser, "--timeout", "SECONDS", default=30)
+        option(parser, "-d --data DATA", body)
+        option(parser, "-i --include", "show the headers too")
+        option(parser, "-L --location", "follow redirects")
+        option(parser, "--timeout SECONDS", default=30)
         add_cacert(parser)
 
 

@@ -15,7 +15,7 @@ import httpx
 from asapfn import forge, jitsi
 from asapfn.adapters._causes import described
 from asapfn.adapters.httpx import fetcher
-from asapfn.cli.inputs import WHERE, add_token_argument, read_bytes, read_file, read_key
+from asapfn.cli.inputs import WHERE, add_token, in_variable, read_bytes, read_file, read_key
 from asapfn.cli.layout import require_keys
 from asapfn.cli.options import option
 from asapfn.cli.parsing import call, one_at_most, required
@@ -45,14 +45,14 @@ def add_arguments(
     parser: argparse.ArgumentParser, *, secret: bool = False
 ) -> argparse._ArgumentGroup:
     """Add the token, the flags that say where keys are, and a group for what it must be."""
-    add_token_argument(parser)
+    add_token(parser)
     group = parser.add_argument_group("where the key is, one of")
-    option(group, "--repository", "URL...", "a key repository, and each mirror")
-    option(group, "--jwks", "URL", "a key set, at an https URL or in a file")
-    option(group, "--key-directory", "DIR", "a directory with public keys by id")
-    option(group, "--public-key", "WHERE", f"the one key, PEM or JWK: {WHERE}")
+    option(group, "--repository URL...", "a key repository, and each mirror")
+    option(group, "--jwks URL", "a key set, at an https URL or in a file")
+    option(group, "--key-directory DIR", "a directory with public keys by id")
+    option(group, "--public-key WHERE", f"the one key, PEM or JWK: {WHERE}")
     if secret:
-        option(group, "--secret-from", "WHERE", f"the shared secret: {WHERE} (ASAPFN_SECRET)")
+        option(group, "--secret-from WHERE", f"the shared secret: {WHERE} (ASAPFN_SECRET)")
     add_cacert(parser)
     return parser.add_argument_group("what the token must be")
 
@@ -60,7 +60,7 @@ def add_arguments(
 def add_cacert(parser: argparse.ArgumentParser) -> None:
     """Add the flag that says whose certificates are trusted."""
     what = "trust the certificate authorities in this file, and no others (SSL_CERT_FILE)"
-    option(parser, "--cacert", "FILE", what)
+    option(parser, "--cacert FILE", what)
 
 
 def trust(cacert: str | None) -> ssl.SSLContext | bool:
@@ -110,11 +110,11 @@ def client_for(cacert: str | None, **more: Any) -> httpx.AsyncClient:
 def repositories(options: argparse.Namespace) -> list[str]:
     """The URLs of the key repository, by --repository or else the environment."""
     local = "key_directory" in options
-    if options.repository:
-        return checked("--repository", options.repository, local=local)
-    names = ("ASAP_PUBLIC_KEY_REPOSITORY_URL", "ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL")
-    given = [(name, os.environ[name]) for name in names if os.environ.get(name)]
-    return [url for name, value in given for url in checked(name, value, local=local)]
+    given = {"--repository": options.repository}
+    if not options.repository:
+        names = ("ASAP_PUBLIC_KEY_REPOSITORY_URL", "ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL")
+        given = {name: os.environ[name] for name in names if os.environ.get(name)}
+    return [url for where, urls in given.items() for url in checked(where, urls, local=local)]
 
 
 def checked(where: str, given: str | list[str], *, local: bool = False) -> list[str]:
@@ -148,10 +148,8 @@ def source(options: argparse.Namespace, fetch: Fetch) -> Source:
     if options.public_key is not None:
         return _only(read_key(options.public_key, "public key", None), "--public-key")
     usual = None if options.repository else options.profile
-    secret = getattr(options, "secret_from", None)
-    if usual == "connect" and os.environ.get("ASAPFN_SECRET"):
-        secret = secret or "env:ASAPFN_SECRET"
-    if secret is not None:
+    secret = usual == "connect" and (options.secret_from or in_variable("ASAPFN_SECRET"))
+    if secret:
         return _only(import_secret(read_bytes(secret, "secret")), "the shared secret")
     if usual == "forge":
         staging = " of staging" if options.staging else ""

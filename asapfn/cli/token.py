@@ -16,7 +16,7 @@ from asapfn._core.signing import sign
 from asapfn._core.verification import peek
 from asapfn.cli.inputs import WHERE, in_variable, read_bytes, read_key
 from asapfn.cli.layout import signing_key
-from asapfn.cli.options import Commands, Profile, add_for_profiles, option, switch
+from asapfn.cli.options import Commands, Profile, add_for_profiles, option
 from asapfn.cli.output import answer
 from asapfn.cli.parsing import audience, call, one_at_most, required
 from asapfn.keys import import_secret
@@ -32,14 +32,14 @@ def add_to(commands: Commands) -> None:
     curl = f'curl -H "$({header})" https://billing.example/'
     parsers = add_for_profiles(commands, "token", summary, what, run, SIGNERS, asap=curl)
     for parser in parsers.values():
-        switch(parser, "--header", "print the whole Authorization header")
-    option(parsers["connect"], "method", "METHOD")
-    option(parsers["connect"], "url", "URL", "as it is sent")
+        option(parser, "--header", "print the whole Authorization header")
+    option(parsers["connect"], "method METHOD")
+    option(parsers["connect"], "url URL", "as it is sent")
     form = "the form body of a POST or PUT without a query"
-    option(parsers["connect"], "--form-from", "WHERE", form)
+    option(parsers["connect"], "--form-from WHERE", form)
 
 
-def run(options: argparse.Namespace) -> int:
+async def run(options: argparse.Namespace) -> int:
     """Run the command; ValueError if something is missing or cannot be used."""
     request = ("GET", "/")
     if options.profile == "connect":
@@ -58,11 +58,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _add_asap(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the token; what is left out comes from the environment")
-    option(group, "--issuer", "NAME", "the service that signs (ASAP_ISSUER)")
-    option(group, "--audience", "NAME...", "the service it is for (ASAP_AUDIENCE)")
+    option(group, "--issuer NAME", "the service that signs (ASAP_ISSUER)")
+    option(group, "--audience NAME...", "the service it is for (ASAP_AUDIENCE)")
     _add_common_arguments(group, 60, " (ASAP_PRIVATE_KEY)", " (ASAP_KEY_ID)")
-    option(group, "--key-directory", "DIR", "sign with the last of DIR/ISSUER/*.pem by name")
-    option(group, "--subject", "NAME", "the sub claim; the issuer, if left out (ASAP_SUBJECT)")
+    option(group, "--key-directory DIR", "sign with the last of DIR/ISSUER/*.pem by name")
+    option(group, "--subject NAME", "the sub claim; the issuer, if left out (ASAP_SUBJECT)")
 
 
 def _sign_asap(options: argparse.Namespace) -> Authorize:
@@ -83,12 +83,12 @@ def _sign_asap(options: argparse.Namespace) -> Authorize:
 
 def _add_connect(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the token")
-    option(group, "--issuer", "NAME", "the app's key", required=True)
+    option(group, "--issuer NAME", "the app's key", required=True)
     _add_common_arguments(group, 180)
-    option(group, "--secret-from", "WHERE", f"the shared secret: {WHERE} (ASAPFN_SECRET)")
-    option(group, "--base-url", "URL", "the product's base URL; its path is not hashed", default="")
-    option(group, "--audience", "NAME...", "the client key, for Jira, Confluence")
-    option(group, "--subject", "NAME", "the client key, for Bitbucket")
+    option(group, "--secret-from WHERE", f"the shared secret: {WHERE} (ASAPFN_SECRET)")
+    option(group, "--base-url URL", "the product's base URL; its path is not hashed", default="")
+    option(group, "--audience NAME...", "the client key, for Jira, Confluence")
+    option(group, "--subject NAME", "the client key, for Bitbucket")
 
 
 def _sign_connect(options: argparse.Namespace) -> Authorize:
@@ -112,10 +112,10 @@ def _sign_connect(options: argparse.Namespace) -> Authorize:
 
 def _add_forge(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the token")
-    option(group, "--app-id", "ARI", "ari:cloud:ecosystem::app/<uuid>", required=True)
-    option(group, "--environment-type", "NAME", default="PRODUCTION")
-    option(group, "--api-base-url", "URL", default=FORGE_API)
-    option(group, "--account", "ID", "the user's account id, the principal claim")
+    option(group, "--app-id ARI", "ari:cloud:ecosystem::app/<uuid>", required=True)
+    option(group, "--environment-type NAME", default="PRODUCTION")
+    option(group, "--api-base-url URL", default=FORGE_API)
+    option(group, "--account ID", "the user's account id, the principal claim")
     _add_common_arguments(group, 25)
 
 
@@ -128,10 +128,10 @@ def _sign_forge(options: argparse.Namespace) -> Authorize:
 
 def _add_jitsi(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the token")
-    option(group, "--issuer", "NAME", "the app's id", required=True)
-    option(group, "--audience", "NAME", "the service it is for", required=True)
-    option(group, "--room", "NAME", "the room; * for any", required=True)
-    option(group, "--subject", "NAME", "the domain, or * for any", default="*")
+    option(group, "--issuer NAME", "the app's id", required=True)
+    option(group, "--audience NAME", "the service it is for", required=True)
+    option(group, "--room NAME", "the room; * for any", required=True)
+    option(group, "--subject NAME", "the domain, or * for any", default="*")
     _add_common_arguments(group, 60)
 
 
@@ -144,11 +144,11 @@ def _sign_jitsi(options: argparse.Namespace) -> Authorize:
 def _add_common_arguments(
     group: argparse._ArgumentGroup, lifetime: int, key: str = "", kid: str = ""
 ) -> None:
-    option(group, "--key-from", "WHERE", f"the private key, PEM, data URI or JWK: {WHERE}{key}")
-    option(group, "--kid", "KID", f"the key id, if the key has none{kid}")
-    option(group, "--password-from", "WHERE", "the password of a PEM that is encrypted")
-    option(group, "--lifetime", "SECONDS", default=lifetime)
-    option(group, "--claim", "NAME=VALUE...", "an additional claim, its value JSON or else text")
+    option(group, "--key-from WHERE", f"the private key, PEM, data URI or JWK: {WHERE}{key}")
+    option(group, "--kid KID", f"the key id, if the key has none{kid}")
+    option(group, "--password-from WHERE", "the password of a PEM that is encrypted")
+    option(group, "--lifetime SECONDS", default=lifetime)
+    option(group, "--claim NAME=VALUE...", "an additional claim, its value JSON or else text")
 
 
 def _private_key(options: argparse.Namespace, flags: str = "--key-from", variable: str = "") -> Key:

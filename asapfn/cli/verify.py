@@ -18,7 +18,7 @@ from asapfn._core.verification import peek, verifier
 from asapfn.asap.environment import leeway_from_env
 from asapfn.checks import claim_equals, context_token, has_scopes, not_replayed, request_matches
 from asapfn.cli.inputs import authorization, read_bytes, read_token
-from asapfn.cli.options import Commands, Profile, add_for_profiles, option, switch
+from asapfn.cli.options import Commands, Profile, add_for_profiles, option
 from asapfn.cli.output import Line, answer, date, member_lines
 from asapfn.cli.parsing import audience, call, required
 from asapfn.cli.sources import add_arguments, network, source, why
@@ -143,14 +143,14 @@ def target_of(url: str) -> str:
 
 def _add_asap(parser: argparse.ArgumentParser) -> None:
     group = add_arguments(parser)
-    option(group, "--audience", "NAME...", "this service's name (ASAP_SERVER_AUDIENCE)")
+    option(group, "--audience NAME...", "this service's name (ASAP_SERVER_AUDIENCE)")
     allowed = "an allowed issuer; without it, every issuer that has a key is allowed"
-    option(group, "--issuer", "NAME...", allowed, dest="issuers")
-    switch(group, "--any-subject", "allow a sub that is not the issuer")
-    option(group, "--leeway", "SECONDS", "default ASAP_SERVER_LEEWAY_SECONDS, else 10")
-    option(group, "--max-lifetime", "SECONDS", default=3600)
-    option(group, "--used", "WHERE", "tokens that were used before, one a line")
-    option(group, "--scope", "SCOPE...", "a scope that the endpoint demands")
+    option(group, "--issuer NAME...", allowed, dest="issuers")
+    option(group, "--any-subject", "allow a sub that is not the issuer")
+    option(group, "--leeway SECONDS", "default ASAP_SERVER_LEEWAY_SECONDS, else 10")
+    option(group, "--max-lifetime SECONDS", default=3600)
+    option(group, "--used WHERE", "tokens that were used before, one a line")
+    option(group, "--scope SCOPE...", "a scope that the endpoint demands")
 
 
 async def _ask_asap(options: argparse.Namespace) -> Demands:
@@ -184,13 +184,13 @@ async def _used_before(where: str) -> ReplayStore:
 
 def _add_connect(parser: argparse.ArgumentParser) -> None:
     group = add_arguments(parser, secret=True)
-    option(group, "--method", "METHOD", default="GET")
-    option(group, "--url", "URL", "of the request, as it was sent; the token may be in it, as jwt=")
-    option(group, "--base-url", "URL", "the app's own base URL", default="")
-    switch(group, "--context", "a context token, for no request in particular")
-    switch(group, "--decoded-path", "accept a hash over the decoded path too")
-    option(group, "--audience", "NAME...", "the app's name")
-    option(group, "--leeway", "SECONDS", default=30)
+    option(group, "--method METHOD", default="GET")
+    option(group, "--url URL", "of the request, as it was sent; the token may be in it, as jwt=")
+    option(group, "--base-url URL", "the app's own base URL", default="")
+    option(group, "--context", "a context token, for no request in particular")
+    option(group, "--decoded-path", "accept a hash over the decoded path too")
+    option(group, "--audience NAME...", "the app's name")
+    option(group, "--leeway SECONDS", default=30)
 
 
 async def _ask_connect(options: argparse.Namespace) -> Demands:
@@ -204,13 +204,13 @@ async def _ask_connect(options: argparse.Namespace) -> Demands:
 def _add_forge(parser: argparse.ArgumentParser) -> None:
     group = add_arguments(parser)
     app = "ari:cloud:ecosystem::app/<uuid>"
-    option(group, "--app-id", "ARI", app, required=True, dest="app_ids")
+    option(group, "--app-id ARI", app, required=True, dest="app_ids")
     deployed = "where the app is deployed to, such as PRODUCTION"
-    option(group, "--environment-type", "NAME...", deployed, dest="environment_types")
+    option(group, "--environment-type NAME...", deployed, dest="environment_types")
     hosts = "a host of app.apiBaseUrl, if not api.atlassian.com"
-    option(group, "--api-host", "NAME...", hosts, dest="api_hosts")
-    switch(group, "--staging", "use the published keys of Atlassian's own staging")
-    option(group, "--leeway", "SECONDS", default=10)
+    option(group, "--api-host NAME...", hosts, dest="api_hosts")
+    option(group, "--staging", "use the published keys of Atlassian's own staging")
+    option(group, "--leeway SECONDS", default=10)
 
 
 async def _ask_forge(options: argparse.Namespace) -> Demands:
@@ -219,10 +219,10 @@ async def _ask_forge(options: argparse.Namespace) -> Demands:
 
 def _add_jitsi(parser: argparse.ArgumentParser) -> None:
     group = add_arguments(parser)
-    option(group, "--issuer", "NAME...", "allowed; * for any", required=True)
-    option(group, "--audience", "NAME...", "allowed; * for any", required=True)
-    switch(group, "--no-room", "allow a token without a room")
-    option(group, "--leeway", "SECONDS", default=10)
+    option(group, "--issuer NAME...", "allowed; * for any", required=True)
+    option(group, "--audience NAME...", "allowed; * for any", required=True)
+    option(group, "--no-room", "allow a token without a room")
+    option(group, "--leeway SECONDS", default=10)
 
 
 async def _ask_jitsi(options: argparse.Namespace) -> Demands:
@@ -233,17 +233,17 @@ async def _ask_jitsi(options: argparse.Namespace) -> Demands:
 
 def _add_oidc(parser: argparse.ArgumentParser) -> None:
     group = add_arguments(parser)
-    option(group, "--issuer", "URL", "the provider that is allowed", required=True)
-    option(group, "--metadata-url", "URL", "of its metadata, if not below the issuer")
-    option(group, "--audience", "NAME...", "this service's name", required=True)
+    option(group, "--issuer URL", "the provider that is allowed", required=True)
+    option(group, "--metadata-url URL", "of its metadata, if not below the issuer")
+    option(group, "--audience NAME...", "this service's name", required=True)
     trusted = "another name that aud may have"
-    option(group, "--trusted-audience", "NAME...", trusted, dest="trusted_audiences")
+    option(group, "--trusted-audience NAME...", trusted, dest="trusted_audiences")
     client = "a client that azp may name; default any"
-    option(group, "--authorized-party", "NAME...", client, dest="authorized_parties")
-    option(group, "--max-lifetime", "SECONDS", "default any")
-    option(group, "--leeway", "SECONDS", default=10)
+    option(group, "--authorized-party NAME...", client, dest="authorized_parties")
+    option(group, "--max-lifetime SECONDS", "default any")
+    option(group, "--leeway SECONDS", default=10)
     claim = "a claim that the token must have, its value this text"
-    option(group, "--claim", "NAME=VALUE...", claim, default=[])
+    option(group, "--claim NAME=VALUE...", claim, default=[])
 
 
 async def _ask_oidc(options: argparse.Namespace) -> Demands:
