@@ -69,7 +69,7 @@ def _end(number: int, frame: object) -> NoReturn:
 
 
 def _prepare_streams() -> None:
-    """Let what a shell closed, as by `>&-`, be empty and lead nowhere; escape what cannot be shown."""
+    """Replace what a shell closed, as by `>&-`; and let what cannot be written be escaped."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             nowhere = os.open(os.devnull, os.O_RDWR)

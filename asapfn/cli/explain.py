@@ -24,7 +24,7 @@ from asapfn.cli.verify import PROFILES, ask, described, find_token, verdict_line
 from asapfn.errors import TokenRejected
 from asapfn.explaining import Explanation, Step, explain
 from asapfn.hints import hint
-from asapfn.types import Clock, Policy
+from asapfn.types import Policy
 
 
 def add_to(commands: Commands) -> None:
@@ -44,7 +44,8 @@ def add_to(commands: Commands) -> None:
 async def run(options: argparse.Namespace) -> int:
     """Run the command; its exit code is that of `verify`."""
     text = read_token(options)
-    now = _clock(options, text)
+    assumed = None if options.at is None else _time(options, text)
+    now = time.time if assumed is None else lambda: assumed
     async with network(options.cacert) as fetch:
         policy, source, note = await ask(options, fetch, now)
         found = await _explain(options, text, policy)
@@ -107,26 +108,20 @@ def _is_mismatch(error: object) -> bool:
     return isinstance(error, TokenRejected) and error.reason == "request_mismatch"
 
 
-def _clock(options: argparse.Namespace, text: str) -> Clock:
-    if options.at is None:
-        return time.time
-    try:
-        iat = peek(find_token(options, text)).claims["iat"] if options.at == "iat" else None
-    except (TokenRejected, KeyError):
-        raise ValueError("--at iat: there is no token whose iat can be read") from None
-    seconds = _seconds(options.at) if iat is None else iat
-    return lambda: seconds
-
-
-def _seconds(text: str) -> float:
+def _time(options: argparse.Namespace, text: str) -> float:
+    """The time of --at, in seconds since the epoch."""
+    if options.at == "iat":
+        with suppress(TokenRejected, KeyError):
+            iat: float = peek(find_token(options, text)).claims["iat"]
+            return iat
+        raise ValueError("--at iat: there is no token whose iat can be read")
     with suppress(ValueError):
-        if math.isfinite(seconds := float(text)):
+        if math.isfinite(seconds := float(options.at)):
             return seconds
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError("--at is seconds since the epoch, an ISO 8601 date, or iat") from None
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    with suppress(ValueError):
+        when = datetime.fromisoformat(options.at)
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    raise ValueError("--at is seconds since the epoch, an ISO 8601 date, or iat")
 
 
 def _step_members(step: Step) -> dict[str, Any]:

@@ -19,9 +19,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from joserfc.jwk import OctKey
+
+from asapfn import keys
 from asapfn._core import compact
 from asapfn.cli.options import option
-from asapfn.keys import import_certificate, import_data_uri, import_jwk, import_pem, is_data_uri
 from asapfn.types import Key
 
 WHERE: Final = "a file, - for standard input, or env:NAME for an environment variable"
@@ -144,19 +146,25 @@ def read_key(where: str, what: str, kid: str | None, password_from: str | None =
     """
     data = read_bytes(where, what)
     text = data.decode("utf-8", "replace").strip().strip("\"'")
-    if is_data_uri(text):
-        return import_data_uri(text, kid=kid)
+    if keys.is_data_uri(text):
+        return keys.import_data_uri(text, kid=kid)
     if b"CERTIFICATE-----" in data:
-        return import_certificate(data, kid=kid)
+        return keys.import_certificate(data, kid=kid)
     if not text.startswith("{"):
-        return import_pem(data, kid=kid, password=_password(data, what, password_from))
+        return keys.import_pem(data, kid=kid, password=_password(data, what, password_from))
     members = compact.decode_object(data)
     if members.get("kid") is None:
         members["kid"] = kid
-    key = import_jwk(members)
+    key = keys.import_jwk(members)
     if kid not in (None, key.kid):
         raise ValueError(f"the {what} carries another key id than --kid")
     return key
+
+
+def read_secret(options: argparse.Namespace) -> OctKey | None:
+    """The secret that is shared with a product: by --secret-from, or else a variable."""
+    where = options.secret_from or in_variable("ASAPFN_SECRET")
+    return keys.import_secret(read_bytes(where, "secret")) if where else None
 
 
 def _password(data: bytes, what: str, where: str | None) -> bytes | None:
@@ -220,16 +228,9 @@ def authorization(text: str, scheme: str) -> tuple[tuple[str, str], ...]:
     Returns:
         The `Authorization` headers.
     """
-    if not text:
-        return ()
     lines = [line.partition(":") for line in text.splitlines()]
-    headers = [
-        (name.strip(), value.strip())
-        for name, _, value in lines
-        if name.strip().lower() == "authorization"
-    ]
-    if headers:
-        return tuple(headers)
-    first, _, rest = text.partition(" ")
-    named = first.isalpha() and rest
-    return (("Authorization", text if named else f"{scheme} {text}"),)
+    values = [value.strip() for name, _, value in lines if name.strip().lower() == "authorization"]
+    if text and not values:
+        first, _, rest = text.partition(" ")
+        values = [text if first.isalpha() and rest else f"{scheme} {text}"]
+    return tuple(("Authorization", value) for value in values)

@@ -89,10 +89,9 @@ def claim_line(name: str, value: Any, now: float) -> str:
 
 def member_lines(title: str, members: Mapping[str, Any], now: float) -> list[tuple[str, str, str]]:
     """A header or claims: its title, and a line for each member, padded to one width."""
-    names = {name: safe(name) for name in members}
-    width = min(max(map(len, names.values()), default=0), 24)
+    width = min(max((len(safe(name)) for name in members), default=0), 24)
     return [(title, "", "bold")] + [
-        (f"  {names[name]:<{width}}  ", claim_line(name, value, now), "")
+        (f"  {safe(name):<{width}}  ", claim_line(name, value, now), "")
         for name, value in members.items()
     ]
 

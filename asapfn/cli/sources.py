@@ -8,37 +8,24 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import httpx
 
 from asapfn import forge, jitsi
 from asapfn.adapters._causes import described
 from asapfn.adapters.httpx import fetcher
-from asapfn.cli.inputs import WHERE, add_token, in_variable, read_bytes, read_file, read_key
+from asapfn.cli.inputs import WHERE, add_token, read_file, read_key, read_secret
 from asapfn.cli.layout import require_keys
 from asapfn.cli.options import option
 from asapfn.cli.parsing import call, one_at_most, required
 from asapfn.errors import Unavailable, cause
-from asapfn.keys import import_secret
 from asapfn.resolvers import discovered, jwks, pem_directory, pem_repository
 from asapfn.resolvers.jwks import always, key_sets, read_jwks
 from asapfn.resolvers.sources import mirrors
 from asapfn.types import Document, Fetch, Key, Resolver, Unverified
 
 _TRUST: Final = "; --cacert FILE names the authorities to trust"
-
-
-class Source(NamedTuple):
-    """Where keys are looked for.
-
-    Attributes:
-        resolve: Finds them.
-        name: What it is, for a person.
-    """
-
-    resolve: Resolver
-    name: str
 
 
 def add_arguments(
@@ -134,40 +121,39 @@ def named(where: str, *, local: bool) -> Iterator[None]:
         raise ValueError(f"{where}: {text}{otherwise}") from None
 
 
-def source(options: argparse.Namespace, fetch: Fetch) -> Source:
+def source(options: argparse.Namespace, fetch: Fetch) -> tuple[Resolver, str]:
     """Make the resolver that the flags ask for, else that of the profile's usual place.
 
-    It raises ValueError if there is none or more than one, or it cannot be used.
+    With it comes what a person calls that place. It raises ValueError if there is none or more than
+    one, or it cannot be used.
     """
     one_at_most(options, "repository", "jwks", "key_directory", "public_key", "secret_from")
     if options.jwks is not None:
         return _key_set(options.jwks, fetch)
     if options.key_directory is not None:
         require_keys(options.key_directory, "public")
-        return Source(pem_directory(options.key_directory), options.key_directory)
+        return pem_directory(options.key_directory), options.key_directory
     if options.public_key is not None:
-        return _only(read_key(options.public_key, "public key", None), "--public-key")
+        return partial(_the, read_key(options.public_key, "public key", None)), "--public-key"
     usual = None if options.repository else options.profile
-    secret = usual == "connect" and (options.secret_from or in_variable("ASAPFN_SECRET"))
-    if secret:
-        return _only(import_secret(read_bytes(secret, "secret")), "the shared secret")
+    if usual == "connect" and (secret := read_secret(options)):
+        return partial(_the, secret), "the shared secret"
     if usual == "forge":
         staging = " of staging" if options.staging else ""
-        return Source(call(forge.keys, options, fetch), f"Forge's key set{staging}")
+        return call(forge.keys, options, fetch), f"Forge's key set{staging}"
     if usual == "oidc":
-        name = options.metadata_url or options.issuer
-        return Source(call(discovered, options, fetch=fetch), name)
+        return call(discovered, options, fetch=fetch), options.metadata_url or options.issuer
     last = ", --public-key, or --secret-from" if usual == "connect" else ", or --public-key"
     flags = f"--repository, --jwks, --key-directory{last}"
     urls = required(" | ".join(repositories(options)), f"the place of the key: {flags}")
     make = jitsi.repository if options.profile == "jitsi" else pem_repository
-    return Source(make(urls, fetch), urls)
+    return make(urls, fetch), urls
 
 
-def _key_set(where: str, fetch: Fetch) -> Source:
+def _key_set(where: str, fetch: Fetch) -> tuple[Resolver, str]:
     if "://" in where:
         with named("--jwks", local=True):
-            return Source(jwks(where, fetch), where)
+            return jwks(where, fetch), where
     data = read_file(Path(where))
 
     async def fetch_file(url: str, accept: str) -> Document:
@@ -175,13 +161,9 @@ def _key_set(where: str, fetch: Fetch) -> Source:
 
     # By the same rules as one that is published.
     url_of = partial(always, where)
-    return Source(key_sets(url_of, where, fetch_file, read=read_jwks("sig")), where)
+    return key_sets(url_of, where, fetch_file, read=read_jwks("sig")), where
 
 
-def _only(key: Key, name: str) -> Source:
+async def _the(key: Key, unverified: Unverified) -> Key:
     """The one key there is, whatever key id a token names."""
-
-    async def resolve(unverified: Unverified) -> Key | None:
-        return key
-
-    return Source(resolve, name)
+    return key

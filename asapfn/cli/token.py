@@ -14,12 +14,11 @@ from asapfn import asap, connect, jitsi
 from asapfn._core import compact
 from asapfn._core.signing import sign
 from asapfn._core.verification import peek
-from asapfn.cli.inputs import WHERE, in_variable, read_bytes, read_key
+from asapfn.cli.inputs import WHERE, in_variable, read_bytes, read_key, read_secret
 from asapfn.cli.layout import signing_key
 from asapfn.cli.options import Commands, Profile, add_for_profiles, option
 from asapfn.cli.output import answer
 from asapfn.cli.parsing import audience, call, one_at_most, required
-from asapfn.keys import import_secret
 from asapfn.testing import FORGE_API, forge_claims
 from asapfn.types import Authorize, Key
 
@@ -97,9 +96,8 @@ def _sign_connect(options: argparse.Namespace) -> Authorize:
     if options.key_from is not None:
         key = read_key(options.key_from, "private key", options.kid, options.password_from)
     else:
-        where = options.secret_from or in_variable("ASAPFN_SECRET")
         flags = "the secret: --secret-from, ASAPFN_SECRET, or a key by --key-from"
-        key = import_secret(read_bytes(required(where, flags), "secret"))
+        key = required(read_secret(options), flags)
     call(connect.authorizer, options, key=key)  # it says what is wrong with the key
     more = _claims(options)
 

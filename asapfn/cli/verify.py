@@ -118,10 +118,10 @@ def verdict_lines(found: Described, note: str = "", hint: str = "") -> list[Line
 async def ask(options: argparse.Namespace, fetch: Fetch, now: Clock) -> tuple[Policy, str, str]:
     """The policy that a token is put to, where keys are looked up, and a note on acceptance."""
     demands: Demands = await PROFILES[options.profile].make(options)
-    keys = source(options, fetch)
-    policy: Policy = call(demands.policy, options, keys.resolve, now=now, **demands.more)
+    resolver, place = source(options, fetch)
+    policy: Policy = call(demands.policy, options, resolver, now=now, **demands.more)
     policy = policy._replace(checks=(*policy.checks, *demands.checks))
-    return policy, keys.name, demands.note
+    return policy, place, demands.note
 
 
 def find_token(options: argparse.Namespace, text: str) -> str:
