@@ -5,7 +5,6 @@ mirror of the key repository serves the public key, and so long after that nobod
 when there was no such key.
 """
 
-import argparse
 import math
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ import anyio
 
 from asapfn.cli.inputs import read_key
 from asapfn.cli.layout import SUFFIXES, make_folders, replace, require_last
-from asapfn.cli.options import Commands, add_command, option
+from asapfn.cli.options import Commands, Options, add_command, option
 from asapfn.cli.output import answer, show
 from asapfn.cli.parsing import required
 from asapfn.cli.publish import Served, exit_code, served
@@ -48,7 +47,7 @@ def add_to(commands: Commands) -> None:
     add_cacert(parser)
 
 
-async def run(options: argparse.Namespace) -> int:
+async def run(options: Options) -> int:
     """Run the command: 0 if the key is active, 1 or 3 if a mirror does not serve it."""
     root, kid = Path(options.directory), options.kid
     staged, private = _staged(root, kid)
@@ -117,9 +116,7 @@ def _nearest(names: list[str], files: list[str]) -> str:
     return min(near, key=lambda file: file not in names, default="")
 
 
-async def _served_throughout(
-    bases: list[str], key: Key, options: argparse.Namespace
-) -> list[Served]:
+async def _served_throughout(bases: list[str], key: Key, options: Options) -> list[Served]:
     """What each mirror says now and, if all serve the key, again after the wait."""
     async with network(options.cacert) as fetch:
         for last in (False, True):

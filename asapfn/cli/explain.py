@@ -3,7 +3,6 @@
 It prints what `asapfn.explain` says; of a `qsh`, also from which request it could have come.
 """
 
-import argparse
 import math
 import time
 from collections.abc import Iterable, Iterator
@@ -16,7 +15,7 @@ from asapfn._core.variants import Variant, find_variant
 from asapfn._core.verification import peek
 from asapfn.checks import CONTEXT_QSH
 from asapfn.cli.inputs import read_bytes, read_token
-from asapfn.cli.options import Commands, add_for_profiles, option
+from asapfn.cli.options import Commands, Options, add_for_profiles, option
 from asapfn.cli.output import Line, answer, claim_line, date, shown
 from asapfn.cli.parsing import call
 from asapfn.cli.sources import network
@@ -41,7 +40,7 @@ def add_to(commands: Commands) -> None:
     option(parsers["connect"], "--form-from WHERE", "the form body that the request had, if any")
 
 
-async def run(options: argparse.Namespace) -> int:
+async def run(options: Options) -> int:
     """Run the command; its exit code is that of `verify`."""
     text = read_token(options)
     assumed = None if options.at is None else _time(options, text)
@@ -63,7 +62,7 @@ async def run(options: argparse.Namespace) -> int:
     return verdict.exit_code
 
 
-async def _explain(options: argparse.Namespace, text: str, policy: Policy) -> Explanation:
+async def _explain(options: Options, text: str, policy: Policy) -> Explanation:
     """The library's explanation, after the rule that the request has one token."""
     try:
         token = find_token(options, text)
@@ -73,9 +72,7 @@ async def _explain(options: argparse.Namespace, text: str, policy: Policy) -> Ex
     return found._replace(steps=(Step("one token", "pass", {}, ""), *found.steps))
 
 
-def _compare(
-    options: argparse.Namespace, steps: Iterable[Step]
-) -> tuple[str, dict[str, Any], list[Line]]:
+def _compare(options: Options, steps: Iterable[Step]) -> tuple[str, dict[str, Any], list[Line]]:
     """What a `qsh` that is wrong is the hash of, in words; and the requests, for JSON and lines."""
     step = next((step for step in steps if _is_mismatch(step.error)), None)
     given = None if step is None else step.saw.get("qsh")
@@ -108,7 +105,7 @@ def _is_mismatch(error: object) -> bool:
     return isinstance(error, TokenRejected) and error.reason == "request_mismatch"
 
 
-def _time(options: argparse.Namespace, text: str) -> float:
+def _time(options: Options, text: str) -> float:
     """The time of --at, in seconds since the epoch."""
     if options.at == "iat":
         with suppress(TokenRejected, KeyError):

@@ -5,7 +5,6 @@ remembers it. What names the place of a secret is never repeated in a message, f
 give the secret itself instead.
 """
 
-import argparse
 import os
 import re
 import select
@@ -23,7 +22,7 @@ from joserfc.jwk import OctKey
 
 from asapfn import keys
 from asapfn._core import compact
-from asapfn.cli.options import option
+from asapfn.cli.options import Arguments, Options, option
 from asapfn.types import Key
 
 WHERE: Final = "a file, - for standard input, or env:NAME for an environment variable"
@@ -161,7 +160,7 @@ def read_key(where: str, what: str, kid: str | None, password_from: str | None =
     return key
 
 
-def read_secret(options: argparse.Namespace) -> OctKey | None:
+def read_secret(options: Options) -> OctKey | None:
     """The secret that is shared with a product: by --secret-from, or else a variable."""
     where = options.secret_from or in_variable("ASAPFN_SECRET")
     return keys.import_secret(read_bytes(where, "secret")) if where else None
@@ -176,7 +175,7 @@ def _password(data: bytes, what: str, where: str | None) -> bytes | None:
     return None if where is None else read_bytes(where, "password")
 
 
-def add_token(parser: argparse.ArgumentParser) -> None:
+def add_token(parser: Arguments) -> None:
     """Add the token to a command."""
     what = (
         "the token, - for standard input, or @FILE; its scheme or a request's head may be around it"
@@ -184,7 +183,7 @@ def add_token(parser: argparse.ArgumentParser) -> None:
     option(parser, "token TOKEN", what, nargs="?")
 
 
-def read_token(options: argparse.Namespace) -> str:
+def read_token(options: Options) -> str:
     """The text that holds a token: the argument itself, `-` for standard input, or a file.
 
     Returns:

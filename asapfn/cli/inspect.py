@@ -1,13 +1,12 @@
 """`asapfn inspect`: what a token says. Nothing is verified, and nothing of it may be believed."""
 
-import argparse
 import time
 from typing import Any
 
 from asapfn._core import compact
 from asapfn._core.verification import peek
 from asapfn.cli.inputs import add_token, authorization, read_token
-from asapfn.cli.options import Commands, add_command
+from asapfn.cli.options import Commands, Options, add_command
 from asapfn.cli.output import Line, answer, member_lines
 from asapfn.cli.verify import described, verdict_lines
 from asapfn.errors import TokenRejected
@@ -27,7 +26,7 @@ def add_to(commands: Commands) -> None:
     add_token(parser)
 
 
-async def run(options: argparse.Namespace) -> int:
+async def run(options: Options) -> int:
     """Run the command: 0 if it is a token, 1 if it is none that a verifier would read."""
     headers = authorization(read_token(options), "Bearer")
     if not headers:

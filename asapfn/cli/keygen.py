@@ -4,7 +4,6 @@ The private key is put aside, where nothing signs with it until it is activated,
 where `publish` reads it from; both are named after the key id. Nothing that exists is written over.
 """
 
-import argparse
 import json
 import sys
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from typing import Final
 
 from asapfn._core.algorithms import ALGORITHMS, ASAP
 from asapfn.cli.layout import SUFFIXES, create, make_folders, require_last
-from asapfn.cli.options import Commands, add_command, option
+from asapfn.cli.options import Commands, Options, add_command, option
 from asapfn.cli.output import answer, columns_of, continued, painted, safe
 from asapfn.keys import export_data_uri, export_private_pem, export_public_pem, generate, is_key_id
 from asapfn.types import Key
@@ -43,7 +42,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument("--format", choices=list(SUFFIXES), default="pem", help=form)
 
 
-async def run(options: argparse.Namespace) -> int:
+async def run(options: Options) -> int:
     """Run the command; ValueError if the names make no key id, or a file exists."""
     folder = Path(options.directory)
     kid = _key_id(options, folder)
@@ -76,7 +75,7 @@ async def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _key_id(options: argparse.Namespace, folder: Path) -> str:
+def _key_id(options: Options, folder: Path) -> str:
     """The key id, provided that a key of this id can sign."""
     if options.algorithm not in _ALGORITHMS:
         known = options.algorithm if options.algorithm in ALGORITHMS else "that algorithm"

@@ -9,9 +9,13 @@ from typing import Any, Final, NamedTuple
 
 from asapfn.cli.output import continued
 
+# What was given on a command line.
+Options = argparse.Namespace
+# A command, or a group of its options, to which options are added.
+Arguments = argparse._ActionsContainer
 # What `add_subparsers` gives, to which a command adds itself.
 Commands = Any
-Run = Callable[[argparse.Namespace], Awaitable[int]]
+Run = Callable[[Options], Awaitable[int]]
 
 _TIME: Final = re.compile(r"[0-9.]{1,6} ?(ms|s|sec|m|min|h|d)")
 _WIDEST_HELP: Final = 100
@@ -55,12 +59,7 @@ def add_command(
     return parser
 
 
-def option(
-    parser: argparse.ArgumentParser | argparse._ArgumentGroup,
-    usage: str,
-    what: str = "",
-    **more: Any,
-) -> None:
+def option(parser: Arguments, usage: str, what: str = "", **more: Any) -> None:
     """Add an option or an argument by how it is used, such as `-X --request METHOD`, and its help.
 
     The name of the value says its type; what has none is a switch. What ends in `...` may be given
@@ -117,7 +116,7 @@ class Profile(NamedTuple):
 
     title: str
     example: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
+    add_arguments: Callable[[Arguments], None]
     make: Callable[..., Any]
 
 

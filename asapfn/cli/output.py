@@ -6,13 +6,13 @@ shown as the escape it is written with in Python and JSON. There is colour unles
 (no-color.org) or the terminal calls itself dumb.
 """
 
-import argparse
 import json
 import os
 import re
 import shutil
 import sys
 import textwrap
+from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
@@ -118,9 +118,7 @@ def show(head: str, text: str = "", style: str = "") -> None:
     sys.stdout.write(fitted(sys.stdout, style, head, safe(text)))
 
 
-def answer(
-    options: argparse.Namespace, members: Mapping[str, Any], lines: Iterable[Line] = ()
-) -> None:
+def answer(options: Namespace, members: Mapping[str, Any], lines: Iterable[Line] = ()) -> None:
     """Print members in JSON, for a machine that asks for it, or lines as `show` has them."""
     if options.json:
         sys.stdout.write(json.dumps(members) + "\n")

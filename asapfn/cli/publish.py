@@ -4,7 +4,6 @@ Each key is at `{kid}`, all of them are at `.well-known/jwks.json`. Each file is
 public part of a key, and replaces the old one in one step, so that nobody reads half a file.
 """
 
-import argparse
 import itertools
 import json
 from collections.abc import Mapping
@@ -12,14 +11,14 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from asapfn.cli.layout import is_of_keygen, make_folders, replace, right_place
-from asapfn.cli.options import Commands, add_command, option
+from asapfn.cli.options import Commands, Options, add_command, option
 from asapfn.cli.output import Line, answer
 from asapfn.cli.parsing import required
-from asapfn.cli.sources import add_cacert, checked, network, why
+from asapfn.cli.sources import add_cacert, named, network, why
 from asapfn.errors import Unavailable
 from asapfn.keys import export_jwks, export_public_pem, import_pem, is_key_id
 from asapfn.resolvers import pem_repository
-from asapfn.resolvers.sources import PEM_MEDIA_TYPE
+from asapfn.resolvers.sources import PEM_MEDIA_TYPE, mirrors
 from asapfn.types import Document, Fetch, Key, Unverified
 
 _JWKS: Final = ".well-known/jwks.json"
@@ -64,10 +63,10 @@ def add_to(commands: Commands) -> None:
     add_cacert(parser)
 
 
-async def run(options: argparse.Namespace) -> int:
+async def run(options: Options) -> int:
     """Run the command: 0, or what the check says."""
     required(options.to or options.check, "--to DIR, or --check URL, or both")
-    bases = checked("--check", options.check) if options.check else []
+    bases = named("--check", mirrors, options.check) if options.check else []
     target = None if options.to is None else Path(options.to)
     published = {} if target is None else _published(target)
     # Of a key whose files were deleted, the set is what is left: it is written also without a key.

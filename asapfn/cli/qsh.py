@@ -1,10 +1,8 @@
 """`asapfn qsh`: the canonical form of a request, and its hash."""
 
-import argparse
-
 from asapfn._core.canonical import canonical_request, qsh
 from asapfn.cli.inputs import WHERE, read_bytes
-from asapfn.cli.options import Commands, add_command, option
+from asapfn.cli.options import Commands, Options, add_command, option
 from asapfn.cli.output import answer
 from asapfn.cli.parsing import call
 
@@ -26,7 +24,7 @@ def add_to(commands: Commands) -> None:
     option(parser, "--form-from WHERE", f"the form body, without a query: {WHERE}")
 
 
-async def run(options: argparse.Namespace) -> int:
+async def run(options: Options) -> int:
     """Run the command; ValueError if the request is malformed."""
     form = options.form_from and read_bytes(options.form_from, "form")
     canonical, hashed = (call(of, options, form=form) for of in (canonical_request, qsh))

@@ -4,7 +4,6 @@ The token goes to the origin of the URL and nowhere else, wherever redirects lea
 to standard error, unless the headers are asked for, so that the body can be put through a pipe.
 """
 
-import argparse
 import re
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ import httpx
 from asapfn.adapters._causes import described
 from asapfn.adapters.httpx import request_hook
 from asapfn.cli.inputs import interruptible, read_file
-from asapfn.cli.options import Commands, add_for_profiles, option
+from asapfn.cli.options import Commands, Options, add_for_profiles, option
 from asapfn.cli.output import answer, painted, safe
 from asapfn.cli.sources import add_cacert, client_for
 from asapfn.cli.token import SIGNERS
@@ -53,7 +52,7 @@ def add_to(commands: Commands) -> None:
         add_cacert(parser)
 
 
-async def run(options: argparse.Namespace) -> int:
+async def run(options: Options) -> int:
     """Run the command: 0, 1 or 3, by the status of the answer; Unavailable if there is none."""
     method, given = _method_and_url(options)
     headers = _headers(options.headers)
@@ -75,7 +74,7 @@ async def run(options: argparse.Namespace) -> int:
     return 0 if response.status_code < 400 else 1 if response.status_code < 500 else 3
 
 
-def _method_and_url(options: argparse.Namespace) -> tuple[str, str]:
+def _method_and_url(options: Options) -> tuple[str, str]:
     *methods, url = options.words
     methods += filter(None, [options.request])
     if len(methods) > 1:
@@ -86,9 +85,7 @@ def _method_and_url(options: argparse.Namespace) -> tuple[str, str]:
     return method, url
 
 
-async def _send(
-    request: httpx.Request, authorize: Authorize, options: argparse.Namespace
-) -> httpx.Response:
+async def _send(request: httpx.Request, authorize: Authorize, options: Options) -> httpx.Response:
     origin = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
     async with client_for(
         options.cacert,
@@ -121,7 +118,7 @@ def _body(data: str) -> bytes:
     return read_file(Path(data[1:])) if data.startswith("@") else data.encode()
 
 
-def _show(response: httpx.Response, options: argparse.Namespace) -> None:
+def _show(response: httpx.Response, options: Options) -> None:
     code, headers = response.status_code, response.headers.multi_items()
     status = f"{response.http_version} {code} {response.reason_phrase}".rstrip()
     answer(options, {"status": code, "headers": headers, "body": response.text})

@@ -1,14 +1,13 @@
 """Where keys are to be found, as flags say it, for `verify` and `explain`."""
 
-import argparse
 import os
 import re
 import ssl
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx
 
@@ -17,7 +16,7 @@ from asapfn.adapters._causes import described
 from asapfn.adapters.httpx import fetcher
 from asapfn.cli.inputs import WHERE, add_token, read_file, read_key, read_secret
 from asapfn.cli.layout import require_keys
-from asapfn.cli.options import option
+from asapfn.cli.options import Arguments, Options, option
 from asapfn.cli.parsing import call, one_at_most, required
 from asapfn.errors import Unavailable, cause
 from asapfn.resolvers import discovered, jwks, pem_directory, pem_repository
@@ -25,12 +24,12 @@ from asapfn.resolvers.jwks import always, key_sets, read_jwks
 from asapfn.resolvers.sources import mirrors
 from asapfn.types import Document, Fetch, Key, Resolver, Unverified
 
+T = TypeVar("T")
+
 _TRUST: Final = "; --cacert FILE names the authorities to trust"
 
 
-def add_arguments(
-    parser: argparse.ArgumentParser, *, secret: bool = False
-) -> argparse._ArgumentGroup:
+def add_arguments(parser: Arguments, *, secret: bool = False) -> Arguments:
     """Add the token, the flags that say where keys are, and a group for what it must be."""
     add_token(parser)
     group = parser.add_argument_group("where the key is, one of")
@@ -44,7 +43,7 @@ def add_arguments(
     return parser.add_argument_group("what the token must be")
 
 
-def add_cacert(parser: argparse.ArgumentParser) -> None:
+def add_cacert(parser: Arguments) -> None:
     """Add the flag that says whose certificates are trusted."""
     what = "trust the certificate authorities in this file, and no others (SSL_CERT_FILE)"
     option(parser, "--cacert FILE", what)
@@ -94,34 +93,32 @@ def client_for(cacert: str | None, **more: Any) -> httpx.AsyncClient:
     raise ValueError(what)
 
 
-def repositories(options: argparse.Namespace) -> list[str]:
+def repositories(options: Options) -> list[str]:
     """The URLs of the key repository, by --repository or else the environment."""
     local = "key_directory" in options
     given = {"--repository": options.repository}
     if not options.repository:
         names = ("ASAP_PUBLIC_KEY_REPOSITORY_URL", "ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL")
         given = {name: os.environ[name] for name in names if os.environ.get(name)}
-    return [url for where, urls in given.items() for url in checked(where, urls, local=local)]
+    return [
+        url for where, urls in given.items() for url in named(where, mirrors, urls, local=local)
+    ]
 
 
-def checked(where: str, given: str | list[str], *, local: bool = False) -> list[str]:
-    """The URLs of a flag or a variable; ValueError, with its name, if one cannot be used."""
-    with named(where, local=local):
-        return mirrors(given)
+def named(where: str, make: Callable[..., T], *given: Any, local: bool = False) -> T:
+    """What is made of a flag or a variable; a ValueError begins with its name.
 
-
-@contextmanager
-def named(where: str, *, local: bool) -> Iterator[None]:
-    """Let a ValueError begin with the flag that it is about, and name the one for local keys."""
+    With `local` it ends with the flag for keys of this machine.
+    """
     try:
-        yield
+        return make(*given)
     except ValueError as error:
         text = str(error).partition("; for development")[0]
         otherwise = "; for development use --key-directory DIR" if local else ""
         raise ValueError(f"{where}: {text}{otherwise}") from None
 
 
-def source(options: argparse.Namespace, fetch: Fetch) -> tuple[Resolver, str]:
+def source(options: Options, fetch: Fetch) -> tuple[Resolver, str]:
     """Make the resolver that the flags ask for, else that of the profile's usual place.
 
     With it comes what a person calls that place. It raises ValueError if there is none or more than
@@ -152,8 +149,7 @@ def source(options: argparse.Namespace, fetch: Fetch) -> tuple[Resolver, str]:
 
 def _key_set(where: str, fetch: Fetch) -> tuple[Resolver, str]:
     if "://" in where:
-        with named("--jwks", local=True):
-            return jwks(where, fetch), where
+        return named("--jwks", jwks, where, fetch, local=True), where
     data = read_file(Path(where))
 
     async def fetch_file(url: str, accept: str) -> Document:

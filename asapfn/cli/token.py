@@ -3,7 +3,6 @@
 A flag is named as a parameter of the function of the library to which its value is given.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -16,7 +15,7 @@ from asapfn._core.signing import sign
 from asapfn._core.verification import peek
 from asapfn.cli.inputs import WHERE, in_variable, read_bytes, read_key, read_secret
 from asapfn.cli.layout import signing_key
-from asapfn.cli.options import Commands, Profile, add_for_profiles, option
+from asapfn.cli.options import Arguments, Commands, Options, Profile, add_for_profiles, option
 from asapfn.cli.output import answer
 from asapfn.cli.parsing import audience, call, one_at_most, required
 from asapfn.testing import FORGE_API, forge_claims
@@ -38,7 +37,7 @@ def add_to(commands: Commands) -> None:
     option(parsers["connect"], "--form-from WHERE", form)
 
 
-async def run(options: argparse.Namespace) -> int:
+async def run(options: Options) -> int:
     """Run the command; ValueError if something is missing or cannot be used."""
     request = ("GET", "/")
     if options.profile == "connect":
@@ -55,7 +54,7 @@ async def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_asap(parser: argparse.ArgumentParser) -> None:
+def _add_asap(parser: Arguments) -> None:
     group = parser.add_argument_group("the token; what is left out comes from the environment")
     option(group, "--issuer NAME", "the service that signs (ASAP_ISSUER)")
     option(group, "--audience NAME...", "the service it is for (ASAP_AUDIENCE)")
@@ -64,7 +63,7 @@ def _add_asap(parser: argparse.ArgumentParser) -> None:
     option(group, "--subject NAME", "the sub claim; the issuer, if left out (ASAP_SUBJECT)")
 
 
-def _sign_asap(options: argparse.Namespace) -> Authorize:
+def _sign_asap(options: Options) -> Authorize:
     issuer = options.issuer or os.environ.get("ASAP_ISSUER")
     options.issuer = required(issuer, "the issuer: --issuer, or ASAP_ISSUER")
     names = audience(options, "the receiver", "ASAP_AUDIENCE")
@@ -80,7 +79,7 @@ def _sign_asap(options: argparse.Namespace) -> Authorize:
     return asap.authorizer(sign, names[0] if len(names) == 1 else names)
 
 
-def _add_connect(parser: argparse.ArgumentParser) -> None:
+def _add_connect(parser: Arguments) -> None:
     group = parser.add_argument_group("the token")
     option(group, "--issuer NAME", "the app's key", required=True)
     _add_common_arguments(group, 180)
@@ -90,7 +89,7 @@ def _add_connect(parser: argparse.ArgumentParser) -> None:
     option(group, "--subject NAME", "the client key, for Bitbucket")
 
 
-def _sign_connect(options: argparse.Namespace) -> Authorize:
+def _sign_connect(options: Options) -> Authorize:
     """Sign requests, with `options.form` where there is one."""
     one_at_most(options, "secret_from", "key_from")
     if options.key_from is not None:
@@ -108,7 +107,7 @@ def _sign_connect(options: argparse.Namespace) -> Authorize:
     return authorize
 
 
-def _add_forge(parser: argparse.ArgumentParser) -> None:
+def _add_forge(parser: Arguments) -> None:
     group = parser.add_argument_group("the token")
     option(group, "--app-id ARI", "ari:cloud:ecosystem::app/<uuid>", required=True)
     option(group, "--environment-type NAME", default="PRODUCTION")
@@ -117,14 +116,14 @@ def _add_forge(parser: argparse.ArgumentParser) -> None:
     _add_common_arguments(group, 25)
 
 
-def _sign_forge(options: argparse.Namespace) -> Authorize:
+def _sign_forge(options: Options) -> Authorize:
     """Sign tokens for tests that look like Forge's invocation tokens."""
     claims = call(forge_claims, options) | _claims(options)
     key = _private_key(options)
     return lambda method, url: f"Bearer {sign(claims, key, algorithm='RS256')}"
 
 
-def _add_jitsi(parser: argparse.ArgumentParser) -> None:
+def _add_jitsi(parser: Arguments) -> None:
     group = parser.add_argument_group("the token")
     option(group, "--issuer NAME", "the app's id", required=True)
     option(group, "--audience NAME", "the service it is for", required=True)
@@ -133,15 +132,13 @@ def _add_jitsi(parser: argparse.ArgumentParser) -> None:
     _add_common_arguments(group, 60)
 
 
-def _sign_jitsi(options: argparse.Namespace) -> Authorize:
+def _sign_jitsi(options: Options) -> Authorize:
     key = _private_key(options)
     claims = call(jitsi.claims, options) | _claims(options)
     return lambda method, url: f"Bearer {sign(claims, key)}"
 
 
-def _add_common_arguments(
-    group: argparse._ArgumentGroup, lifetime: int, key: str = "", kid: str = ""
-) -> None:
+def _add_common_arguments(group: Arguments, lifetime: int, key: str = "", kid: str = "") -> None:
     option(group, "--key-from WHERE", f"the private key, PEM, data URI or JWK: {WHERE}{key}")
     option(group, "--kid KID", f"the key id, if the key has none{kid}")
     option(group, "--password-from WHERE", "the password of a PEM that is encrypted")
@@ -149,7 +146,7 @@ def _add_common_arguments(
     option(group, "--claim NAME=VALUE...", "an additional claim, its value JSON or else text")
 
 
-def _private_key(options: argparse.Namespace, flags: str = "--key-from", variable: str = "") -> Key:
+def _private_key(options: Options, flags: str = "--key-from", variable: str = "") -> Key:
     """The key to sign with, which must have a key id."""
     where = required(options.key_from or in_variable(variable), f"the key: {flags}")
     key = read_key(where, "private key", options.kid, options.password_from)
@@ -158,7 +155,7 @@ def _private_key(options: argparse.Namespace, flags: str = "--key-from", variabl
     return key
 
 
-def _claims(options: argparse.Namespace) -> dict[str, Any]:
+def _claims(options: Options) -> dict[str, Any]:
     claims = {}
     for name, value in options.claim or ():
         try:

@@ -3,7 +3,6 @@
 A flag is named as a parameter of the profile's `policy`, to which its value is given.
 """
 
-import argparse
 import math
 import os
 import re
@@ -18,7 +17,7 @@ from asapfn._core.verification import peek, verifier
 from asapfn.asap.environment import leeway_from_env
 from asapfn.checks import claim_equals, context_token, has_scopes, not_replayed, request_matches
 from asapfn.cli.inputs import authorization, read_bytes, read_token
-from asapfn.cli.options import Commands, Profile, add_for_profiles, option
+from asapfn.cli.options import Arguments, Commands, Options, Profile, add_for_profiles, option
 from asapfn.cli.output import Line, answer, date, member_lines
 from asapfn.cli.parsing import audience, call, required
 from asapfn.cli.sources import add_arguments, network, source, why
@@ -67,7 +66,7 @@ def add_to(commands: Commands) -> None:
     add_for_profiles(commands, "verify", "verify a token", (what, "Verify"), run, PROFILES)
 
 
-async def run(options: argparse.Namespace) -> int:
+async def run(options: Options) -> int:
     """Run the command: 0 if the token is accepted, 1 if it is rejected, 3 if unavailable."""
     text = read_token(options)
     verdict: Verdict
@@ -115,7 +114,7 @@ def verdict_lines(found: Described, note: str = "", hint: str = "") -> list[Line
     return lines + [(head, text, "bold") for head, text in more if text]
 
 
-async def ask(options: argparse.Namespace, fetch: Fetch, now: Clock) -> tuple[Policy, str, str]:
+async def ask(options: Options, fetch: Fetch, now: Clock) -> tuple[Policy, str, str]:
     """The policy that a token is put to, where keys are looked up, and a note on acceptance."""
     demands: Demands = await PROFILES[options.profile].make(options)
     resolver, place = source(options, fetch)
@@ -124,7 +123,7 @@ async def ask(options: argparse.Namespace, fetch: Fetch, now: Clock) -> tuple[Po
     return policy, place, demands.note
 
 
-def find_token(options: argparse.Namespace, text: str) -> str:
+def find_token(options: Options, text: str) -> str:
     """The one token of the request; TokenRejected if there is none, or more than one."""
     if options.profile != "connect":
         return credentials(Request("GET", None, authorization(text, "Bearer")), "Bearer")
@@ -141,7 +140,7 @@ def target_of(url: str) -> str:
     return target if target.startswith("/") else f"/{target}"
 
 
-def _add_asap(parser: argparse.ArgumentParser) -> None:
+def _add_asap(parser: Arguments) -> None:
     group = add_arguments(parser)
     option(group, "--audience NAME...", "this service's name (ASAP_SERVER_AUDIENCE)")
     allowed = "an allowed issuer; without it, every issuer that has a key is allowed"
@@ -153,7 +152,7 @@ def _add_asap(parser: argparse.ArgumentParser) -> None:
     option(group, "--scope SCOPE...", "a scope that the endpoint demands")
 
 
-async def _ask_asap(options: argparse.Namespace) -> Demands:
+async def _ask_asap(options: Options) -> Demands:
     more: dict[str, Any] = {
         "audience": audience(options, "the name of this service", "ASAP_SERVER_AUDIENCE"),
         "issuers": options.issuers,
@@ -182,7 +181,7 @@ async def _used_before(where: str) -> ReplayStore:
     return store
 
 
-def _add_connect(parser: argparse.ArgumentParser) -> None:
+def _add_connect(parser: Arguments) -> None:
     group = add_arguments(parser, secret=True)
     option(group, "--method METHOD", default="GET")
     option(group, "--url URL", "of the request, as it was sent; the token may be in it, as jwt=")
@@ -193,7 +192,7 @@ def _add_connect(parser: argparse.ArgumentParser) -> None:
     option(group, "--leeway SECONDS", default=30)
 
 
-async def _ask_connect(options: argparse.Namespace) -> Demands:
+async def _ask_connect(options: Options) -> Demands:
     if options.context:
         return Demands(connect.policy, [context_token()])
     required(options.url, "the request of the token: --method and --url; or --context")
@@ -201,7 +200,7 @@ async def _ask_connect(options: argparse.Namespace) -> Demands:
     return Demands(connect.policy, [matches])
 
 
-def _add_forge(parser: argparse.ArgumentParser) -> None:
+def _add_forge(parser: Arguments) -> None:
     group = add_arguments(parser)
     app = "ari:cloud:ecosystem::app/<uuid>"
     option(group, "--app-id ARI", app, required=True, dest="app_ids")
@@ -213,11 +212,11 @@ def _add_forge(parser: argparse.ArgumentParser) -> None:
     option(group, "--leeway SECONDS", default=10)
 
 
-async def _ask_forge(options: argparse.Namespace) -> Demands:
+async def _ask_forge(options: Options) -> Demands:
     return Demands(forge.policy)
 
 
-def _add_jitsi(parser: argparse.ArgumentParser) -> None:
+def _add_jitsi(parser: Arguments) -> None:
     group = add_arguments(parser)
     option(group, "--issuer NAME...", "allowed; * for any", required=True)
     option(group, "--audience NAME...", "allowed; * for any", required=True)
@@ -225,13 +224,13 @@ def _add_jitsi(parser: argparse.ArgumentParser) -> None:
     option(group, "--leeway SECONDS", default=10)
 
 
-async def _ask_jitsi(options: argparse.Namespace) -> Demands:
+async def _ask_jitsi(options: Options) -> Demands:
     more = {"issuers": options.issuer, "audience": options.audience}
     more = {name: None if "*" in given else given for name, given in more.items()}
     return Demands(jitsi.policy, more=more | {"require_room": not options.no_room})
 
 
-def _add_oidc(parser: argparse.ArgumentParser) -> None:
+def _add_oidc(parser: Arguments) -> None:
     group = add_arguments(parser)
     option(group, "--issuer URL", "the provider that is allowed", required=True)
     option(group, "--metadata-url URL", "of its metadata, if not below the issuer")
@@ -246,7 +245,7 @@ def _add_oidc(parser: argparse.ArgumentParser) -> None:
     option(group, "--claim NAME=VALUE...", claim, default=[])
 
 
-async def _ask_oidc(options: argparse.Namespace) -> Demands:
+async def _ask_oidc(options: Options) -> Demands:
     checks = [claim_equals(*claim) for claim in options.claim]
     return Demands(oidc.policy, checks, note="" if checks else _ANY_WORKLOAD)
 
