@@ -33,12 +33,11 @@ def add_to(commands: Commands) -> None:
         " below 400, 1 for 400 to 499, 3 for 500 and more or no answer."
     )
     described, summary = (what, "Send an HTTP request with"), "send an HTTP request with a token"
-    asap, connect = SIGNERS["asap"], SIGNERS["connect"]
-    example = f"GET https://billing.example/invoices {asap.example}"
-    signers = {
-        "asap": asap._replace(example=example),
-        "connect": connect._replace(example=f"{connect.example} -i"),
+    examples = {
+        "asap": f"GET https://billing.example/invoices {SIGNERS['asap'].example}",
+        "connect": f"{SIGNERS['connect'].example} -i",
     }
+    signers = {name: SIGNERS[name]._replace(example=each) for name, each in examples.items()}
     for parser in add_for_profiles(commands, "request", summary, described, run, signers).values():
         words = "default GET, or POST with -d"
         parser.add_argument("words", metavar="[METHOD] URL", nargs="+", help=words)

@@ -49,19 +49,6 @@ def add_cacert(parser: Arguments) -> None:
     option(parser, "--cacert FILE", what)
 
 
-def trust(cacert: str | None) -> ssl.SSLContext | bool:
-    """What httpx verifies servers' certificates by."""
-    if cacert is None:
-        return True
-    try:
-        return ssl.create_default_context(cafile=cacert)
-    except OSError as error:
-        why = error.strerror or type(error).__name__
-        raise ValueError(
-            f"--cacert {cacert}: no certificate authority in PEM can be read: {why}"
-        ) from None
-
-
 def why(error: Unavailable) -> str:
     """What caused an outage, and the flag that ends it, if one does."""
     what = error.detail or cause(error)
@@ -79,8 +66,14 @@ async def network(cacert: str | None = None) -> AsyncIterator[Fetch]:
 
 
 def client_for(cacert: str | None, **more: Any) -> httpx.AsyncClient:
-    """A client of these settings; ValueError if the environment's are of no use."""
-    trusted = trust(cacert)
+    """A client of these settings; ValueError if they or the environment's are of no use."""
+    try:
+        trusted = True if cacert is None else ssl.create_default_context(cafile=cacert)
+    except OSError as error:
+        what = error.strerror or type(error).__name__
+        raise ValueError(
+            f"--cacert {cacert}: no certificate authority in PEM can be read: {what}"
+        ) from None
     try:
         return httpx.AsyncClient(verify=trusted, **more)
     except OSError as error:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from asapfn import asap, connect, jitsi
-from asapfn._core import compact
 from asapfn._core.signing import sign
 from asapfn._core.verification import peek
 from asapfn.cli.inputs import WHERE, in_variable, read_bytes, read_key, read_secret
@@ -162,7 +161,6 @@ def _claims(options: Options) -> dict[str, Any]:
             claims[name] = json.loads(value)
         except ValueError:
             claims[name] = value
-    compact.encode_segment(claims)
     return claims
 
 
