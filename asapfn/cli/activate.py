@@ -31,11 +31,9 @@ def add_to(commands: Commands) -> None:
         " sign with it. Before that, check that each mirror of the key repository serves the public"
         " key, and wait until no receiver remembers that there was no such key. If a mirror does"
         " not serve the key, nothing is moved and the exit code is 1; without an answer it is 3.",
-        (
-            "asapfn activate orders/2026-11.pem --repository https://keys.example/",
-            "asapfn activate orders/2026-11.pem --now",
-        ),
         run,
+        "asapfn activate orders/2026-11.pem --repository https://keys.example/",
+        "asapfn activate orders/2026-11.pem --now",
     )
     option(parser, "kid KID", "the key id, as keygen shows it")
     urls = "the key repository and each mirror (ASAP_PUBLIC_KEY_REPOSITORY_URL)"

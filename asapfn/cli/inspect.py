@@ -20,8 +20,9 @@ def add_to(commands: Commands) -> None:
         "inspect",
         "show what a token says, unverified",
         "Show a token's header and claims, its times in words. Nothing is verified.",
-        ("asapfn inspect @token.txt", "pbpaste | asapfn inspect -"),
         run,
+        "asapfn inspect @token.txt",
+        "pbpaste | asapfn inspect -",
     )
     add_token(parser)
 

@@ -30,8 +30,9 @@ def add_to(commands: Commands) -> None:
         "Make a key pair for an issuer: the private key in DIR/staged/ISSUER/NAME, which only its"
         " owner may read, the public key in DIR/public/ISSUER/NAME. The key id is ISSUER/NAME."
         " The key signs nothing until it is published and activated.",
-        ("asapfn keygen --issuer orders", "asapfn keygen --issuer orders --algorithm ES256"),
         run,
+        "asapfn keygen --issuer orders",
+        "asapfn keygen --issuer orders --algorithm ES256",
     )
     option(parser, "--issuer NAME", "the service that signs", required=True)
     name = "the key's file name, default the time in UTC and .pem; the name that sorts last signs"

@@ -4,7 +4,7 @@ import argparse
 import re
 import shutil
 import textwrap
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from asapfn.cli.output import continued
@@ -22,12 +22,7 @@ _WIDEST_HELP: Final = 100
 
 
 def add_command(
-    commands: Commands,
-    name: str,
-    summary: str,
-    description: str,
-    examples: Sequence[str],
-    run: Run | None,
+    commands: Commands, name: str, summary: str, description: str, run: Run | None, *examples: str
 ) -> argparse.ArgumentParser:
     """Add a command.
 
@@ -36,8 +31,8 @@ def add_command(
         name: Its name.
         summary: A few words for the list of commands.
         description: What it does.
-        examples: Command lines that show how it is used.
         run: Runs it and gives the exit code; None for one that has commands of its own.
+        *examples: Command lines that show how it is used.
 
     Returns:
         Its parser.
@@ -144,12 +139,12 @@ def add_for_profiles(
         The parser of each profile.
     """
     examples = {each: f"asapfn {name} {each} {profiles[each].example}" for each in profiles}
-    group = add_command(commands, name, summary, descriptions[0], list(examples.values()), None)
+    group = add_command(commands, name, summary, descriptions[0], None, *examples.values())
     added = group.add_subparsers(title="profiles", metavar="PROFILE", dest="profile", required=True)
     parsers = {}
     for each, (title, _, add_arguments, _) in profiles.items():
         what = f"{descriptions[1]} {title}."
-        shown = [examples[each], *([more[each]] if each in more else [])]
-        parsers[each] = add_command(added, each, title, what, shown, run)
+        shown = filter(None, (examples[each], more.get(each)))
+        parsers[each] = add_command(added, each, title, what, run, *shown)
         add_arguments(parsers[each])
     return parsers

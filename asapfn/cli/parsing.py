@@ -12,6 +12,7 @@ from inspect import signature
 from typing import Any, Final, NoReturn, TypeVar
 
 from asapfn.asap.environment import comma_list
+from asapfn.cli.options import Options
 from asapfn.cli.output import fitted, safe, without_tokens
 
 T = TypeVar("T")
@@ -44,7 +45,7 @@ class _WrongUseError(Exception):
     pass
 
 
-def parse(parser: Parser, arguments: Sequence[str] | None) -> argparse.Namespace:
+def parse(parser: Parser, arguments: Sequence[str] | None) -> Options:
     """Parse a command line; wrong use is reported with a suggestion, and exits with 2.
 
     No value that was typed is repeated, only the names of flags.
@@ -128,7 +129,7 @@ def complete(parser: Parser) -> None:
             import_module("argcomplete").autocomplete(parser)
 
 
-def call(function: Callable[..., Any], options: argparse.Namespace, *args: Any, **more: Any) -> Any:
+def call(function: Callable[..., Any], options: Options, *args: Any, **more: Any) -> Any:
     """Call a function of the library with each option that is named as one of its parameters.
 
     Args:
@@ -152,13 +153,13 @@ def required(value: T | None, what: str) -> T:
     return value
 
 
-def audience(options: argparse.Namespace, what: str, variable: str) -> list[str]:
+def audience(options: Options, what: str, variable: str) -> list[str]:
     """The names of --audience, or else of a variable."""
     given = options.audience or comma_list(os.environ.get(variable, ""))
     return required(given, f"{what}: --audience, or {variable}")
 
 
-def one_at_most(options: argparse.Namespace, *names: str) -> None:
+def one_at_most(options: Options, *names: str) -> None:
     """Refuse options that are given together."""
     given = [name for name in names if getattr(options, name, None) is not None]
     if len(given) > 1:

@@ -51,11 +51,9 @@ def add_to(commands: Commands) -> None:
         " that are there already stay; to withdraw one, delete its files and publish again."
         " --check asks a repository for each key as a verifier does, and says what is wrong: the"
         " exit code is 1 if a key is not served as it must be, and 3 without an answer.",
-        (
-            "asapfn publish keys/public --to /var/www/keys",
-            "asapfn publish keys/public --check https://keys.example/",
-        ),
         run,
+        "asapfn publish keys/public --to /var/www/keys",
+        "asapfn publish keys/public --check https://keys.example/",
     )
     option(parser, "directory DIR...", "public keys, as keygen writes them")
     option(parser, "--to DIR", "the key repository")

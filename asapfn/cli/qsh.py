@@ -15,8 +15,8 @@ def add_to(commands: Commands) -> None:
         "show a request's canonical form and hash",
         "Show the canonical form of a request, and the hash of it that the claim qsh of a Connect"
         " token holds.",
-        ("asapfn qsh GET 'https://app.example/jira/issue?b=2&a=1' --base-url /jira",),
         run,
+        "asapfn qsh GET 'https://app.example/jira/issue?b=2&a=1' --base-url /jira",
     )
     option(parser, "method METHOD")
     option(parser, "url URL", "whole, or from the path on, as it is sent")
