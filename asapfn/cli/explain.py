@@ -50,9 +50,7 @@ async def run(options: Options) -> int:
         found = await _explain(options, text, policy)
     at, verdict = now(), described(found.verdict)
     cause, request, compared = _compare(options, found.steps)
-    advice = found.hint
-    if cause and _is_mismatch(found.verdict):
-        advice = f"{cause}; {advice}"
+    advice = f"{cause}; {found.hint}" if cause and _is_mismatch(found.verdict) else found.hint
     steps = [_step_members(step) for step in found.steps]
     members = verdict.members | {"at": at, "keys": source, "rules": steps, "hint": advice}
     about = f"{PROFILES[options.profile].title}, as of {date(at)}, keys from {source}"

@@ -107,8 +107,7 @@ def _asked(what: str) -> bytes:
     # Drained, not flushed as by getpass: several lines may have been pasted at once.
     termios.tcsetattr(sys.stdin, termios.TCSADRAIN, hidden)
     try:
-        sys.stderr.write(prompt)
-        sys.stderr.flush()
+        print(prompt, end="", file=sys.stderr, flush=True)
         # A read that begins just after Ctrl-C would not see it: none begins before there is input.
         while not select.select([sys.stdin], [], [], 0.2)[0]:
             pass

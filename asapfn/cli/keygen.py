@@ -49,9 +49,8 @@ async def run(options: Options) -> int:
     kid = _key_id(options, folder)
     private, public = folder / "staged" / (kid + SUFFIXES[options.format]), folder / "public" / kid
     key = generate(options.algorithm, kid=kid)
-    make_folders(folder, 0o755)
+    make_folders(public.parent, 0o755)  # first, so that what is above both is no secret
     make_folders(private.parent, 0o700)
-    make_folders(public.parent, 0o755)
     create(private, _private_text(key, options.format), 0o600)
     try:
         create(public, export_public_pem(key), 0o644)

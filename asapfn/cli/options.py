@@ -92,10 +92,7 @@ def _named_value(text: str) -> tuple[str, str]:
     return name, value
 
 
-_TYPES: Final[Mapping[str, Callable[[str], Any]]] = {
-    "SECONDS": _seconds,
-    "NAME=VALUE": _named_value,
-}
+_TYPES: Final = {"SECONDS": _seconds, "NAME=VALUE": _named_value}
 
 
 class Profile(NamedTuple):

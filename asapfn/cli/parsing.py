@@ -18,11 +18,9 @@ from asapfn.cli.output import fitted, safe, without_tokens
 T = TypeVar("T")
 
 # The messages of argparse that quote a value, which may be a secret behind a mistyped flag.
-_CHOICE: Final = re.compile(
-    r"(argument [^:]*: invalid choice): (.*)( \(choose from (.*)\))", re.DOTALL
-)
+_CHOICE: Final = re.compile(r"(?s)(argument [^:]*: invalid choice): (.*)( \(choose from (.*)\))")
 _VALUE: Final = re.compile(
-    r"(argument [^:]*: (?:invalid \S+ value|ignored explicit argument)):? .*", re.DOTALL
+    r"(?s)(argument [^:]*: (?:invalid \S+ value|ignored explicit argument)):? .*"
 )
 _MISSING: Final = "the following arguments are required: "
 _FLAG: Final = re.compile(r"-[a-z]|--[a-z]+(-[a-z]+)*")
@@ -67,8 +65,7 @@ def parse(parser: Parser, arguments: Sequence[str] | None) -> Options:
         culprit.print_help(sys.stderr)
         culprit.exit(2)
     suggestion = _suggestion(culprit, message, given)
-    for quotes, without in ((_CHOICE, r"\1\3"), (_VALUE, r"\1")):
-        message = quotes.sub(without, message)
+    message = _VALUE.sub(r"\1", _CHOICE.sub(r"\1\3", message))
     culprit.print_usage(sys.stderr)
     text = f"{safe(without_tokens(message))}{suggestion}"
     culprit.exit(2, fitted(sys.stderr, "", f"{culprit.prog}: error: ", text))

@@ -30,10 +30,10 @@ def add_to(commands: Commands) -> None:
     parsers = add_for_profiles(commands, "token", summary, what, run, SIGNERS, asap=curl)
     for parser in parsers.values():
         option(parser, "--header", "print the whole Authorization header")
-    option(parsers["connect"], "method METHOD")
-    option(parsers["connect"], "url URL", "as it is sent")
-    form = "the form body of a POST or PUT without a query"
-    option(parsers["connect"], "--form-from WHERE", form)
+    for_request = parsers["connect"]
+    option(for_request, "method METHOD")
+    option(for_request, "url URL", "as it is sent")
+    option(for_request, "--form-from WHERE", "the form body of a POST or PUT without a query")
 
 
 async def run(options: Options) -> int:

@@ -202,8 +202,7 @@ async def _ask_connect(options: Options) -> Demands:
 
 def _add_forge(parser: Arguments) -> None:
     group = add_arguments(parser)
-    app = "ari:cloud:ecosystem::app/<uuid>"
-    option(group, "--app-id ARI", app, required=True, dest="app_ids")
+    option(group, "--app-id ARI", "ari:cloud:ecosystem::app/<uuid>", required=True, dest="app_ids")
     deployed = "where the app is deployed to, such as PRODUCTION"
     option(group, "--environment-type NAME...", deployed, dest="environment_types")
     hosts = "a host of app.apiBaseUrl, if not api.atlassian.com"
