@@ -53,7 +53,7 @@ def read_bytes(where: str, what: str) -> bytes:
         data = standard_input(what)
     else:
         try:
-            data = read_file(Path(where))
+            data = read_file(where)
         except OSError as error:
             raise ValueError(f"cannot read the {what}: {error.strerror}; give {WHERE}") from None
     data = data.removesuffix(b"\n").removesuffix(b"\r")
@@ -83,10 +83,10 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: str | Path) -> bytes:
     """The bytes of a file, which may be a pipe."""
     with interruptible():
-        return path.read_bytes()
+        return Path(path).read_bytes()
 
 
 def standard_input(what: str) -> bytes:
@@ -200,8 +200,8 @@ def read_token(options: Options) -> str:
     if where == "-":
         text, place = standard_input("token").decode("utf-8", "replace"), "standard input"
     elif where.startswith("@") or os.path.isfile(where):
-        path = Path(where.removeprefix("@"))
-        text, place = read_file(path).decode("utf-8", "replace"), "the file"
+        data = read_file(where.removeprefix("@"))
+        text, place = data.decode("utf-8", "replace"), "the file"
     text = text.strip()
     if text.startswith("-----BEGIN "):
         raise ValueError(f"{place} holds a PEM, not a token")

@@ -6,7 +6,6 @@ to standard error, unless the headers are asked for, so that the body can be put
 
 import re
 import sys
-from pathlib import Path
 from typing import Final
 
 import httpx
@@ -114,7 +113,7 @@ def _body(data: str) -> bytes:
     if data == "@-":
         with interruptible():
             return sys.stdin.buffer.read()
-    return read_file(Path(data[1:])) if data.startswith("@") else data.encode()
+    return read_file(data[1:]) if data.startswith("@") else data.encode()
 
 
 def _show(response: httpx.Response, options: Options) -> None:
@@ -125,11 +124,10 @@ def _show(response: httpx.Response, options: Options) -> None:
         return
     stream = sys.stdout if options.include else sys.stderr
     style = "green" if code < 400 else "red"
-    stream.write(painted(style, safe(status), stream) + "\n")
+    lines = [painted(style, safe(status), stream)]
     if options.include:
-        for name, value in headers:
-            sys.stdout.write(f"{safe(name)}: {safe(value)}\n")
-        sys.stdout.write("\n")
+        lines += [*(f"{safe(name)}: {safe(value)}" for name, value in headers), ""]
+    stream.write("\n".join(lines) + "\n")
     if sys.stdout.isatty():
         # A server's answer must not act on the terminal either.
         text = response.text.removesuffix("\n")

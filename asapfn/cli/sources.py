@@ -6,7 +6,6 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -143,7 +142,7 @@ def source(options: Options, fetch: Fetch) -> tuple[Resolver, str]:
 def _key_set(where: str, fetch: Fetch) -> tuple[Resolver, str]:
     if "://" in where:
         return named("--jwks", jwks, where, fetch, local=True), where
-    data = read_file(Path(where))
+    data = read_file(where)
 
     async def fetch_file(url: str, accept: str) -> Document:
         return Document(200, "application/json", data)
