@@ -18,6 +18,7 @@ from asapfn.cli.output import answer, show
 from asapfn.cli.parsing import required
 from asapfn.cli.publish import Served, exit_code, served
 from asapfn.cli.sources import add_cacert, network, repositories
+from asapfn.keys import is_key_id
 from asapfn.types import Key
 
 
@@ -49,6 +50,8 @@ async def run(options: Options) -> int:
     """Run the command: 0 if the key is active, 1 or 3 if a mirror does not serve it."""
     root, kid = Path(options.directory), options.kid
     staged, private = _staged(root, kid)
+    if not is_key_id(kid):
+        raise ValueError(f"{staged}: the name makes no key id")
     text = staged.read_text("ascii", "replace")
     key = read_key(str(staged), "staged key", kid)
     if not key.is_private:

@@ -135,7 +135,7 @@ def _published(target: Path) -> dict[str, Key]:
     return published
 
 
-def _lay_out(target: Path, new: Mapping[str, Key], everything: Mapping[str, Key]) -> None:
+def _lay_out(target: Path, new: Mapping[str, Key], keys: Mapping[str, Key]) -> None:
     """Write keys and their set; nothing through a link: who planted it chose where it goes."""
     for folder in (target / above for name in (*new, _JWKS) for above in Path(name).parents[:-1]):
         if folder.is_symlink():
@@ -144,12 +144,12 @@ def _lay_out(target: Path, new: Mapping[str, Key], everything: Mapping[str, Key]
         _write(target / kid, export_public_pem(key))
     # What others publish meanwhile belongs into the set: who writes it last looks again.
     while True:
-        key_set = json.dumps(export_jwks(everything.values()), indent=2)
+        key_set = json.dumps(export_jwks(keys.values()), indent=2)
         _write(target / _JWKS, f"{key_set}\n")
         there = _read(target)
-        if there.keys() == everything.keys():
+        if there.keys() == keys.keys():
             return
-        everything = there
+        keys = there
 
 
 def _read(root: Path, *, links: bool = True) -> dict[str, Key]:

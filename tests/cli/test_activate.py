@@ -210,6 +210,16 @@ def test_what_is_staged_and_is_no_key_is_wrong_use(asapfn, staged):
     assert not (keys / "private").exists()
 
 
+@pytest.mark.parametrize("more", [("--now",), ("--repository", "https://localhost:1/")])
+def test_a_key_whose_name_makes_no_key_id_is_not_activated(more, asapfn, staged):
+    keys, _ = staged
+    (keys / "staged" / KID).rename(keys / "staged" / "orders" / "a b.pem")
+    ran = asapfn("activate", "orders/a b.pem", "--directory", keys, *more)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.endswith("a b.pem: the name makes no key id\n")
+    assert not (keys / "private").exists()
+
+
 def test_the_private_key_is_the_staged_one(asapfn, staged):
     keys, _ = staged
     before = (keys / "staged" / KID).read_text()
