@@ -119,16 +119,17 @@ def _nearest(names: list[str], files: list[str]) -> str:
 
 async def _served_throughout(bases: list[str], key: Key, options: Options) -> list[Served]:
     """What each mirror says now and, if all serve the key, again after the wait."""
+    waited = False
     async with network(options.cacert) as fetch:
-        for last in (False, True):
+        while True:
             found = [await served(base, key, fetch) for base in bases]
             for each in () if options.json else found:
                 word = "wrong    " if each.problem else "ok       "
                 show(word, f"{each.url}  {each.problem}".rstrip())
-            if last or exit_code(found) != 0:
-                break
+            if waited or exit_code(found) != 0:
+                return found
             if not options.json:
                 show("waiting  ", f"{options.wait:g} s, then once more; the key is still staged")
                 sys.stdout.flush()
             await anyio.sleep(options.wait)
-    return found
+            waited = True
