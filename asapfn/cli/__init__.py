@@ -4,7 +4,6 @@ Exit codes say what a script needs to know: 0 accepted, 1 rejected, 2 wrong use,
 interrupted, and 141 if who reads the output was gone before it was done.
 """
 
-import argparse
 import io
 import os
 import signal
@@ -16,6 +15,7 @@ import anyio
 
 from asapfn import __version__
 from asapfn.cli import activate, explain, inspect, keygen, publish, qsh, request, token, verify
+from asapfn.cli.options import Options
 from asapfn.cli.output import fitted, safe, without_tokens
 from asapfn.cli.parsing import Parser, complete, parse
 from asapfn.cli.sources import why
@@ -79,7 +79,7 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-async def _run(options: argparse.Namespace) -> int:
+async def _run(options: Options) -> int:
     """Run a command, and report what goes wrong."""
     code: int = _UNREAD  # until it has done all that it does: `activate` writes before that
     try:

@@ -49,7 +49,7 @@ async def run(options: Options) -> int:
     kid = _key_id(options, folder)
     private, public = folder / "staged" / (kid + SUFFIXES[options.format]), folder / "public" / kid
     key = generate(options.algorithm, kid=kid)
-    make_folders(public.parent, 0o755)  # first, so that what is above both is no secret
+    make_folders(public.parent, 0o755)  # first: what is above both holds public keys too
     make_folders(private.parent, 0o700)
     create(private, _private_text(key, options.format), 0o600)
     try:

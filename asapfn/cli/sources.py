@@ -123,10 +123,10 @@ def source(options: Options, fetch: Fetch) -> tuple[Resolver, str]:
         require_keys(options.key_directory, "public")
         return pem_directory(options.key_directory), options.key_directory
     if options.public_key is not None:
-        return partial(_the, read_key(options.public_key, "public key", None)), "--public-key"
+        return partial(_only_key, read_key(options.public_key, "public key", None)), "--public-key"
     usual = None if options.repository else options.profile
     if usual == "connect" and (secret := read_secret(options)):
-        return partial(_the, secret), "the shared secret"
+        return partial(_only_key, secret), "the shared secret"
     if usual == "forge":
         staging = " of staging" if options.staging else ""
         return call(forge.keys, options, fetch), f"Forge's key set{staging}"
@@ -152,6 +152,6 @@ def _key_set(where: str, fetch: Fetch) -> tuple[Resolver, str]:
     return key_sets(url_of, where, fetch_file, read=read_jwks("sig")), where
 
 
-async def _the(key: Key, unverified: Unverified) -> Key:
+async def _only_key(key: Key, unverified: Unverified) -> Key:
     """The one key there is, whatever key id a token names."""
     return key

@@ -1,4 +1,4 @@
-"""`asapfn token`: a token, for other tools to send; and who signs it, as `request` does too.
+"""`asapfn token`: a token, for other tools to send. And how each profile signs, for `request` too.
 
 A flag is named as a parameter of the function of the library to which its value is given.
 """

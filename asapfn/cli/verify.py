@@ -1,4 +1,4 @@
-"""`asapfn verify`: is this token accepted? And what is asked of each profile's, as by `explain`.
+"""`asapfn verify`: is this token accepted? And what each profile demands, for `explain` too.
 
 A flag is named as a parameter of the profile's `policy`, to which its value is given.
 """
