@@ -5,7 +5,6 @@ where `publish` reads it from; both are named after the key id. Nothing that exi
 """
 
 import json
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
@@ -14,7 +13,7 @@ from typing import Final
 from asapfn._core.algorithms import ALGORITHMS, ASAP
 from asapfn.cli.layout import SUFFIXES, create, make_folders, require_last
 from asapfn.cli.options import Commands, Options, add_command, option
-from asapfn.cli.output import answer, columns_of, continued, painted, safe
+from asapfn.cli.output import answer
 from asapfn.keys import export_data_uri, export_private_pem, export_public_pem, generate, is_key_id
 from asapfn.types import Key
 
@@ -58,20 +57,15 @@ async def run(options: Options) -> int:
         private.unlink()  # or its name would be taken
         raise
     members = {"kid": kid, "algorithm": key.alg, "private": str(private), "public": str(public)}
+    where = "" if options.directory == "keys" else f" --directory {quote(str(folder))}"
     lines = (
         ("key id   ", f"{kid}  {key.alg}", "bold"),
         ("private  ", f"{private}  keep it secret", "bold"),
         ("public   ", str(public), "bold"),
+        ("next     ", f"asapfn publish {quote(str(folder / 'public'))} --to DIR", "command"),
+        ("         ", f"asapfn activate {kid} --repository URL{where}", "command"),
     )
     answer(options, members, lines)
-    where = "" if options.directory == "keys" else f" --directory {quote(str(folder))}"
-    following = (
-        ("next     ", f"asapfn publish {quote(str(folder / 'public'))} --to DIR"),
-        ("         ", f"asapfn activate {kid} --repository URL{where}"),
-    )
-    for head, command in () if options.json else following:
-        text = continued(safe(command), columns_of(sys.stdout), len(head) + 4)
-        sys.stdout.write(f"{painted('bold', head, sys.stdout)}{text}\n")
     return 0
 
 

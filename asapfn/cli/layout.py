@@ -53,22 +53,21 @@ def is_of_keygen(folder: Path) -> bool:
 
 def require_keys(given: str, wanted: Literal["private", "public"]) -> None:
     """Refuse a --key-directory that is none, or has the other half of the keys."""
-    path, other = Path(given), "public" if wanted == "private" else "private"
+    path, flag = Path(given), f"--key-directory {given}"
+    other = "public" if wanted == "private" else "private"
     if not path.is_dir():
-        raise ValueError(f"--key-directory {given} is not a directory")
+        raise ValueError(f"{flag} is not a directory")
     right = right_place(given, wanted)
     if right and (path / wanted).is_dir():
-        raise ValueError(f"--key-directory {given} is not where the {wanted} keys are: {right} is")
+        raise ValueError(f"{flag} is not where the {wanted} keys are: {right} is")
     above = next((each for each in path.absolute().parents if each.name == wanted), None)
     if above is not None and any(path.glob("*.pem")):
         named = str(above) if path.is_absolute() else os.path.relpath(above)
-        raise ValueError(f"--key-directory {given}: give DIR without the issuer: {named}")
+        raise ValueError(f"{flag}: give DIR without the issuer: {named}")
     first = next((file for file in path.glob("*/**/*") if file.is_file()), None)
     if first is not None and f"{other.upper()} KEY-----".encode() in first.read_bytes():
         use, where = "signing" if wanted == "private" else "verifying", f": {right}" * bool(right)
-        raise ValueError(
-            f"--key-directory {given} has {other} keys, and {use} needs the {wanted} ones{where}"
-        )
+        raise ValueError(f"{flag} has {other} keys, and {use} needs the {wanted} ones{where}")
 
 
 def signing_key(given: str, issuer: str) -> Key:

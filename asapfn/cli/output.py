@@ -132,32 +132,30 @@ def continued(command: str, columns: int, indent: int) -> str:
     return f" \\\n{' ' * indent}".join(_wrapped(command, max(columns - indent - 2, 20)))
 
 
-def columns_of(stream: TextIO) -> int:
-    """How many columns there are, which is no matter where no terminal is."""
-    return shutil.get_terminal_size().columns if stream.isatty() else sys.maxsize
-
-
 def fitted(stream: TextIO, style: str, head: str, text: str) -> str:
     """A head and the text behind it, on a terminal in lines of its width.
 
     Args:
         stream: Where they will go.
-        style: The style of the head; empty for none.
+        style: The style of the head; empty for none, `command` where the text is a command.
         head: What comes first; it is not broken.
         text: What stands beside it; where there is little place, below it.
 
     Returns:
         The lines, each with a line feed. A word that is longer than a line is left whole.
     """
-    width, word = columns_of(stream), head.rstrip()
-    start = painted(style, word, stream)
+    width = shutil.get_terminal_size().columns if stream.isatty() else sys.maxsize
+    word = head.rstrip()
+    start = painted("bold" if style == "command" else style, word, stream)
     if not text:
         return f"{start}\n"
     beside = width - len(head) >= _NARROW
     indent = len(head) if beside else _INDENT
     below = "\n" + " " * indent
     gap = head[len(word) :] if beside else below
-    if len(head) + len(text) > width:  # else its spaces stay as they are
+    if style == "command":  # it can be copied, wherever it is broken
+        text = continued(text, width, len(head) + 4)
+    elif len(head) + len(text) > width:  # else its spaces stay as they are
         text = below.join(_wrapped(text, max(width - indent, 1)))
     return f"{start}{gap}{text}\n"
 

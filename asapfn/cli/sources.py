@@ -92,9 +92,7 @@ def repositories(options: Options) -> list[str]:
     if not options.repository:
         names = ("ASAP_PUBLIC_KEY_REPOSITORY_URL", "ASAP_PUBLIC_KEY_FALLBACK_REPOSITORY_URL")
         given = {name: os.environ[name] for name in names if os.environ.get(name)}
-    return [
-        url for where, urls in given.items() for url in named(where, mirrors, urls, local=local)
-    ]
+    return [url for name, urls in given.items() for url in named(name, mirrors, urls, local=local)]
 
 
 def named(where: str, make: Callable[..., T], *given: Any, local: bool = False) -> T:
