@@ -106,8 +106,7 @@ def _staged(root: Path, kid: str) -> tuple[Path, Path]:
 
 
 def _files(folder: Path) -> list[str]:
-    paths = [path for path in folder.rglob("*") if path.is_file()]
-    return sorted(path.relative_to(folder).as_posix() for path in paths)
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
 def _nearest(names: list[str], files: list[str]) -> str:

@@ -196,13 +196,12 @@ def read_token(options: Options) -> str:
         if not sys.stdin.isatty():
             raise ValueError("give the token: itself, - for standard input, or @FILE")
         where = "-"
-    text, place = where, "the argument"
+    data, place = where.encode("utf-8", "replace"), "the argument"
     if where == "-":
-        text, place = standard_input("token").decode("utf-8", "replace"), "standard input"
+        data, place = standard_input("token"), "standard input"
     elif where.startswith("@") or os.path.isfile(where):
-        data = read_file(where.removeprefix("@"))
-        text, place = data.decode("utf-8", "replace"), "the file"
-    text = text.strip()
+        data, place = read_file(where.removeprefix("@")), "the file"
+    text = data.decode("utf-8", "replace").strip()
     if text.startswith("-----BEGIN "):
         raise ValueError(f"{place} holds a PEM, not a token")
     # A request without a token is asked about by standard input, or with its URL.

@@ -126,8 +126,7 @@ def source(options: Options, fetch: Fetch) -> tuple[Resolver, str]:
     if usual == "connect" and (secret := read_secret(options)):
         return partial(_only_key, secret), "the shared secret"
     if usual == "forge":
-        staging = " of staging" if options.staging else ""
-        return call(forge.keys, options, fetch), f"Forge's key set{staging}"
+        return call(forge.keys, options, fetch), "Forge's key set" + " of staging" * options.staging
     if usual == "oidc":
         return call(discovered, options, fetch=fetch), options.metadata_url or options.issuer
     last = ", --public-key, or --secret-from" if usual == "connect" else ", or --public-key"

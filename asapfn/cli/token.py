@@ -6,7 +6,8 @@ A flag is named as a parameter of the function of the library to which its value
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from asapfn import asap, connect, jitsi
@@ -115,13 +116,6 @@ def _add_forge(parser: Arguments) -> None:
     _add_common_arguments(group, 25)
 
 
-def _sign_forge(options: Options) -> Authorize:
-    """Sign tokens for tests that look like Forge's invocation tokens."""
-    claims = call(forge_claims, options) | _claims(options)
-    key = _private_key(options)
-    return lambda method, url: f"Bearer {sign(claims, key, algorithm='RS256')}"
-
-
 def _add_jitsi(parser: Arguments) -> None:
     group = parser.add_argument_group("the token")
     option(group, "--issuer NAME", "the app's id", required=True)
@@ -131,10 +125,11 @@ def _add_jitsi(parser: Arguments) -> None:
     _add_common_arguments(group, 60)
 
 
-def _sign_jitsi(options: Options) -> Authorize:
+def _sign_claims(make: Callable[..., Any], algorithm: str | None, options: Options) -> Authorize:
+    """Sign the claims that a function of the library makes."""
+    claims = call(make, options) | _claims(options)
     key = _private_key(options)
-    claims = call(jitsi.claims, options) | _claims(options)
-    return lambda method, url: f"Bearer {sign(claims, key)}"
+    return lambda method, url: f"Bearer {sign(claims, key, algorithm=algorithm)}"
 
 
 def _add_common_arguments(group: Arguments, lifetime: int, key: str = "", kid: str = "") -> None:
@@ -182,12 +177,12 @@ SIGNERS: Final[Mapping[str, Profile]] = {
         "a token that looks like Forge's, for tests",
         "--app-id ari:cloud:ecosystem::app/8db33309 --kid test --key-from key.pem",
         _add_forge,
-        _sign_forge,
+        partial(_sign_claims, forge_claims, "RS256"),
     ),
     "jitsi": Profile(
         "a token of Jitsi's dialect of ASAP",
         "--issuer meet --audience jitsi --room standup --kid test --key-from key.pem",
         _add_jitsi,
-        _sign_jitsi,
+        partial(_sign_claims, jitsi.claims, None),
     ),
 }
