@@ -55,7 +55,7 @@ def why(error: Unavailable) -> str:
 
 
 @asynccontextmanager
-async def network(cacert: str | None = None) -> AsyncIterator[Fetch]:
+async def network(cacert: str | None) -> AsyncIterator[Fetch]:
     """Open the way to the network, trusting the authorities in a file, or else the usual ones."""
     if cacert is None:
         yield fetcher()
