@@ -13,18 +13,23 @@ import re
 import secrets
 import time
 import urllib.parse
+from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any, Final, NamedTuple
 
-from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
-from asapfn._core.algorithms import ALGORITHMS, require_key
-from asapfn._core.certificate import read_certificate
+from asapfn._core.algorithms import ALGORITHMS, require_key, require_known
 from asapfn._core.jwk import export_jwks, export_public_jwk, import_jwk
-from asapfn._core.key_material import wrap_native, wrap_secret
-from asapfn._core.native import read_private_key, read_public_key
+from asapfn._core.key_material import (
+    loaded,
+    read_certificate,
+    read_private_key,
+    read_public_key,
+    wrap_native,
+    wrap_secret,
+)
 from asapfn.types import Clock, Key
 
 __all__ = [
@@ -138,7 +143,10 @@ def import_pem(
     if label not in _PUBLIC_LABELS | _PRIVATE_LABELS:
         raise ValueError(f"{label[:40]} is not accepted: expected PKCS#8 or SubjectPublicKeyInfo")
     if label == "ENCRYPTED PRIVATE KEY" or _ENCRYPTED.search(text):
-        return wrap_native(_encrypted(label, text, secret), kid, algorithm)
+        if secret is None:
+            raise ValueError("the key needs a password")
+        wrong = "the PEM holds no key that can be read with this password"
+        return wrap_native(loaded(wrong, _decrypted, label, text, secret), kid, algorithm)
     if secret is not None:
         raise ValueError("the key is not encrypted: give no password")
     return wrap_native(_from_pem(label, text), kid, algorithm)
@@ -211,15 +219,8 @@ def import_dated_key(data: str | bytes, *, kid: str | None = None) -> DatedKey:
     label, text = _one_block(data, "certificate", "; no chain is built: give the first alone")
     if label not in _CERTIFICATE_LABELS:
         raise ValueError(f"{label[:40]} is not accepted: expected one CERTIFICATE")
-    try:
-        certificate = read_certificate(_body(label, text))
-        native = read_public_key(certificate.public_key)
-    except ValueError as error:
-        fault = str(error)
-    else:
-        key = wrap_native(native, kid, None)
-        return DatedKey(key, certificate.not_before, certificate.not_after)
-    raise ValueError(f"the PEM holds no certificate that can be read: {fault}")
+    native, *dates = _read("the PEM holds no certificate", read_certificate, _body, label, text)
+    return DatedKey(wrap_native(native, kid, None), *dates)
 
 
 def not_valid(dated: DatedKey, now: float) -> str:
@@ -274,13 +275,8 @@ def import_data_uri(uri: str, *, kid: str | None = None) -> Key:
         )
     if kid not in (None, own):
         raise ValueError("the key id of kid, --kid or ASAP_KEY_ID differs from the data URI's")
-    try:
-        native = read_private_key(_pkcs8(match[2]))
-    except ValueError as error:
-        fault = str(error)
-    else:
-        return wrap_native(native, own, None)
-    raise ValueError(f"the data URI holds no PKCS#8 key that can be read: {fault}")
+    native = _read("the data URI holds no PKCS#8 key", read_private_key, _pkcs8, match[2])
+    return wrap_native(native, own, None)
 
 
 def is_data_uri(text: str) -> bool:
@@ -351,19 +347,12 @@ def generate(algorithm: str, *, kid: str | None = None) -> Key:
     Raises:
         ValueError: If the algorithm is not known.
     """
-    if algorithm not in ALGORITHMS:
-        raise ValueError(f"unknown algorithm: use one of {', '.join(ALGORITHMS)}")
+    require_known(algorithm)
     key_type, curve, least, _, _ = ALGORITHMS[algorithm]
     if key_type is OctKey:
         return wrap_secret(secrets.token_bytes(least), kid, algorithm)
-    native: Any
-    if key_type is RSAKey:
-        native = RSAKey.generate_key(least).raw_value
-    elif key_type is ECKey:
-        native = ECKey.generate_key(curve).raw_value
-    else:
-        native = OKPKey.generate_key("Ed25519").raw_value
-    return wrap_native(native, kid, algorithm)
+    asymmetric: Any = key_type
+    return wrap_native(asymmetric.generate_key(curve or least).raw_value, kid, algorithm)
 
 
 def export_public_pem(key: Key) -> str:
@@ -394,7 +383,9 @@ def export_private_pem(key: Key, password: str | bytes | None = None) -> str:
     Raises:
         ValueError: If the key is public or a shared secret, or the password is empty.
     """
-    return _private_bytes(key, serialization.Encoding.PEM, password).decode("ascii")
+    secret = None if password is None else _as_bytes(password, "password")
+    pem: bytes = _private(key).as_pem(private=True, password=secret)
+    return pem.decode("ascii")
 
 
 def export_data_uri(key: Key) -> str:
@@ -411,9 +402,8 @@ def export_data_uri(key: Key) -> str:
     """
     if key.kid is None or not is_key_id(key.kid):
         raise ValueError("the key has no well-formed key id: give it one when importing it")
-    der = _private_bytes(key, serialization.Encoding.DER, None)
-    kid = urllib.parse.quote(key.kid, safe="")
-    return f"data:application/pkcs8;kid={kid};base64,{base64.b64encode(der).decode('ascii')}"
+    pkcs8 = base64.b64encode(_private(key).as_der(private=True)).decode("ascii")
+    return f"data:application/pkcs8;kid={urllib.parse.quote(key.kid, safe='')};base64,{pkcs8}"
 
 
 def _one_block(data: str | bytes, what: str = "key", advice: str = "") -> tuple[str, str]:
@@ -447,12 +437,21 @@ def _out_of_encodings(data: str | bytes) -> str | bytes:
 def _from_pem(label: str, text: str) -> Any:
     """The key of cryptography from a block that is not encrypted."""
     read = read_public_key if label in _PUBLIC_LABELS else read_private_key
+    return _read("the PEM holds no key", read, _body, label, text)
+
+
+def _read(
+    nothing: str, read: Callable[[bytes], Any], decode: Callable[..., bytes], *encoded: str
+) -> Any:
+    """What one function reads of the bytes that another decodes.
+
+    Its error is repeated, not chained: an exception may carry what it complains of.
+    """
     try:
-        return read(_body(label, text))
+        return read(decode(*encoded))
     except ValueError as error:
-        # Named, not chained: an exception may carry what it complains of.
         fault = str(error)
-    raise ValueError(f"the PEM holds no key that can be read: {fault}")
+    raise ValueError(f"{nothing} that can be read: {fault}")
 
 
 def _body(label: str, text: str) -> bytes:
@@ -461,19 +460,13 @@ def _body(label: str, text: str) -> bytes:
     return binascii.a2b_base64("".join(body.split()), strict_mode=True)
 
 
-def _encrypted(label: str, text: str, password: bytes | None) -> Any:
+def _decrypted(label: str, text: str, password: bytes) -> Any:
     """The key of cryptography from a block that is encrypted."""
-    if password is None:
-        raise ValueError("the key needs a password")
-    try:
-        if label == "ENCRYPTED PRIVATE KEY":
-            return serialization.load_der_private_key(_body(label, text), password)
-        # Its header is lines, which may be indented, and ends with a blank one.
-        lines = "\n".join(line.strip() for line in text.splitlines())
-        return serialization.load_pem_private_key(lines.encode(), password)
-    except (ValueError, TypeError, UnsupportedAlgorithm, InternalError, Warning) as error:
-        fault = type(error).__name__
-    raise ValueError(f"the PEM holds no key that can be read with this password ({fault})")
+    if label == "ENCRYPTED PRIVATE KEY":
+        return serialization.load_der_private_key(_body(label, text), password)
+    # Its header is lines, which may be indented, and ends with a blank one.
+    lines = "\n".join(line.strip() for line in text.splitlines())
+    return serialization.load_pem_private_key(lines.encode(), password)
 
 
 def _as_bytes(value: str | bytes, what: str) -> bytes:
@@ -498,14 +491,7 @@ def _asymmetric(key: Key) -> RSAKey | ECKey | OKPKey:
     return key
 
 
-def _private_bytes(
-    key: Key, encoding: serialization.Encoding, password: str | bytes | None
-) -> bytes:
-    native: Any = _asymmetric(key).private_key
-    if native is None:
+def _private(key: Key) -> Any:
+    if _asymmetric(key).private_key is None:
         raise ValueError("the key is public: only a private key can be exported so")
-    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
-    if password is not None:
-        encryption = serialization.BestAvailableEncryption(_as_bytes(password, "password"))
-    pkcs8: bytes = native.private_bytes(encoding, serialization.PrivateFormat.PKCS8, encryption)
-    return pkcs8
+    return key

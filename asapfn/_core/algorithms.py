@@ -92,25 +92,30 @@ SYMMETRIC: Final = frozenset(n for n, a in ALGORITHMS.items() if a.key_type is O
 ASYMMETRIC: Final = frozenset(ALGORITHMS) - SYMMETRIC
 ASAP: Final = ASYMMETRIC - {"EdDSA", "Ed25519"}
 
-_KEY_TYPES: Final = (RSAKey, ECKey, OKPKey, OctKey)
 # Where a key keeps what was found out about it.
 _USUAL: Final = "_asapfn_usual"
 _SIGNS: Final = "_asapfn_signs"
 _VERIFIES: Final = "_asapfn_verifies"
-_DEFAULTS: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}
 
 
-def curve_of(key: ECKey | OKPKey) -> str:
-    """The curve of a key as JWK names it, or the empty string for one joserfc cannot name."""
+def require_known(algorithm: str) -> None:
+    """Refuse, by a ValueError, what is none of `ALGORITHMS`."""
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"unknown algorithm: use one of {', '.join(ALGORITHMS)}")
+
+
+def curve_of(key: Key) -> str:
+    """The curve of a key as JWK names it; empty for one joserfc cannot name, and for no curve."""
+    own: Any = key
     try:
-        return key.curve_name
-    except KeyError:
+        return str(own.curve_name)
+    except (AttributeError, KeyError):
         return ""
 
 
 def require_key(key: object) -> None:
     """TypeError for what is no key, such as the text of one, which is not quoted."""
-    if not isinstance(key, _KEY_TYPES):
+    if not isinstance(key, Key):
         how = "import_pem, import_secret or generate"
         raise TypeError(
             f"what signs or verifies is a key of asapfn.keys ({how}), not {type(key).__name__}"
@@ -131,14 +136,12 @@ def default_algorithm(key: Key) -> str:
 
 
 def _usual(key: Key) -> str:
-    if type(key) is RSAKey:
-        return "RS256"
-    if type(key) is OctKey:
-        return "HS256"
-    curve = curve_of(cast("ECKey | OKPKey", key))
-    if curve not in _DEFAULTS:
-        raise ValueError("no algorithm here has a key of this curve")
-    return _DEFAULTS[curve]
+    """The first algorithm of the key's type and curve."""
+    kind = type(key), curve_of(key)
+    for name, algorithm in ALGORITHMS.items():
+        if kind == (algorithm.key_type, algorithm.curve):
+            return name
+    raise ValueError("no algorithm here has a key of this curve")
 
 
 def mismatch(algorithm: str, key: Key) -> str:
@@ -154,7 +157,7 @@ def mismatch(algorithm: str, key: Key) -> str:
     elif key_type is OctKey:
         if len(native) < least:
             return f"{algorithm} needs a secret of at least {least} bytes"
-    elif curve_of(cast("ECKey | OKPKey", key)) != curve:
+    elif curve_of(key) != curve:
         return f"{algorithm} needs a key of the curve {curve}"
     if key.get("alg") not in (None, algorithm):
         return f"the key is for another algorithm than {algorithm}"
@@ -221,8 +224,7 @@ def other_form(
 
 def _signing(algorithm: str, key: Key) -> _Bound:
     """How a key signs; ValueError if it cannot."""
-    if algorithm not in ALGORITHMS:
-        raise ValueError(f"unknown algorithm: use one of {', '.join(ALGORITHMS)}")
+    require_known(algorithm)
     if wrong := mismatch(algorithm, key):
         raise ValueError(wrong)
     if not key.is_private:

@@ -6,14 +6,17 @@ Only members that are understood come in, and only public members that are under
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from joserfc.errors import JoseError
 from joserfc.jwk import OctKey, import_key
 
 from asapfn._core import compact
-from asapfn._core.key_material import wrap_native, wrap_secret
-from asapfn._core.native import require_private_rsa_bounds, rsa_public_key
+from asapfn._core.key_material import (
+    loaded,
+    require_private_rsa_bounds,
+    rsa_public_key,
+    wrap_native,
+    wrap_secret,
+)
 from asapfn.errors import shown
 from asapfn.types import Key, Names, as_names
 
@@ -131,11 +134,7 @@ def _private(mapping: Mapping[str, Any], names: list[str], octets: Mapping[str, 
         if not p and pow(pow(2, e, n), d, n) != 2:
             raise ValueError("its private members do not belong to its public ones")
     members: dict[str, Any] = {"kty": mapping["kty"], **{name: mapping[name] for name in names}}
-    try:
-        return import_key(members).raw_value
-    except (ValueError, KeyError, JoseError, UnsupportedAlgorithm) as error:
-        fault = type(error).__name__
-    raise ValueError(f"its members do not belong together ({fault})")
+    return loaded("its members do not belong together", import_key, members).raw_value
 
 
 def export_public_jwk(key: Key) -> dict[str, Any]:

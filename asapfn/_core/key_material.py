@@ -1,14 +1,56 @@
-"""From raw key material to a key: what is weak or is not what it claims to be stops here."""
+"""From bytes to keys: what is too large, weak, or not what it claims to be stops here.
 
+OpenSSL checks what it reads as thoroughly as it can, with the interpreter's lock held: whether a
+Diffie-Hellman modulus is prime costs it 20 seconds. So public keys are parsed here, and given
+to cryptography as the numbers and points that they are; it reads no DER of them. A private key is
+its owner's, and is read by cryptography once its size is known.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from cryptography import x509
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeyParameters, OctKey, OKPKey, RSAKey
 
-from asapfn._core.algorithms import ALGORITHMS, default_algorithm, mismatch
-from asapfn._core.native import require_rsa_bounds
+from asapfn._core import der
+from asapfn._core.algorithms import default_algorithm, mismatch, require_known
 from asapfn._core.recognition import is_key
 from asapfn.types import Key
+
+LEAST_RSA_BITS: Final = 2048
+# OpenSSL verifies with no larger modulus; with this one, in 3 ms.
+MOST_RSA_BITS: Final = 16_384
+MOST_EXPONENT: Final = 2**32
+# The check that a prime is one takes time by the third power of its size; of two of these, 4 s.
+MOST_PRIME_BITS: Final = 4096
+_MOST_CERTIFICATE_BYTES: Final = 16 * 1024
+
+# The content of the AlgorithmIdentifiers that are known: RFC 3279, sections 2.3.1 and 2.3.5, with
+# RFC 5480's curves, and RFC 8410. No curve is given by its parameters.
+_RSA: Final = bytes.fromhex("06092a864886f70d0101010500")
+_ED25519: Final = bytes.fromhex("06032b6570")
+_CURVES: Final = {
+    bytes.fromhex("06072a8648ce3d020106082a8648ce3d030107"): ec.SECP256R1(),
+    bytes.fromhex("06072a8648ce3d020106052b81040022"): ec.SECP384R1(),
+    bytes.fromhex("06072a8648ce3d020106052b81040023"): ec.SECP521R1(),
+}
+_KNOWN: Final = {_RSA, _ED25519, *_CURVES}
+
+# The first members of a certificate (RFC 5280, section 4.1), behind its version, where it has one.
+_VERSION: Final = 0xA0
+_CERTIFICATE: Final = (der.INTEGER, *(der.SEQUENCE,) * 5)
+
+# What is raised of what cannot be read, besides a ValueError of a certificate.
+_NO_CERTIFICATE: Final = (
+    x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, Warning
+)  # fmt: skip
+_NO_KEY: Final = (
+    ValueError, TypeError, KeyError, UnsupportedAlgorithm, InternalError, JoseError, Warning
+)  # fmt: skip
 
 # Marks of a ROCA-weak modulus (CVE-2017-15361): modulo each of these primes it is a power of 65537,
 # which it is if it gives 1 when raised to the order of 65537, stated beside the prime.
@@ -16,6 +58,157 @@ _ROCA: Final = (
     (11, 2), (13, 6), (17, 8), (19, 9), (37, 3), (53, 26), (61, 20), (71, 35), (73, 24), (79, 13),
     (97, 6), (103, 51), (107, 53), (109, 54), (127, 42), (151, 50), (157, 78),
 )  # fmt: skip
+
+
+def require_rsa_bounds(modulus: int, exponent: int) -> None:
+    """Refuse, by a ValueError, RSA numbers that are too weak, or too large to wait for."""
+    bits = modulus.bit_length()
+    if bits < LEAST_RSA_BITS:
+        raise ValueError(
+            f"an RSA key of less than {LEAST_RSA_BITS} bits is too weak: this one has {bits}"
+        )
+    if bits > MOST_RSA_BITS or modulus < 0:
+        raise ValueError(
+            f"expected a positive RSA modulus of at most {MOST_RSA_BITS} bits; it has {bits}"
+        )
+    if not modulus & exponent & 1 or not 1 < exponent <= MOST_EXPONENT:
+        raise ValueError(
+            f"expected an odd RSA modulus, and an odd exponent from 3 to 2^32;"
+            f" the exponent has {exponent.bit_length()} bits"
+        )
+
+
+def require_private_rsa_bounds(
+    modulus: int, exponent: int, primes: Sequence[int], others: Sequence[int]
+) -> None:
+    """Refuse, by a ValueError, numbers of a private RSA key that are too large to wait for."""
+    require_rsa_bounds(modulus, exponent)
+    largest = max(prime.bit_length() for prime in primes)
+    if modulus.bit_length() > 2 * MOST_PRIME_BITS or largest > MOST_PRIME_BITS:
+        raise ValueError(
+            f"expected a private RSA key of at most {2 * MOST_PRIME_BITS} bits, of two primes of"
+            f" half of that; it has {modulus.bit_length()}, and a prime of {largest}"
+        )
+    if not all(0 <= number < modulus for number in (*primes, *others)):
+        raise ValueError("expected private RSA numbers that are positive and below the modulus")
+
+
+def rsa_public_key(modulus: int, exponent: int) -> rsa.RSAPublicKey:
+    """Make an RSA key of its numbers; a ValueError outside of the bounds."""
+    require_rsa_bounds(modulus, exponent)
+    return rsa.RSAPublicNumbers(exponent, modulus).public_key()
+
+
+def read_public_key(data: bytes) -> Any:
+    """Read a public key from DER, without giving any DER to cryptography.
+
+    The DER is SubjectPublicKeyInfo (RFC 5280, section 4.1) or PKCS#1 (RFC 8017, appendix A.1.1), of
+    RSA within the bounds, EC on P-256, P-384 or P-521, or Ed25519; a ValueError for all else.
+    """
+    return _public_key(der.sequence(data))
+
+
+def _public_key(members: list[der.Element]) -> Any:
+    if der.tags(members) == (der.INTEGER, der.INTEGER):
+        return _rsa_of(members)
+    if der.tags(members) != (der.SEQUENCE, der.BIT_STRING) or members[1].content[:1] != b"\0":
+        raise ValueError("expected SubjectPublicKeyInfo or PKCS#1")
+    identifier, bits = members[0].content, members[1].content[1:]
+    _require_known_identifier(identifier)
+    if identifier == _RSA:
+        return _rsa_of(der.sequence(bits))
+    if identifier == _ED25519:
+        return ed25519.Ed25519PublicKey.from_public_bytes(bits)
+    return ec.EllipticCurvePublicKey.from_encoded_point(_CURVES[identifier], bits)
+
+
+def _rsa_of(members: list[der.Element]) -> rsa.RSAPublicKey:
+    if len(members) != 2:
+        raise ValueError(f"expected an RSA key of 2 numbers; it has {len(members)}")
+    return rsa_public_key(*map(der.integer, members))
+
+
+def _require_known_identifier(identifier: bytes) -> None:
+    if identifier in _KNOWN:
+        return
+    name = der.element(identifier)
+    raise ValueError(
+        "expected the algorithm rsaEncryption, id-ecPublicKey with the named curve P-256, P-384 or"
+        f" P-521, or Ed25519; saw {der.dotted(name.content)} with {len(identifier) - name.end}"
+        " bytes of parameters"
+    )
+
+
+def read_certificate(data: bytes) -> tuple[Any, float, float]:
+    """Read the public key of a certificate in DER, and from when to when it is valid.
+
+    Nothing vouches for a certificate here: no chain is built, its signature is not looked at, nor
+    is its name. It is believed as a bare public key is, for the place where it was found. The times
+    are seconds since the epoch. A ValueError if it is no certificate (RFC 5280, section 4.1), is
+    too large, its key is none that `read_public_key` reads, or its keyUsage allows no signatures.
+    """
+    if len(data) > _MOST_CERTIFICATE_BYTES:
+        raise ValueError(
+            f"expected a certificate of at most {_MOST_CERTIFICATE_BYTES} bytes; it has {len(data)}"
+        )
+    whole = der.sequence(data)
+    members = der.row(whole[0].content) if whole else []
+    if der.tags(members[:1]) == (_VERSION,):
+        del members[0]
+    if der.tags(whole) != (der.SEQUENCE, der.SEQUENCE, der.BIT_STRING) or (
+        der.tags(members[:6]) != _CERTIFICATE
+    ):
+        raise ValueError("expected an X.509 certificate")
+    # Before cryptography reads the rest, which it does as strictly as DER asks for.
+    key = _public_key(der.row(members[5].content))
+    try:
+        certificate = x509.load_der_x509_certificate(data)
+        extensions = list(certificate.extensions)
+    except _NO_CERTIFICATE as error:
+        raise ValueError(str(error)) from None
+    for extension in extensions:
+        usage = extension.value
+        if isinstance(usage, x509.KeyUsage) and not usage.digital_signature:
+            raise ValueError("the certificate's keyUsage does not allow digital signatures")
+    first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return key, first.timestamp(), last.timestamp()
+
+
+def read_private_key(data: bytes) -> Any:
+    """Read a private key that is not encrypted from DER; a ValueError if it is none that is known.
+
+    The DER is PKCS#8 (RFC 5958), PKCS#1 (RFC 8017, appendix A.1.2) or SEC1 (RFC 5915).
+    """
+    _require_bounded(der.sequence(data))
+    wrong = "its numbers do not belong together, or it is damaged"
+    return loaded(wrong, serialization.load_der_private_key, data, None)
+
+
+def _require_bounded(members: list[der.Element]) -> None:
+    tags = der.tags(members)
+    if tags[:3] == (der.INTEGER, der.SEQUENCE, der.OCTET_STRING):
+        _require_known_identifier(members[1].content)
+        if members[1].content != _RSA:
+            return
+        members = der.sequence(members[2].content)
+    elif tags[:2] == (der.INTEGER, der.OCTET_STRING):
+        return
+    if der.tags(members) != (der.INTEGER,) * 9:
+        raise ValueError("expected a private key in PKCS#8, PKCS#1 or SEC1, not encrypted")
+    _, modulus, exponent, d, p, q, *others = map(der.integer, members)
+    require_private_rsa_bounds(modulus, exponent, (p, q), (d, *others))
+
+
+def loaded(wrong: str, load: Callable[..., Any], *arguments: Any) -> Any:
+    """What cryptography or joserfc makes of a private key; a ValueError that says what is wrong.
+
+    Their own error is named, not chained: it may carry what it complains of.
+    """
+    try:
+        return load(*arguments)
+    except _NO_KEY as error:
+        fault = type(error).__name__
+    raise ValueError(f"{wrong} ({fault})")
 
 
 def is_roca_weak(modulus: int) -> bool:
@@ -70,7 +263,7 @@ def _parameters(kid: str | None, algorithm: str | None) -> KeyParameters:
 
 
 def _refuse_mismatch(key: Key, algorithm: str | None) -> None:
-    if algorithm is not None and algorithm not in ALGORITHMS:
-        raise ValueError(f"unknown algorithm: use one of {', '.join(ALGORITHMS)}")
+    if algorithm is not None:
+        require_known(algorithm)
     if wrong := mismatch(algorithm or default_algorithm(key), key):
         raise ValueError(wrong)

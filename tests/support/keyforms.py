@@ -41,17 +41,18 @@ def weak_pair() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(65537, 1024)
 
 
-def certificate(name: str, encoding: serialization.Encoding) -> bytes:
+def certificate(name: str, encoding: serialization.Encoding, *extensions: Any) -> bytes:
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "issuer")])
     start = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     digest = None if name == "EdDSA" else hashes.SHA256()
-    return (
+    made = (
         x509.CertificateBuilder(subject, subject, native(name).public, 1)
         .not_valid_before(start)
         .not_valid_after(start + datetime.timedelta(days=30))
-        .sign(native(name).private, digest)
-        .public_bytes(encoding)
     )
+    for extension in extensions:
+        made = made.add_extension(extension, critical=False)
+    return made.sign(native(name).private, digest).public_bytes(encoding)
 
 
 def encrypted(name: str, encoding: serialization.Encoding) -> bytes:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asapfn._core import der
-from asapfn._core.native import (
+from asapfn._core.key_material import (
     MOST_EXPONENT,
     MOST_RSA_BITS,
     read_private_key,

@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from cryptography import x509
 
 from asapfn import (
     Document,
@@ -51,6 +52,7 @@ from tests.support.hostile import (
     tlv,
 )
 from tests.support.hostile import jwks as hostile_jwks
+from tests.support.keyforms import PEM, certificate
 from tests.support.keyring import key_for
 from tests.support.servers import answers, raw_server, trusting
 from tests.support.verifying import CLAIMS, KEY, NOW
@@ -147,6 +149,8 @@ def map_of(text: str) -> bytes:
     return ("{" + ",".join(f'"{number:03}":{each}' for number in range(many)) + "}").encode()
 
 
+NAMES = x509.SubjectAlternativeName([x509.DirectoryName(x509.Name([]))] * 3_900)
+
 HOSTILE_MAPS = {
     **{f"of {name} certificates": map_of(text) for name, text in CERTIFICATES.items()},
     "of nothing": map_of(""),
@@ -161,6 +165,7 @@ HOSTILE_MAPS = {
     "of a certificate of extensions": map_of(
         pem(sequence(sequence(tlv(0xA3, sequence(sequence() * 8_000))), sequence())).decode()
     ),
+    "of a certificate of names": map_of(certificate("ES256", PEM, NAMES).decode()),
 }
 
 
