@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 from anyio.lowlevel import current_token
 
-from asapfn._core.canonical import base_path, canonical_request, is_below, qsh
+from asapfn._core.canonical import base_path, canonical_request, is_below
 from asapfn._core.reading import read_claims
 from asapfn.errors import TokenRejected, listed, shown
 from asapfn.types import ReplayStore, Token, Unverified, require_bool
@@ -58,14 +58,7 @@ def claim_equals(name: str, value: Any) -> Callable[[Token], None]:
     Returns:
         A check that rejects with `missing_claim` or `invalid_claim`.
     """
-
-    def check(token: Token) -> None:
-        given = _claim(token, name)
-        if not _is_same(given, value):
-            raise _invalid(name, shown(value), given)
-
-    check.__doc__ = f"{name} is {shown(value)}"
-    return check
+    return _claim_check("claim_equals", name, "is", shown(value), partial(_is_same, value))
 
 
 def claim_includes(name: str, *values: Any, any_of: bool = False) -> Callable[[Token], None]:
@@ -84,17 +77,14 @@ def claim_includes(name: str, *values: Any, any_of: bool = False) -> Callable[[T
         ValueError: If there is no value.
     """
     _require_some(values, "value")
-    expected = listed(values, "or" if any_of else "and")
+    of_values = any if any_of else all
 
-    def check(token: Token) -> None:
-        given = _claim(token, name)
+    def includes(given: Any) -> bool:
         among = given if isinstance(given, list) else []
-        found = [_is_among(value, among) for value in values]
-        if not (any(found) if any_of else all(found)):
-            raise _invalid(name, expected, given)
+        return of_values(_is_among(among, value) for value in values)
 
-    check.__doc__ = f"{name} includes {expected}"
-    return check
+    expected = listed(values, "or" if any_of else "and")
+    return _claim_check("claim_includes", name, "includes", expected, includes)
 
 
 def claim_is_one_of(name: str, values: Collection[Any]) -> Callable[[Unverified | Token], None]:
@@ -113,14 +103,7 @@ def claim_is_one_of(name: str, values: Collection[Any]) -> Callable[[Unverified 
     each = (values,) if isinstance(values, str) else tuple(values)
     _require_some(each, "value")
     expected = listed(each, "or")
-
-    def check(token: Unverified | Token) -> None:
-        given = _claim(token, name)
-        if not _is_among(given, each):
-            raise _invalid(name, expected, given)
-
-    check.__doc__ = f"{name} is {expected}"
-    return check
+    return _claim_check("claim_is_one_of", name, "is", expected, partial(_is_among, each))
 
 
 def has_scopes(*scopes: str) -> Callable[[Token], None]:
@@ -188,33 +171,42 @@ def _require_some(values: Collection[Any], what: str) -> None:
         raise ValueError(f"at least one {what} is needed: nothing would be checked")
 
 
-def _claim(token: Unverified | Token, name: str) -> Any:
-    if name not in token.claims:
-        raise _missing(name)
-    return token.claims[name]
+def _claim_check(
+    maker: str, name: str, relation: str, expected: str, holds: Callable[[Any], bool]
+) -> Callable[[Unverified | Token], None]:
+    """Make the check of one claim, which `explain` shows by the name of its maker."""
+
+    def check(token: Unverified | Token) -> None:
+        if name not in token.claims:
+            raise _missing(name)
+        given = token.claims[name]
+        if not holds(given):
+            raise _invalid(name, expected, given)
+
+    check.__qualname__, check.__doc__ = maker, f"{name} {relation} {expected}"
+    return check
 
 
 def _missing(name: str) -> TokenRejected:
     return TokenRejected("missing_claim", f"the token has no {name}", claim=name)
 
 
-def _is_among(value: Any, values: Iterable[Any]) -> bool:
-    return any(_is_same(each, value) for each in values)
+def _is_among(values: Iterable[Any], given: Any) -> bool:
+    return any(_is_same(each, given) for each in values)
 
 
-def _is_same(given: Any, value: Any) -> bool:
+def _is_same(value: Any, given: Any) -> bool:
     """Whether two values of JSON are equal, and of the same types throughout."""
     if type(given) is not type(value) or given != value:
         return False
     if isinstance(given, dict):
-        return all(_is_same(given[name], value[name]) for name in given)
-    return not isinstance(given, list) or all(map(_is_same, given, value))
+        return all(_is_same(value[name], given[name]) for name in given)
+    return not isinstance(given, list) or all(map(_is_same, value, given))
 
 
 def _invalid(name: str, expected: str, given: Any) -> TokenRejected:
-    return TokenRejected(
-        "invalid_claim", f"{name}: expected {expected}, got {shown(given)}", claim=name
-    )
+    detail = f"{name}: expected {expected}, got {shown(given)}"
+    return TokenRejected("invalid_claim", detail, claim=name)
 
 
 def request_matches(
@@ -280,31 +272,46 @@ def require_request(
 
     With `decoded_path` one that was made for its path, decoded, is accepted as well.
     """
-    expected = _expected_qsh(method, target, base, form)
-    canonical = partial(canonical_request, method, target[len(base) :], form=form)
+    canonical = _received_request(method, target, base, form)
+    expected, given = _hash(canonical), _qsh_of(token)
+    if _is_hash(given, expected):
+        return
+    detail = f"expected {expected}, the hash of {shown(canonical)}; got {shown(given)}"
+    decoded = _decoded(canonical, target.partition("?")[0][len(base) :])
+    if decoded != canonical and _is_hash(given, _hash(decoded)):
+        if decoded_path:
+            return
+        detail += "; that is the hash over the decoded path, which decoded_path=True accepts"
+    raise _mismatch(detail)
+
+
+def _received_request(method: str, target: str, base: str, form: str | bytes | None) -> str:
+    """The canonical form of a request that was received, below the path of a base URL."""
+    require_target(target)
+    # Methods differ by case (RFC 9110, section 9.1), and the canonical request does not keep it.
+    if method.upper() != method:
+        raise _mismatch("the method is not in upper case")
+    if not is_below(target.partition("?")[0], base):
+        raise _mismatch(
+            f"the request target is not below the base URL's path, {base}; where a proxy removes"
+            " that, use proxy_strips_prefix=True"
+        )
     try:
-        _qsh_equals(expected, canonical, token)
-    except TokenRejected as error:
-        if error.reason != "request_mismatch":
-            raise
-        other = _decoded_qsh(canonical(), target.partition("?")[0][len(base) :])
-        if other in (None, expected) or not _is_hash(token.claims["qsh"], other):
-            raise
-        if not decoded_path:
-            option = "that is the hash over the decoded path, which decoded_path=True accepts"
-            detail = f"{error.detail}; {option}"
-            raise TokenRejected("request_mismatch", detail, claim="qsh") from None
+        return canonical_request(method, target[len(base) :], form=form)
+    except ValueError as error:
+        why = str(error)
+    raise _mismatch(why)
 
 
-def _decoded_qsh(canonical: str, path: str) -> str | None:
-    """The `qsh` over the decoded path, as Java's `URI.getPath` gives it; None if it is no UTF-8."""
+def _decoded(canonical: str, path: str) -> str:
+    """The canonical request, of the path as Java's `URI.getPath` decodes it, if that is UTF-8."""
     try:
         decoded = unquote_to_bytes(path).decode()
     except UnicodeDecodeError:
-        return None
+        return canonical
     method, _, query = canonical.split("&", 2)
     uri = (decoded.removesuffix("/") or "/").replace("&", "%26")
-    return hashlib.sha256(f"{method}&{uri}&{query}".encode()).hexdigest()
+    return f"{method}&{uri}&{query}"
 
 
 def require_target(target: str) -> None:
@@ -326,7 +333,7 @@ def require_target(target: str) -> None:
         why = "holds a #"
     elif not target.startswith("/"):
         why = "does not begin with /"
-    raise TokenRejected("request_mismatch", f"the request target {why}", claim="qsh")
+    raise _mismatch(f"the request target {why}")
 
 
 def context_token() -> Callable[[Token], None]:
@@ -338,7 +345,7 @@ def context_token() -> Callable[[Token], None]:
     Returns:
         A check that rejects with `missing_claim` or `request_mismatch`.
     """
-    return partial(_qsh_equals, CONTEXT_QSH, None)
+    return partial(_qsh_equals, CONTEXT_QSH)
 
 
 def not_replayed(store: ReplayStore) -> Callable[[Token], Awaitable[None]]:
@@ -380,35 +387,25 @@ def _token_id(issuer: str, jti: str) -> str:
     return f"{whose}:{hashlib.sha256(f'{len(issuer)}:{issuer}{jti}'.encode()).hexdigest()}"
 
 
-def _expected_qsh(method: str, target: str, base: str, form: str | bytes | None) -> str:
-    """The `qsh` of a request that was received, below the path of a base URL."""
-    require_target(target)
-    # Methods differ by case (RFC 9110, section 9.1), and the canonical request does not keep it.
-    if method.upper() != method:
-        raise TokenRejected("request_mismatch", "the method is not in upper case", claim="qsh")
-    if not is_below(target.partition("?")[0], base):
-        raise TokenRejected(
-            "request_mismatch",
-            f"the request target is not below the base URL's path, {base}; where a proxy removes"
-            " that, use proxy_strips_prefix=True",
-            claim="qsh",
-        )
-    try:
-        return qsh(method, target[len(base) :], form=form)
-    except ValueError as error:
-        why = str(error)
-    raise TokenRejected("request_mismatch", why, claim="qsh")
-
-
-def _qsh_equals(expected: str, of: Callable[[], str] | None, token: Token) -> None:
+def _qsh_equals(expected: str, token: Token) -> None:
     """The qsh is that of a context token."""
-    given = token.claims.get("qsh")
-    if given is None:
-        raise _missing("qsh")
+    given = _qsh_of(token)
     if not _is_hash(given, expected):
-        made_of = f", the hash of {shown(of())}" if of is not None else ""
-        detail = f"expected {expected}{made_of}; got {shown(given)}"
-        raise TokenRejected("request_mismatch", detail, claim="qsh")
+        raise _mismatch(f"expected {expected}; got {shown(given)}")
+
+
+def _qsh_of(token: Token) -> object:
+    if token.claims.get("qsh") is None:
+        raise _missing("qsh")
+    return token.claims["qsh"]
+
+
+def _mismatch(detail: str) -> TokenRejected:
+    return TokenRejected("request_mismatch", detail, claim="qsh")
+
+
+def _hash(canonical: str) -> str:
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _is_hash(given: object, expected: str) -> bool:

@@ -110,13 +110,13 @@ async def test_a_cache_is_not_kept_from_importing_what_it_fetches(imports: list[
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """The requests that were hashed, in order."""
     each: list[tuple[str, str]] = []
-    really = checks.qsh
+    really = checks.canonical_request
 
-    def qsh(method: str, url: str, **options: Any) -> str:
+    def canonical_request(method: str, url: str, **options: Any) -> str:
         each.append((method, url))
         return really(method, url, **options)
 
-    monkeypatch.setattr(checks, "qsh", qsh)
+    monkeypatch.setattr(checks, "canonical_request", canonical_request)
     return each
 
 
