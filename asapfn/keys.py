@@ -18,9 +18,9 @@ from pathlib import PurePath
 from typing import Any, Final, NamedTuple
 
 from cryptography.hazmat.primitives import serialization
-from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+from joserfc.jwk import OctKey
 
-from asapfn._core.algorithms import ALGORITHMS, require_key, require_known
+from asapfn._core.algorithms import ALGORITHMS, asymmetric, require_known
 from asapfn._core.jwk import export_jwks, export_public_jwk, import_jwk
 from asapfn._core.key_material import (
     loaded,
@@ -131,17 +131,16 @@ def import_pem(
             the key is weak, too large or of another algorithm, or it does not fit `algorithm`.
         TypeError: If the data or the password is neither str nor bytes.
     """
-    pem = _as_bytes(_out_of_encodings(data), "PEM")
-    if b"-----BEGIN " not in pem:
-        if is_data_uri(pem.decode("latin-1")):
+    pem = _out_of_encodings(_as_text(data))
+    if "-----BEGIN " not in pem:
+        if is_data_uri(pem):
             raise ValueError("this is a data URI: read it by import_data_uri")
         raise ValueError("no PEM key found (is this a path instead of the file's contents?)")
     label, text = _one_block(pem)
     secret = _as_bytes(password, "password") if password else None
     if label in _CERTIFICATE_LABELS:
         raise ValueError(f"{label} is not accepted: read it by import_certificate")
-    if label not in _PUBLIC_LABELS | _PRIVATE_LABELS:
-        raise ValueError(f"{label[:40]} is not accepted: expected PKCS#8 or SubjectPublicKeyInfo")
+    _require_label(label, _PUBLIC_LABELS | _PRIVATE_LABELS, "PKCS#8 or SubjectPublicKeyInfo")
     if label == "ENCRYPTED PRIVATE KEY" or _ENCRYPTED.search(text):
         if secret is None:
             raise ValueError("the key needs a password")
@@ -167,13 +166,12 @@ def import_published_pem(data: str | bytes, *, kid: str | None = None) -> Key:
             an algorithm here accepts.
         TypeError: If the data is neither str nor bytes.
     """
-    label, text = _one_block(data)
+    label, text = _one_block(_as_text(data))
     if "PRIVATE" in label:
         raise ValueError("a private key is published: replace it at once")
     if label in _CERTIFICATE_LABELS:
         raise ValueError(f"{label} is not accepted: publish its public key")
-    if label not in _PUBLIC_LABELS:
-        raise ValueError(f"{label[:40]} is not accepted: expected SubjectPublicKeyInfo")
+    _require_label(label, _PUBLIC_LABELS, "SubjectPublicKeyInfo")
     return wrap_native(_from_pem(label, text), kid, None)
 
 
@@ -216,9 +214,9 @@ def import_dated_key(data: str | bytes, *, kid: str | None = None) -> DatedKey:
     """`import_certificate`, but it leaves it to the caller to compare the dates."""
     if len(_as_bytes(data, "certificate")) > _MOST_CERTIFICATE_PEM:
         raise ValueError(f"expected a certificate in PEM of at most {_MOST_CERTIFICATE_PEM} bytes")
-    label, text = _one_block(data, "certificate", "; no chain is built: give the first alone")
-    if label not in _CERTIFICATE_LABELS:
-        raise ValueError(f"{label[:40]} is not accepted: expected one CERTIFICATE")
+    pem, advice = _as_text(data), "; no chain is built: give the first alone"
+    label, text = _one_block(pem, "certificate", advice)
+    _require_label(label, _CERTIFICATE_LABELS, "one CERTIFICATE")
     native, *dates = _read("the PEM holds no certificate", read_certificate, _body, label, text)
     return DatedKey(wrap_native(native, kid, None), *dates)
 
@@ -294,15 +292,13 @@ def _pkcs8(text: str) -> bytes:
     """The DER in the data of a data URI, where there may be a PEM as well."""
     # Once: what is encoded twice is no base64 after that.
     text = urllib.parse.unquote(text)
-    if text.startswith("-----BEGIN "):
-        data = text.encode()
-    else:
+    if not text.startswith("-----BEGIN "):
         data = _from_base64(text.translate(_WITHOUT_SPACE))
-    if not data.startswith(b"-----BEGIN "):
-        return data
-    label, block = _one_block(data)
-    if label not in _PRIVATE_LABELS:
-        raise ValueError(f"{label[:40]} is not accepted: expected a private key")
+        if not data.startswith(b"-----BEGIN "):
+            return data
+        text = _as_text(data)
+    label, block = _one_block(text)
+    _require_label(label, _PRIVATE_LABELS, "a private key")
     return _body(label, block)
 
 
@@ -351,8 +347,8 @@ def generate(algorithm: str, *, kid: str | None = None) -> Key:
     key_type, curve, least, _, _ = ALGORITHMS[algorithm]
     if key_type is OctKey:
         return wrap_secret(secrets.token_bytes(least), kid, algorithm)
-    asymmetric: Any = key_type
-    return wrap_native(asymmetric.generate_key(curve or least).raw_value, kid, algorithm)
+    kind: Any = key_type
+    return wrap_native(kind.generate_key(curve or least).raw_value, kid, algorithm)
 
 
 def export_public_pem(key: Key) -> str:
@@ -367,7 +363,7 @@ def export_public_pem(key: Key) -> str:
     Raises:
         ValueError: If the key is a shared secret.
     """
-    return _asymmetric(key).as_pem(private=False).decode("ascii")
+    return asymmetric(key).as_pem(private=False).decode("ascii")
 
 
 def export_private_pem(key: Key, password: str | bytes | None = None) -> str:
@@ -406,9 +402,9 @@ def export_data_uri(key: Key) -> str:
     return f"data:application/pkcs8;kid={urllib.parse.quote(key.kid, safe='')};base64,{pkcs8}"
 
 
-def _one_block(data: str | bytes, what: str = "key", advice: str = "") -> tuple[str, str]:
+def _one_block(pem: str, what: str = "key", advice: str = "") -> tuple[str, str]:
     """The label and the text of the one key, or the one certificate, in PEM."""
-    text = _unescaped(_as_bytes(data, "PEM").decode("utf-8", "replace"))
+    text = _unescaped(pem)
     blocks = [m for m in _PEM.finditer(text) if m[1] != "EC PARAMETERS"]
     begun = text.count("-----BEGIN ") - text.count("-----BEGIN EC PARAMETERS-----")
     if len(blocks) != 1 or begun != 1:
@@ -417,21 +413,25 @@ def _one_block(data: str | bytes, what: str = "key", advice: str = "") -> tuple[
     return blocks[0][1], blocks[0][0]
 
 
+def _require_label(label: str, accepted: frozenset[str], expected: str) -> None:
+    if label not in accepted:
+        raise ValueError(f"{label[:40]} is not accepted: expected {expected}")
+
+
 def _unescaped(text: str) -> str:
     return _ESCAPED_LINE_END.sub(lambda escape: "" if escape[1] == "r" else "\n", text)
 
 
-def _out_of_encodings(data: str | bytes) -> str | bytes:
-    """The PEM that the data is base64 of, once; or the data. Percent-encoding of both is undone."""
-    text = _as_bytes(data, "PEM").decode("utf-8", "replace")
+def _out_of_encodings(text: str) -> str:
+    """The PEM that the text is base64 of, once; or the text. Percent-encoding of both is undone."""
     if "%" in text:  # which is in no PEM
-        data = text = urllib.parse.unquote(text)
-    body = _unescaped(text).translate(_WITHOUT_SPACE).strip("\"'\\")
-    unpadded = body.rstrip("=")
-    if not _BASE64.fullmatch(body) or len(unpadded) % 4 == 1:
-        return data
-    pem = binascii.a2b_base64(unpadded + "=" * (-len(unpadded) % 4))
-    return pem if b"-----BEGIN " in pem else data
+        text = urllib.parse.unquote(text)
+    body = _unescaped(text).translate(_WITHOUT_SPACE).strip("\"'\\").rstrip("=")
+    try:
+        pem = _as_text(_from_base64(body))
+    except ValueError:
+        return text
+    return pem if "-----BEGIN " in pem else text
 
 
 def _from_pem(label: str, text: str) -> Any:
@@ -476,22 +476,17 @@ def _as_bytes(value: str | bytes, what: str) -> bytes:
         raise TypeError(f"the {what} is a str or bytes, not {type(given).__name__}{advice}")
     if isinstance(value, bytes):
         return value
-    try:
-        return value.encode()
-    except UnicodeEncodeError:
-        # Raised below rather than here: chained, the cause would carry all of the text.
-        pass
-    raise ValueError(f"the {what} holds a lone surrogate")
+    encoded = value.encode(errors="replace")
+    if encoded.decode() != value:  # a UnicodeEncodeError would carry all of the text
+        raise ValueError(f"the {what} holds a lone surrogate")
+    return encoded
 
 
-def _asymmetric(key: Key) -> RSAKey | ECKey | OKPKey:
-    if isinstance(key, OctKey):
-        raise ValueError("a shared secret has no public part: it is never exported")
-    require_key(key)
-    return key
+def _as_text(pem: str | bytes) -> str:
+    return _as_bytes(pem, "PEM").decode("utf-8", "replace")
 
 
 def _private(key: Key) -> Any:
-    if _asymmetric(key).private_key is None:
+    if asymmetric(key).private_key is None:
         raise ValueError("the key is public: only a private key can be exported so")
     return key

@@ -122,6 +122,14 @@ def require_key(key: object) -> None:
         )
 
 
+def asymmetric(key: Key) -> RSAKey | ECKey | OKPKey:
+    """The key; a ValueError for a shared secret, TypeError for what is no key."""
+    if isinstance(key, OctKey):
+        raise ValueError("a shared secret has no public part: it is never exported")
+    require_key(key)
+    return key
+
+
 def default_algorithm(key: Key) -> str:
     """The algorithm that a key signs with when nobody says: its own, else its type's usual one.
 

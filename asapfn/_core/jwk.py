@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from joserfc.jwk import OctKey, import_key
+from joserfc.jwk import import_key
 
 from asapfn._core import compact
+from asapfn._core.algorithms import asymmetric
 from asapfn._core.key_material import (
     loaded,
     require_private_rsa_bounds,
@@ -73,14 +74,10 @@ def import_jwk(mapping: Mapping[str, Any], *, uses: Names = ("sig",)) -> Key:
         if kty == "oct":
             return wrap_secret(octets["k"], kid, algorithm)
         native = _private(mapping, names, octets) if private else _public(mapping, octets)
-        key = wrap_native(native, kid, algorithm)
+        return wrap_native(native, kid, algorithm)
     except ValueError as error:
-        # Named, not chained: an exception may carry what it complains of.
+        # Repeated, not chained: an exception may carry what it complains of.
         fault = str(error)
-    else:
-        if kty == "OKP" and key["x"] != mapping["x"]:
-            raise ValueError("the JWK's public and private members do not belong together")
-        return key
     raise ValueError(f"the JWK's members make no key, or a weak one: {fault}")
 
 
@@ -133,8 +130,11 @@ def _private(mapping: Mapping[str, Any], names: list[str], octets: Mapping[str, 
         # From d alone the primes are found by trial: for a wrong one, by 500 of them.
         if not p and pow(pow(2, e, n), d, n) != 2:
             raise ValueError("its private members do not belong to its public ones")
-    members: dict[str, Any] = {"kty": mapping["kty"], **{name: mapping[name] for name in names}}
-    return loaded("its members do not belong together", import_key, members).raw_value
+    members = {name: mapping[name] for name in ("kty", *names)}
+    native = loaded("its members do not belong together", import_key, members).raw_value
+    if mapping["kty"] == "OKP" and native.public_key().public_bytes_raw() != octets["x"]:
+        raise ValueError("its public and private members do not belong together")
+    return native
 
 
 def export_public_jwk(key: Key) -> dict[str, Any]:
@@ -149,9 +149,7 @@ def export_public_jwk(key: Key) -> dict[str, Any]:
     Raises:
         ValueError: If the key is a shared secret.
     """
-    if isinstance(key, OctKey):
-        raise ValueError("a shared secret has no public part: it is never exported")
-    names = ("kty", *_PUBLIC[key.key_type], "kid", "alg")
+    names = ("kty", *_PUBLIC[asymmetric(key).key_type], "kid", "alg")
     return {name: key[name] for name in names if key.get(name) is not None} | {"use": "sig"}
 
 
