@@ -183,7 +183,7 @@ def challenge(error: TokenRejected, scheme: str = "Bearer") -> str:
 
 def shown(value: Any) -> str:
     """A value for a detail, as JSON: in one line of ASCII, cut to 200 characters."""
-    return _cut(_as_json(value))
+    return listed([value], "")
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -193,12 +193,9 @@ def one_of(names: Iterable[str]) -> str:
 
 def listed(values: Iterable[Any], word: str) -> str:
     """Values for a detail, a word between them: in one line of ASCII, cut to 200 characters."""
-    return _cut(f" {word} ".join(map(_as_json, values)))
+    text = f" {word} ".join(map(_as_json, values))
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _as_json(value: Any) -> str:
     return json.dumps(value, default=str).replace("\x7f", "\\u007f")
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

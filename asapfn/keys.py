@@ -30,6 +30,7 @@ from asapfn._core.key_material import (
     wrap_native,
     wrap_secret,
 )
+from asapfn.errors import escaped
 from asapfn.types import Clock, Key
 
 __all__ = [
@@ -98,9 +99,7 @@ def describe_key_id(kid: str) -> str:
     """What is expected of a key id and what was seen, for the detail of a refusal."""
     if len(kid) > LONGEST_KEY_ID:
         return f"expected at most {LONGEST_KEY_ID} characters; it has {len(kid)}"
-    seen = ascii(kid[:200])  # of which each character may be as long as ten
-    seen = seen if len(seen) <= 202 else f"{seen[:200]}..."
-    return f"expected parts of A-Z a-z 0-9 _ . - + between /; it is {seen}"
+    return f"expected parts of A-Z a-z 0-9 _ . - + between /; it is '{escaped(kid)}'"
 
 
 def import_pem(

@@ -14,7 +14,7 @@ from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, KeyParameters, OctKey, OKPKey, RSAKey
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from asapfn._core import der
 from asapfn._core.algorithms import default_algorithm, mismatch, require_known
@@ -253,13 +253,8 @@ def wrap_native(native: Any, kid: str | None, algorithm: str | None) -> RSAKey |
     return key
 
 
-def _parameters(kid: str | None, algorithm: str | None) -> KeyParameters:
-    parameters: KeyParameters = {}
-    if kid is not None:
-        parameters["kid"] = kid
-    if algorithm is not None:
-        parameters["alg"] = algorithm
-    return parameters
+def _parameters(kid: str | None, algorithm: str | None) -> Any:
+    return {name: value for name, value in (("kid", kid), ("alg", algorithm)) if value is not None}
 
 
 def _refuse_mismatch(key: Key, algorithm: str | None) -> None:

@@ -30,8 +30,7 @@ _MARKS: Final = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 _BYTE_ORDERS: Final = (b"\xff\xfe\0\0", b"\0\0\xfe\xff", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
-_ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
-_JSON_ESCAPE: Final = re.compile(rb"\\u00([0-9A-Fa-f]{2})")
+_ESCAPE: Final = re.compile(rb"(?:%|\\u00)([0-9A-Fa-f]{2})")
 _DATA_URI: Final = re.compile(rb"\W{0,3}data:[^,]*,", re.IGNORECASE)
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/]+")
 _HEX: Final = re.compile(rb"(?:0[xX])?((?:[0-9A-Fa-f]{2})+)")
@@ -76,9 +75,8 @@ def _decoded(data: bytes) -> Iterator[bytes]:
             yield data[len(mark) :]
     if 0 in data:
         yield from _narrowed(data)
-    for escapes in (_ESCAPE, _JSON_ESCAPE):
-        if escapes.search(data):
-            yield escapes.sub(lambda escape: bytes((int(escape[1], 16),)), data)
+    if _ESCAPE.search(data):
+        yield _ESCAPE.sub(lambda escape: bytes.fromhex(escape[1].decode()), data)
     if uri := _DATA_URI.match(data):
         yield data[uri.end() :]
     # Each end for itself: a key in binary may end with a byte that is white space.
