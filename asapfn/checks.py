@@ -157,7 +157,6 @@ def claims_fit(
     Returns:
         A check that rejects with `invalid_claim`. It raises TypeError if `read` is async.
     """
-
     of_claims: tuple[type[Exception], ...] = (ValueError, *errors)
 
     def check(token: Token) -> None:

@@ -53,9 +53,9 @@ __all__ = [
 _PART: Final = r"(?!\.\.?(?:/|\Z))[A-Za-z0-9_.\-+]++"
 _KEY_ID: Final = re.compile(rf"{_PART}(?:/{_PART})*+")
 LONGEST_KEY_ID: Final = 1024
-_PEM: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(?:(?!-----).)*-----END \1-----", re.DOTALL)
+_PEM: Final = re.compile(r"(?s)-----BEGIN ([A-Z0-9 ]+)-----((?:(?!-----).)*)-----END \1-----")
 # RFC 1421, section 4.6.1.1, as the older formats of private keys have it.
-_ENCRYPTED: Final = re.compile(r"-----\s*Proc-Type:\s*4,\s*ENCRYPTED")
+_ENCRYPTED: Final = re.compile(r"\s*Proc-Type:\s*4,\s*ENCRYPTED")
 _PUBLIC_LABELS: Final = frozenset(("PUBLIC KEY", "RSA PUBLIC KEY"))
 _PRIVATE_LABELS: Final = frozenset(
     ("PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
@@ -135,19 +135,19 @@ def import_pem(
         if is_data_uri(pem):
             raise ValueError("this is a data URI: read it by import_data_uri")
         raise ValueError("no PEM key found (is this a path instead of the file's contents?)")
-    label, text = _one_block(pem)
+    label, body = _one_block(pem)
     secret = _as_bytes(password, "password") if password else None
     if label in _CERTIFICATE_LABELS:
         raise ValueError(f"{label} is not accepted: read it by import_certificate")
     _require_label(label, _PUBLIC_LABELS | _PRIVATE_LABELS, "PKCS#8 or SubjectPublicKeyInfo")
-    if label == "ENCRYPTED PRIVATE KEY" or _ENCRYPTED.search(text):
+    if label == "ENCRYPTED PRIVATE KEY" or _ENCRYPTED.match(body):
         if secret is None:
             raise ValueError("the key needs a password")
         wrong = "the PEM holds no key that can be read with this password"
-        return wrap_native(loaded(wrong, _decrypted, label, text, secret), kid, algorithm)
+        return wrap_native(loaded(wrong, _decrypted, label, body, secret), kid, algorithm)
     if secret is not None:
         raise ValueError("the key is not encrypted: give no password")
-    return wrap_native(_from_pem(label, text), kid, algorithm)
+    return wrap_native(_from_pem(label, body), kid, algorithm)
 
 
 def import_published_pem(data: str | bytes, *, kid: str | None = None) -> Key:
@@ -165,13 +165,13 @@ def import_published_pem(data: str | bytes, *, kid: str | None = None) -> Key:
             an algorithm here accepts.
         TypeError: If the data is neither str nor bytes.
     """
-    label, text = _one_block(_as_text(data))
+    label, body = _one_block(_as_text(data))
     if "PRIVATE" in label:
         raise ValueError("a private key is published: replace it at once")
     if label in _CERTIFICATE_LABELS:
         raise ValueError(f"{label} is not accepted: publish its public key")
     _require_label(label, _PUBLIC_LABELS, "SubjectPublicKeyInfo")
-    return wrap_native(_from_pem(label, text), kid, None)
+    return wrap_native(_from_pem(label, body), kid, None)
 
 
 class DatedKey(NamedTuple):
@@ -214,9 +214,9 @@ def import_dated_key(data: str | bytes, *, kid: str | None = None) -> DatedKey:
     if len(_as_bytes(data, "certificate")) > _MOST_CERTIFICATE_PEM:
         raise ValueError(f"expected a certificate in PEM of at most {_MOST_CERTIFICATE_PEM} bytes")
     pem, advice = _as_text(data), "; no chain is built: give the first alone"
-    label, text = _one_block(pem, "certificate", advice)
+    label, body = _one_block(pem, "certificate", advice)
     _require_label(label, _CERTIFICATE_LABELS, "one CERTIFICATE")
-    native, *dates = _read("the PEM holds no certificate", read_certificate, _body, label, text)
+    native, *dates = _read("the PEM holds no certificate", read_certificate, _der, body)
     return DatedKey(wrap_native(native, kid, None), *dates)
 
 
@@ -289,16 +289,12 @@ def _as_data_uri(text: str) -> re.Match[str] | None:
 
 def _pkcs8(text: str) -> bytes:
     """The DER in the data of a data URI, where there may be a PEM as well."""
-    # Once: what is encoded twice is no base64 after that.
-    text = urllib.parse.unquote(text)
+    text = _out_of_encodings(text)
     if not text.startswith("-----BEGIN "):
-        data = _from_base64(text.translate(_WITHOUT_SPACE))
-        if not data.startswith(b"-----BEGIN "):
-            return data
-        text = _as_text(data)
-    label, block = _one_block(text)
+        return _from_base64(text.translate(_WITHOUT_SPACE))
+    label, body = _one_block(text)
     _require_label(label, _PRIVATE_LABELS, "a private key")
-    return _body(label, block)
+    return _der(body)
 
 
 def _from_base64(text: str) -> bytes:
@@ -402,14 +398,14 @@ def export_data_uri(key: Key) -> str:
 
 
 def _one_block(pem: str, what: str = "key", advice: str = "") -> tuple[str, str]:
-    """The label and the text of the one key, or the one certificate, in PEM."""
+    """The label of the one key, or the one certificate, in PEM, and what is within it."""
     text = _unescaped(pem)
     blocks = [m for m in _PEM.finditer(text) if m[1] != "EC PARAMETERS"]
     begun = text.count("-----BEGIN ") - text.count("-----BEGIN EC PARAMETERS-----")
     if len(blocks) != 1 or begun != 1:
         found = f"found {len(blocks)} whole of {begun}"
         raise ValueError(f"expected one {what} in PEM, {found}{advice if begun > 1 else ''}")
-    return blocks[0][1], blocks[0][0]
+    return blocks[0][1], blocks[0][2]
 
 
 def _require_label(label: str, accepted: frozenset[str], expected: str) -> None:
@@ -433,39 +429,39 @@ def _out_of_encodings(text: str) -> str:
     return pem if "-----BEGIN " in pem else text
 
 
-def _from_pem(label: str, text: str) -> Any:
+def _from_pem(label: str, body: str) -> Any:
     """The key of cryptography from a block that is not encrypted."""
     read = read_public_key if label in _PUBLIC_LABELS else read_private_key
-    return _read("the PEM holds no key", read, _body, label, text)
+    return _read("the PEM holds no key", read, _der, body)
 
 
 def _read(
-    nothing: str, read: Callable[[bytes], Any], decode: Callable[..., bytes], *encoded: str
+    nothing: str, read: Callable[[bytes], Any], decode: Callable[[str], bytes], encoded: str
 ) -> Any:
     """What one function reads of the bytes that another decodes.
 
     Its error is repeated, not chained: an exception may carry what it complains of.
     """
     try:
-        return read(decode(*encoded))
+        return read(decode(encoded))
     except ValueError as error:
         fault = str(error)
     raise ValueError(f"{nothing} that can be read: {fault}")
 
 
-def _body(label: str, text: str) -> bytes:
+def _der(body: str) -> bytes:
     """What is in a block, of base64 in its one spelling."""
-    body = text.removeprefix(f"-----BEGIN {label}-----").removesuffix(f"-----END {label}-----")
     return binascii.a2b_base64("".join(body.split()), strict_mode=True)
 
 
-def _decrypted(label: str, text: str, password: bytes) -> Any:
+def _decrypted(label: str, body: str, password: bytes) -> Any:
     """The key of cryptography from a block that is encrypted."""
     if label == "ENCRYPTED PRIVATE KEY":
-        return serialization.load_der_private_key(_body(label, text), password)
+        return serialization.load_der_private_key(_der(body), password)
     # Its header is lines, which may be indented, and ends with a blank one.
-    lines = "\n".join(line.strip() for line in text.splitlines())
-    return serialization.load_pem_private_key(lines.encode(), password)
+    lines = "\n".join(line.strip() for line in body.splitlines())
+    pem = f"-----BEGIN {label}-----{lines}\n-----END {label}-----"
+    return serialization.load_pem_private_key(pem.encode(), password)
 
 
 def _as_bytes(value: str | bytes, what: str) -> bytes:
