@@ -23,6 +23,7 @@ from joserfc.jwk import OctKey
 from asapfn._core.algorithms import ALGORITHMS, asymmetric, require_known
 from asapfn._core.jwk import export_jwks, export_public_jwk, import_jwk
 from asapfn._core.key_material import (
+    explained,
     loaded,
     read_certificate,
     read_private_key,
@@ -216,7 +217,8 @@ def import_dated_key(data: str | bytes, *, kid: str | None = None) -> DatedKey:
     pem, advice = _as_text(data), "; no chain is built: give the first alone"
     label, body = _one_block(pem, "certificate", advice)
     _require_label(label, _CERTIFICATE_LABELS, "one CERTIFICATE")
-    native, *dates = _read("the PEM holds no certificate", read_certificate, _der, body)
+    wrong = "the PEM holds no certificate that can be read"
+    native, *dates = explained(wrong, _in_der, read_certificate, body)
     return DatedKey(wrap_native(native, kid, None), *dates)
 
 
@@ -272,7 +274,7 @@ def import_data_uri(uri: str, *, kid: str | None = None) -> Key:
         )
     if kid not in (None, own):
         raise ValueError("the key id of kid, --kid or ASAP_KEY_ID differs from the data URI's")
-    native = _read("the data URI holds no PKCS#8 key", read_private_key, _pkcs8, match[2])
+    native = explained("the data URI holds no PKCS#8 key that can be read", _from_data, match[2])
     return wrap_native(native, own, None)
 
 
@@ -287,14 +289,14 @@ def _as_data_uri(text: str) -> re.Match[str] | None:
     return _DATA_URI.fullmatch(_FOLD.sub("", _unescaped(text)))
 
 
-def _pkcs8(text: str) -> bytes:
-    """The DER in the data of a data URI, where there may be a PEM as well."""
+def _from_data(text: str) -> Any:
+    """The key in the data of a data URI: of DER, or of a PEM in its place."""
     text = _out_of_encodings(text)
     if not text.startswith("-----BEGIN "):
-        return _from_base64(text.translate(_WITHOUT_SPACE))
+        return read_private_key(_from_base64(text.translate(_WITHOUT_SPACE)))
     label, body = _one_block(text)
     _require_label(label, _PRIVATE_LABELS, "a private key")
-    return _der(body)
+    return read_private_key(_der(body))
 
 
 def _from_base64(text: str) -> bytes:
@@ -432,21 +434,11 @@ def _out_of_encodings(text: str) -> str:
 def _from_pem(label: str, body: str) -> Any:
     """The key of cryptography from a block that is not encrypted."""
     read = read_public_key if label in _PUBLIC_LABELS else read_private_key
-    return _read("the PEM holds no key", read, _der, body)
+    return explained("the PEM holds no key that can be read", _in_der, read, body)
 
 
-def _read(
-    nothing: str, read: Callable[[bytes], Any], decode: Callable[[str], bytes], encoded: str
-) -> Any:
-    """What one function reads of the bytes that another decodes.
-
-    Its error is repeated, not chained: an exception may carry what it complains of.
-    """
-    try:
-        return read(decode(encoded))
-    except ValueError as error:
-        fault = str(error)
-    raise ValueError(f"{nothing} that can be read: {fault}")
+def _in_der(read: Callable[[bytes], Any], body: str) -> Any:
+    return read(_der(body))
 
 
 def _der(body: str) -> bytes:

@@ -12,6 +12,7 @@ from joserfc.jwk import import_key
 from asapfn._core import compact
 from asapfn._core.algorithms import asymmetric
 from asapfn._core.key_material import (
+    explained,
     loaded,
     require_private_rsa_bounds,
     rsa_public_key,
@@ -56,7 +57,6 @@ def import_jwk(mapping: Mapping[str, Any], *, uses: Names = ("sig",)) -> Key:
     private = len(names) > len(_PUBLIC[kty])
     if private and kty != "oct" and "d" not in names:
         raise ValueError("the JWK has private members, but no d")
-    kid, algorithm, operations = mapping.get("kid"), mapping.get("alg"), mapping.get("key_ops")
     for name in (*names, *({"kid", "alg"} & mapping.keys())):
         if not isinstance(mapping.get(name), str):
             raise ValueError(f"the JWK's {name} is missing or not a string")
@@ -68,17 +68,18 @@ def import_jwk(mapping: Mapping[str, Any], *, uses: Names = ("sig",)) -> Key:
     if "oth" in mapping:
         raise ValueError("the JWK has more than two primes")
     if "key_ops" in mapping:
-        _require_operation("sign" if private else "verify", operations)
-    try:
-        octets = {name: _octets(name, mapping[name]) for name in names if name != "crv"}
-        if kty == "oct":
-            return wrap_secret(octets["k"], kid, algorithm)
-        native = _private(mapping, names, octets) if private else _public(mapping, octets)
-        return wrap_native(native, kid, algorithm)
-    except ValueError as error:
-        # Repeated, not chained: an exception may carry what it complains of.
-        fault = str(error)
-    raise ValueError(f"the JWK's members make no key, or a weak one: {fault}")
+        _require_operation("sign" if private else "verify", mapping["key_ops"])
+    return explained("the JWK's members make no key, or a weak one", _made, mapping, names, private)
+
+
+def _made(mapping: Mapping[str, Any], names: list[str], private: bool) -> Key:
+    """The key of members that are strings."""
+    kid, algorithm = mapping.get("kid"), mapping.get("alg")
+    octets = {name: _octets(name, mapping[name]) for name in names if name != "crv"}
+    if mapping["kty"] == "oct":
+        return wrap_secret(octets["k"], kid, algorithm)
+    native = _private(mapping, names, octets) if private else _public(mapping, octets)
+    return wrap_native(native, kid, algorithm)
 
 
 def _require_operation(operation: str, operations: Any) -> None:

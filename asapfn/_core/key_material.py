@@ -7,7 +7,7 @@ its owner's, and is read by cryptography once its size is known.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
@@ -20,6 +20,8 @@ from asapfn._core import der
 from asapfn._core.algorithms import default_algorithm, mismatch, require_known
 from asapfn._core.recognition import is_key
 from asapfn.types import Key
+
+_T = TypeVar("_T")
 
 LEAST_RSA_BITS: Final = 2048
 # OpenSSL verifies with no larger modulus; with this one, in 3 ms.
@@ -200,15 +202,24 @@ def _require_bounded(members: list[der.Element]) -> None:
 
 
 def loaded(wrong: str, load: Callable[..., Any], *arguments: Any) -> Any:
-    """What cryptography or joserfc makes of a private key; a ValueError that says what is wrong.
+    """What cryptography or joserfc loads; a ValueError that says what is wrong.
 
-    Their own error is named, not chained: it may carry what it complains of.
+    Their own error is named, neither repeated nor chained: it may carry what it complains of.
     """
     try:
         return load(*arguments)
     except _NO_KEY as error:
         fault = type(error).__name__
     raise ValueError(f"{wrong} ({fault})")
+
+
+def explained(wrong: str, read: Callable[..., _T], *arguments: Any) -> _T:
+    """What a function here reads; its ValueError's words behind others, without that error."""
+    try:
+        return read(*arguments)
+    except ValueError as error:
+        fault = str(error)
+    raise ValueError(f"{wrong}: {fault}")
 
 
 def is_roca_weak(modulus: int) -> bool:
