@@ -70,7 +70,8 @@ _PKCS1: Final = padding.PKCS1v15()
 _SHA256, _SHA384, _SHA512 = hashes.SHA256(), hashes.SHA384(), hashes.SHA512()
 
 # Least sizes: RFC 7518, sections 3.2 and 3.3. Fixed curves: section 3.4, RFC 8037 and RFC 9864.
-# The salt of PSS is as long as the hash: section 3.5.
+# The salt of PSS is as long as the hash: section 3.5. The first of a type and curve is what a key
+# signs with when nobody says.
 ALGORITHMS: Final[Mapping[str, Algorithm]] = {
     "RS256": Algorithm(RSAKey, "", 2048, (_PKCS1, _SHA256)),
     "RS384": Algorithm(RSAKey, "", 2048, (_PKCS1, _SHA384)),

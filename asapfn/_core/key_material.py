@@ -2,8 +2,9 @@
 
 OpenSSL checks what it reads as thoroughly as it can, with the interpreter's lock held: whether a
 Diffie-Hellman modulus is prime costs it 20 seconds. So public keys are parsed here, and given
-to cryptography as the numbers and points that they are; it reads no DER of them. A private key is
-its owner's, and is read by cryptography once its size is known.
+to cryptography as the numbers and points that they are; it reads no DER of them. Of a certificate
+it reads the rest, which OpenSSL does not see, once the key is known to be one of ours. A private
+key is its owner's, and is read by cryptography once its size is known.
 """
 
 from collections.abc import Callable, Sequence
