@@ -158,9 +158,7 @@ def read_certificate(data: bytes) -> tuple[Any, float, float]:
     members = der.row(whole[0].content) if whole else []
     if der.tags(members[:1]) == (_VERSION,):
         del members[0]
-    if der.tags(whole) != (der.SEQUENCE, der.SEQUENCE, der.BIT_STRING) or (
-        der.tags(members[:6]) != _CERTIFICATE
-    ):
+    if der.tags(members[:6]) != _CERTIFICATE:
         raise ValueError("expected an X.509 certificate")
     # Before cryptography reads the rest, which it does as strictly as DER asks for.
     key = _public_key(der.row(members[5].content))

@@ -256,6 +256,7 @@ FAR = tlv(GENERAL, b"20600101000000Z")
         {"version": tlv(0xA1, integer(2))},
         {"serial": b""},
         {"serial": tlv(0x04, b"\x01")},
+        {"serial": integer(0)},
         {"more": tlv(0x84, b"\0")},
         {"more": tlv(0x30, b"")},
         {"extensions": usage(b"\x07\x80") + usage(b"\x07\x80")},
@@ -276,6 +277,19 @@ FAR = tlv(GENERAL, b"20600101000000Z")
 )  # fmt: skip
 def test_a_certificate_that_could_be_read_in_two_ways_is_refused(parts: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"certificate|DER|keyUsage"):
+        import_certificate(made(**parts))
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"extensions": usage(b"\x07\x80") * 2}, r"Duplicate 2\.5\.29\.15 extension"),
+        ({"times": (tlv(UTC, b"201301000000Z"), FAR)}, "not_before"),
+        ({"more": tlv(0x84, b"\0")}, "ExtraData"),
+    ],
+)
+def test_a_refusal_says_what_of_the_certificate_is_wrong(parts: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"no certificate that can be read: .*{message}"):
         import_certificate(made(**parts))
 
 

@@ -56,6 +56,7 @@ ESCAPED = {
 IN_BASE64 = {
     "in one line": ONE_LINE,
     "without padding": ONE_LINE.rstrip("="),
+    "without half of its padding": ONE_LINE.removesuffix("="),
     "folded": folded(ONE_LINE),
     "folded, escaped": folded(ONE_LINE, end="\\n"),
     "in quotes": f'"{ONE_LINE}"\n',
