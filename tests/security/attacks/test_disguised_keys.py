@@ -179,9 +179,8 @@ def test_a_public_key_that_ends_like_white_space_is_no_secret_within_white_space
 
 def test_a_point_within_much_white_space_is_no_secret() -> None:
     """More of it than encodings are looked into, which count one by one."""
-    point = native("ES256").public.public_bytes(
-        serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
-    )
+    numbers = ec.derive_private_key(1, ec.SECP256R1()).public_key().public_numbers()
+    point = b"\x04" + numbers.x.to_bytes(32) + numbers.y.to_bytes(32)
     assert not point[-1:].isspace()
     assert is_key(point + b"\n" * 20)
     assert is_key(b"\n" * 20 + point)
