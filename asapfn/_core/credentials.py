@@ -7,6 +7,8 @@ from asapfn._core.verification import finish
 from asapfn.errors import Reason, TokenRejected
 from asapfn.types import Authenticate, Check, Request, Token, require_function
 
+# A token of HTTP, such as a method, a field's name or a scheme (RFC 9110, section 5.6.2).
+TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 # Longer than any token; some servers have no limit.
 _LONGEST: Final = 65_536
 _AUTHORIZATION: Final = "authorization"

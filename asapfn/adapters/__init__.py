@@ -7,4 +7,4 @@ An adapter holds no rule of its own. Importing this package imports no framework
 # _incoming decides about a request and makes the refusal, _threads runs that where there is no
 # event loop, and _environ reads what a WSGI environ says of the request as it was sent;
 # _fetch_places, _fetch_request and _fetch_response are the steps of httpx.fetcher;
-# _origins says where a token may go, and _causes what went wrong.
+# _causes says what went wrong.

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
+from asapfn._core.credentials import TOKEN
+
 # Servers join a field that comes twice by commas (RFC 3875, section 4.1.18). A comma may also
 # stand within one field's value, but a scheme and its credentials follow only where another begins.
-_NEXT_CREDENTIALS: Final = re.compile(r",[ \t]*(?=$|[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]+[^ \t=])")
+_NEXT_CREDENTIALS: Final = re.compile(rf",[ \t]*(?=$|{TOKEN}[ \t]+[^ \t=])")
 _ENCODED_SLASH: Final = re.compile("%2[Ff]")
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
-from asapfn._core.credentials import header_values
+from asapfn._core.credentials import TOKEN, header_values
 from asapfn._core.reporting import LOGGER, report
 from asapfn._core.verification import finish
 from asapfn.adapters._threads import Loop, run_in_thread
@@ -24,8 +24,6 @@ from asapfn.types import Authenticate, Check, ObserveRequest, Request, Token, Un
 
 # Seconds: as long as a source of keys is left alone after it failed (`Caching.min_age`).
 RETRY_AFTER: Final = 5
-# A token, as the name of a scheme is one (RFC 9110, sections 5.6.2 and 11.1).
-_SCHEME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # U+FFFD stands for bytes that were no UTF-8. A % in a decoded path may be decoded again.
 _SPECIAL: Final = re.compile(r"[%\\;?#\ufffd]|//|/\.\.?(?:/|\Z)")
 _ENCODED_SLASH: Final = re.compile("%(?:2[Ff]|5[Cc])")
@@ -67,7 +65,7 @@ def checked(options: Options) -> Options:
     A TypeError if `enforce` or `optional` is no bool: neither None, as of a setting that is
     missing, nor the text "false" of one must open a service. A ValueError for a malformed `scheme`.
     """
-    if not _SCHEME.fullmatch(options.scheme):
+    if not re.fullmatch(TOKEN, options.scheme):
         raise ValueError("scheme is one word, such as Bearer or JWT")
     require_bool(options.enforce, "enforce")
     require_bool(options.optional, "optional")

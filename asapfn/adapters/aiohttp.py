@@ -7,8 +7,8 @@ those after a redirect included, so that it sees each URL as it goes out, normal
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from asapfn._core.destinations import origin_of, parse_origins
 from asapfn.adapters._incoming import Options, checked, decide, refusal
-from asapfn.adapters._origins import origin_of, parse_origins
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Authenticate, Authorize, Names, ObserveRequest, Request, Unless
 

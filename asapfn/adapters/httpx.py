@@ -23,6 +23,8 @@ import anyio
 from anyio import to_thread
 from anyio.lowlevel import current_token
 
+from asapfn._core.credentials import TOKEN
+from asapfn._core.destinations import Origin, origin_of, parse_origins
 from asapfn.adapters._causes import described
 from asapfn.adapters._fetch_places import Places, acquire, release
 from asapfn.adapters._fetch_request import (
@@ -36,7 +38,6 @@ from asapfn.adapters._fetch_request import (
     to_its_end,
 )
 from asapfn.adapters._fetch_response import read
-from asapfn.adapters._origins import Origin, origin_of, parse_origins
 from asapfn.errors import Unavailable
 from asapfn.types import Authorize, Document, Fetch, Names
 
@@ -44,7 +45,6 @@ __all__ = ["auth", "fetcher", "request_hook"]
 
 # What of a client's own header fields goes with a fetch: any other may hold a credential.
 _NEEDED: Final = frozenset(("host", "user-agent", "accept", "accept-encoding", "connection"))
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
 # A header's value of fewer characters is no secret, and part of many an error's text.
 _LEAST_SECRET: Final = 4
@@ -170,7 +170,7 @@ def fetcher(
 
 def _require_headers(headers: Mapping[str, str]) -> None:
     """Refuse what a client would refuse with each request, quoting it."""
-    if not all(map(_TOKEN.fullmatch, headers)):
+    if not all(re.fullmatch(TOKEN, name) for name in headers):
         raise ValueError("a header's name is a token, such as X-Api-Key: no spaces, no colon")
     for value in headers.values():
         if _CONTROLS.search(value):

@@ -10,6 +10,7 @@ from typing import Final
 
 import httpx
 
+from asapfn._core.credentials import TOKEN
 from asapfn.adapters._causes import described
 from asapfn.adapters.httpx import request_hook
 from asapfn.cli.inputs import interruptible, read_file
@@ -21,8 +22,7 @@ from asapfn.errors import Unavailable
 from asapfn.types import Authorize
 
 _FORM: Final = "application/x-www-form-urlencoded"
-_WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_HEADER: Final = re.compile(rf"({_WORD}):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
+_HEADER: Final = re.compile(rf"({TOKEN}):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 
 
 def add_to(commands: Commands) -> None:
@@ -78,7 +78,7 @@ def _method_and_url(options: Options) -> tuple[str, str]:
     if len(methods) > 1:
         raise ValueError("give one URL, and one method: before it, or by -X")
     method = methods[0] if methods else "GET" if options.data is None else "POST"
-    if not re.fullmatch(_WORD, method):
+    if not re.fullmatch(TOKEN, method):
         raise ValueError("the method is one word, such as GET")
     return method, url
 

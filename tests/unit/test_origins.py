@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asapfn.adapters._origins import origin_of, parse_origins
+from asapfn._core.destinations import origin_of, parse_origins
 
 
 @pytest.mark.parametrize(
