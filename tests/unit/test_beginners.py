@@ -33,6 +33,8 @@ from asapfn.resolvers import (
 from tests.support.keyring import key_for
 from tests.support.keysources import asking
 
+pytestmark = pytest.mark.no_event_loop
+
 KEY = key_for("ES256")
 PEM = export_public_pem(KEY)
 SECRET = "a secret of the tenant's, long enough"

@@ -56,6 +56,7 @@ async def test_the_subject_must_be_the_issuer_where_there_is_one() -> None:
     assert await told(check, token(sub="issuer")) == ("subject_mismatch", "sub")
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize("value", ["a", "", 1, 1.5, True, None, ["a"], {"a": [1]}])
 async def test_a_claim_must_equal_the_value(value: Any) -> None:
     check = checks.claim_equals("mine", value)
@@ -64,6 +65,7 @@ async def test_a_claim_must_equal_the_value(value: Any) -> None:
     assert await told(check, token(other=value)) == ("missing_claim", "mine")
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize(
     ("value", "given_value"),
     [
@@ -136,6 +138,7 @@ async def test_a_form_stands_in_for_an_empty_query() -> None:
     assert await told(check, token(qsh=qsh("POST", "/issues?a=1&b=2"))) is None
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize(
     ("method", "target", "form", "decoded"),
     [
@@ -162,6 +165,7 @@ async def test_the_hash_of_a_decoded_path_matches_by_option_only(
         lax(token(qsh="x"))
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize("given", ["", hashlib.sha256(b"GET&/\xff&").hexdigest()])
 async def test_a_path_that_is_no_utf8_has_no_decoded_hash(given: str) -> None:
     check = checks.request_matches("GET", "/%FF", decoded_path=True)
@@ -322,6 +326,7 @@ async def test_a_store_that_cannot_tell_is_unavailable_never_a_pass() -> None:
     assert await told(check, token(iss="a", jti="1", exp=NOW + 60)) == ("replayed", "jti")
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize("values", [("a",), ("a", "b"), ("b", "c"), (1,), (None,)])
 @pytest.mark.parametrize("any_value", [False, True])
 async def test_a_claim_must_include_the_values(values: Any, any_value: bool) -> None:
@@ -335,6 +340,7 @@ async def test_a_claim_must_include_the_values(values: Any, any_value: bool) -> 
     assert await told(check, token()) == ("missing_claim", "groups")
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize(
     "given_value", ["admin", "administrator", {"admin": 1}, None, 1, ["Admin"], ["administrator"]]
 )
@@ -344,6 +350,7 @@ async def test_a_part_of_a_text_or_a_key_of_an_object_is_not_included(given_valu
         assert await told(check, token(groups=given_value)) == ("invalid_claim", "groups")
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize(("value", "given_value"), [(True, 1), (1, True), (0, False), (1, 1.0)])
 async def test_an_included_value_is_of_the_same_type(value: Any, given_value: Any) -> None:
     check = checks.claim_includes("levels", value)
@@ -370,6 +377,7 @@ async def test_an_iterator_of_values_is_not_used_up() -> None:
     assert [await told(check, token(stage=value)) for value in "abab"] == [None] * 4
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize(
     ("scope", "scopes", "expected"),
     [

@@ -16,6 +16,8 @@ from asapfn.types import Authenticate, Check, Request, Resolver, Token
 from tests.support.keyring import key_for
 from tests.support.verifying import NOW, answer, nobody_asks, nobody_checks
 
+pytestmark = pytest.mark.no_event_loop
+
 ORDERS = key_for("ES256", "orders")
 PIPELINE = key_for("RS256", "pipeline")
 SECRET = "a secret of at least thirty-two bytes"
@@ -137,6 +139,7 @@ async def test_a_context_token_does_not_pass_for_one_that_is_bound_to_its_reques
     assert await reason_of(either, request(jwt, "JWT")) == "request_mismatch"
 
 
+@pytest.mark.anyio
 async def test_a_replayed_token_of_the_first_is_not_accepted_by_the_second() -> None:
     either, token = any_of(by_asap(replay=in_memory()), lenient()), asap_token()
     assert await reason_of(either, request(token)) == "orders"
@@ -267,6 +270,7 @@ async def test_a_check_of_also_that_returns_a_value_lets_nobody_in(value: Any) -
         await also(by_asap(), predicate)(request(asap_token()))
 
 
+@pytest.mark.anyio
 async def test_a_check_of_also_that_cannot_say_is_an_outage() -> None:
     async def store(token_id: str, ttl_seconds: float) -> bool:
         raise Unavailable("replay store")

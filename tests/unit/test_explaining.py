@@ -20,6 +20,8 @@ from tests.support.forging import forge
 from tests.support.keyring import key_for
 from tests.support.verifying import CLAIMS, KEY, NOW, RESOLVER, answer, clock, nobody_asks
 
+pytestmark = pytest.mark.no_event_loop
+
 EXPIRED = CLAIMS | {"iat": NOW - 60, "exp": NOW}
 
 
@@ -123,6 +125,7 @@ async def test_a_token_that_a_guard_rejects_causes_no_look_up() -> None:
     assert outcomes(found)["key is found"] == outcomes(found)["signature"] == "skip"
 
 
+@pytest.mark.anyio
 async def test_only_a_token_that_is_accepted_is_used_up() -> None:
     rules = asked(not_replayed(in_memory()))
     for refused in (
@@ -287,6 +290,7 @@ WHAT_IS_PUBLISHED = {
 }
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize("what", WHAT_IS_PUBLISHED)
 async def test_the_hint_for_a_key_set_is_about_what_is_published(what: str) -> None:
     """The second time too, when the source is not asked again."""
@@ -303,6 +307,7 @@ async def test_the_hint_for_a_key_set_is_about_what_is_published(what: str) -> N
         assert "x-pem-file" not in found.hint
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize(
     "body", [b"", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", b"no PEM"]
 )

@@ -107,11 +107,13 @@ async def test_the_audience_is_never_taken_from_the_token() -> None:
     assert (error.reason, error.claim) == ("wrong_audience", "aud")
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize("aud", [OTHER, [OTHER], [], "", APP.upper(), f"{APP}/x"])
 async def test_a_token_for_another_app_is_refused(aud: object) -> None:
     assert (await refused(sign(claims(aud=aud), KEY))).reason == "wrong_audience"
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize("name", ["iss", "aud", "iat", "nbf", "exp", "jti"])
 async def test_each_claim_that_forge_sends_must_be_there(name: str) -> None:
     error = await refused(sign(claims(**{name: None}), KEY))
@@ -187,6 +189,7 @@ async def test_no_token_verifies_by_the_keys_of_another_label_or_of_none() -> No
         await verify(sign(claims(icLabel="orange"), production))
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize("label", LABELLED)
 async def test_without_a_template_the_refusal_says_what_to_configure(label: Any) -> None:
     published = publish(KEY)
@@ -197,6 +200,7 @@ async def test_without_a_template_the_refusal_says_what_to_configure(label: Any)
     assert published.asked == []
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize(
     "label",
     [
@@ -251,6 +255,7 @@ async def test_the_refusal_of_a_label_without_the_key_names_the_label(published_
     assert found.hint.startswith("compare forge.keys(isolated_cloud=...) with the URL template")
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize("label", ["Orange", 1, "a" * 51])
 async def test_the_hint_for_a_label_that_is_none_is_no_template(label: Any) -> None:
     rules = forge.policy(forge.keys(Published(), isolated_cloud=TEMPLATE), APP)
@@ -352,6 +357,7 @@ async def test_a_token_names_its_key() -> None:
     assert (await refused(sign(claims(), bare, kid="other"))).reason == "unknown_key"
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize("algorithm", ["HS256", "RS512", "PS256", "ES256", "EdDSA"])
 async def test_only_rs256_is_taken(algorithm: str) -> None:
     error = await refused(sign(claims(), key_for(algorithm)))

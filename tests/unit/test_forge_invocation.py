@@ -22,6 +22,8 @@ from tests.support.invocations import (
 )
 from tests.support.keyring import key_for
 
+pytestmark = pytest.mark.no_event_loop
+
 KEY = key_for("RS256", "forge")
 # As the documentation has it, and as apps in more than one product see it.
 JIRA = f"https://api.atlassian.com/ex/jira/{CLOUD}"

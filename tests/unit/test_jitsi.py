@@ -121,6 +121,7 @@ async def test_a_key_id_is_any_text_and_its_hash_alone_is_asked_for(kid: str, di
     assert [url for url, _ in published.asked] == [f"{BASE}/{digest}.pem"]
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize("kid", ["", "k" * 1025])
 async def test_a_key_id_that_is_empty_or_endless_is_asked_for_nowhere(kid: str) -> None:
     published = Published()
@@ -143,6 +144,7 @@ async def test_a_long_life_and_no_jti_are_fine() -> None:
     await verified({"iat": 1, "exp": int(time.time()) + 10 * 365 * 86_400})
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize(
     ("issuers", "iss", "accepted"),
     [
@@ -164,6 +166,7 @@ async def test_issuers_are_the_callers_and_none_accepts_any(
         assert (error.reason, error.status) == ("issuer_not_allowed", 403)
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize(
     ("audience", "aud", "accepted"),
     [
@@ -190,6 +193,7 @@ async def test_audiences_are_the_callers_and_none_accepts_any(
         assert (await refused({"aud": aud}, audience=audience)).reason == "wrong_audience"
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize("name", ["iss", "aud", "exp", "room"])
 @pytest.mark.parametrize("named", ["my-app", None])
 async def test_a_claim_that_is_required_must_be_there(name: str, named: str | None) -> None:
@@ -205,6 +209,7 @@ async def test_a_deployment_may_do_without_a_room() -> None:
         assert (error.reason, error.claim) == ("missing_claim", name)
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize("room", [1, True, [], {}, ["a"]])
 @pytest.mark.parametrize("require_room", [True, False])
 async def test_a_room_is_text(room: object, require_room: bool) -> None:
@@ -228,6 +233,7 @@ async def test_a_token_names_its_key() -> None:
     assert (caught.value.reason, caught.value.claim) == ("missing_claim", "kid")
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize("algorithm", ["RS512", "PS256", "ES256", "ES512", "EdDSA"])
 async def test_other_asymmetric_algorithms_are_taken(algorithm: str) -> None:
     key = key_for(algorithm)

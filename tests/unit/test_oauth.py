@@ -40,6 +40,7 @@ async def refused(text: str, verify: Any = None) -> TokenRejected:
     return caught.value
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "ES384", "EdDSA"])
 async def test_an_assertion_is_what_the_rfc_says_to_another_library(algorithm: str) -> None:
     key = key_for(algorithm, "client")
@@ -92,6 +93,7 @@ async def test_a_key_may_be_replaced_while_assertions_are_made() -> None:
     assert peek(await assertion(SERVER)).header["kid"] == KEY.kid
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize("lifetime", [0.5, 60, 60.0, 3600])
 async def test_times_are_whole_seconds(lifetime: float) -> None:
     claims = peek(await made(lifetime=lifetime)).claims
@@ -120,6 +122,7 @@ def test_what_is_wrong_is_an_error_at_once(options: Any, error: Any, message: st
         oauth.client_assertion(arguments.pop("client_id"), arguments.pop("key"), **arguments)
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize(
     ("audience", "error"), [("", ValueError), ([SERVER], TypeError), (None, TypeError)]
 )
@@ -133,6 +136,7 @@ def claims(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in (good | changes).items() if value is not None}
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize("name", ["iss", "sub", "aud", "iat", "exp", "jti"])
 async def test_each_claim_must_be_there(name: str) -> None:
     error = await refused(sign(claims(**{name: None}), KEY))

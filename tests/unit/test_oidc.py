@@ -79,6 +79,7 @@ REFUSED: dict[str, tuple[dict[str, Any], Any]] = {
 }
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize(("changes", "expected"), REFUSED.values(), ids=REFUSED)
 async def test_what_the_standard_demands_is_demanded_before_any_fetch(
     changes: dict[str, Any], expected: Any

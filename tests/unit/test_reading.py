@@ -25,6 +25,8 @@ from asapfn.adapters.asgi import protect
 from asapfn.checks import claims_fit
 from asapfn.types import Verify
 
+pytestmark = pytest.mark.no_event_loop
+
 ALICE = testing.issuer("alice")
 VERIFY = asap.verifier(testing.resolver(ALICE), "service", issuers="alice")
 GOOD = {"team": "billing", "level": 3}
@@ -192,6 +194,7 @@ async def test_what_a_model_says_of_all_claims_has_no_place() -> None:
         await reading(VERIFY, Both.model_validate)(token())
 
 
+@pytest.mark.anyio
 async def test_a_client_sees_nothing_of_the_claims() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise AssertionError("it was let in")

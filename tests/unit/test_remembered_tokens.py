@@ -22,6 +22,8 @@ from asapfn.types import Key, Token, Unverified, Verify
 from tests.support.forging import forge, forge_bytes
 from tests.support.verifying import CLAIMS, KEY, NOW, RESOLVER, answer, clock
 
+pytestmark = pytest.mark.no_event_loop
+
 NESTED = CLAIMS | {"aud": ["service", "other"], "context": {"a": [{"b": [1]}]}}
 
 

@@ -15,6 +15,8 @@ from asapfn.errors import Unavailable
 from asapfn.replay import in_memory
 from asapfn.types import ReplayStore
 
+pytestmark = pytest.mark.no_event_loop
+
 
 class Clock:
     def __init__(self) -> None:
@@ -131,6 +133,7 @@ def test_one_of_eight_threads_each_with_its_loop_is_first(backend: str) -> None:
     assert won == Counter(ids)
 
 
+@pytest.mark.anyio
 async def test_one_of_many_tasks_is_first() -> None:
     store: ReplayStore = in_memory()
     won: list[int] = []

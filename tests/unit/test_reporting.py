@@ -10,6 +10,8 @@ import pytest
 from asapfn import Request, Token, TokenRejected, Unavailable, Verdict, observed
 from asapfn._core.reporting import report
 
+pytestmark = pytest.mark.no_event_loop
+
 REQUEST = Request("GET", "/", ())
 
 

@@ -20,6 +20,8 @@ from tests.support.forging import forge_by, pss
 from tests.support.keyring import key_for
 from tests.support.verifying import NOW, clock
 
+pytestmark = pytest.mark.no_event_loop
+
 CLAIMS = {"iss": "issuer", "exp": NOW + 60}
 SIZES = {"PS256": 32, "PS384": 48, "PS512": 64}
 RSA = import_pem(export_private_pem(key_for("RS256")), kid="k")

@@ -60,6 +60,7 @@ async def test_what_rejects_a_broken_request_rejects_it_alone(
     assert answer == ("replayed" if reason == "replayed" else "accepted")
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize("reason", testing.ASAP_REASONS)
 async def test_a_service_of_ones_own_gives_the_reasons_of_asap(reason: Reason) -> None:
     verify = asap.verifier(testing.resolver(ALICE), "service", issuers=["alice", "bob"])

@@ -26,6 +26,8 @@ from tests.support.verifying import (
     reason_of,
 )
 
+pytestmark = pytest.mark.no_event_loop
+
 HOPELESS: dict[str, Any] = {
     "no token": "",
     "arbitrary bytes": b"\x00\xff\x00",

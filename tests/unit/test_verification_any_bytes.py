@@ -16,6 +16,8 @@ from tests.support.forging import forge, forge_bytes
 from tests.support.keyring import key_for
 from tests.support.verifying import CLAIMS, KEY, NOW, answer, assert_tells_nothing, clock
 
+pytestmark = pytest.mark.no_event_loop
+
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: (

@@ -8,6 +8,8 @@ import pytest
 from tests.support.forging import forge, forge_bytes
 from tests.support.verifying import CLAIMS, KEY, NOW, nobody_asks, reason_of
 
+pytestmark = pytest.mark.no_event_loop
+
 # Types
 
 

@@ -13,6 +13,8 @@ from tests.support.forging import forge
 from tests.support.keyring import key_for
 from tests.support.verifying import CLAIMS, KEY, NOW, answer, clock, nobody_asks
 
+pytestmark = pytest.mark.no_event_loop
+
 ONE_OF = f"unknown algorithm: use those of {', '.join(ALGORITHMS)}"
 SERVICE_EXPECTED = 'wrong_audience: expected "service", got'
 NONE_EXPECTED = "wrong_audience: expected no aud, got"

@@ -16,6 +16,8 @@ from tests.support.forging import forge
 from tests.support.keyring import key_for
 from tests.support.verifying import CLAIMS, KEY, NOW, RESOLVER, answer, clock, reason_of
 
+pytestmark = pytest.mark.no_event_loop
+
 TOKEN = forge(CLAIMS, KEY)
 
 

@@ -24,6 +24,8 @@ from tests.support.verifying import (
     nobody_checks,
 )
 
+pytestmark = pytest.mark.no_event_loop
+
 # Policies
 
 

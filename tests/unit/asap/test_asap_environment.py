@@ -43,6 +43,7 @@ def published() -> Published:
     return documents
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize(
     "private",
     [

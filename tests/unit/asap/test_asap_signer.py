@@ -22,6 +22,8 @@ from tests.support.keyring import key_for
 from tests.support.keysources import Clock
 from tests.support.verifying import NOW, clock
 
+pytestmark = pytest.mark.no_event_loop
+
 KEY = key_for("ES256")
 ALGORITHMS = [f"{family}{size}" for family in ("RS", "PS", "ES") for size in (256, 384, 512)]
 

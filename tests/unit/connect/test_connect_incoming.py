@@ -18,6 +18,8 @@ from asapfn.types import Authenticate
 from tests.support.keyring import key_for
 from tests.support.tenants import BASE, SECRETS, rejection, request, resolver, token_for
 
+pytestmark = pytest.mark.no_event_loop
+
 
 @pytest.fixture
 def authenticate() -> Authenticate:

@@ -13,6 +13,8 @@ from asapfn.connect.incoming import query_tokens
 from asapfn.types import Authenticate
 from tests.support.tenants import BASE, rejection, request, resolver, token_for
 
+pytestmark = pytest.mark.no_event_loop
+
 
 @pytest.fixture
 def authenticate() -> Authenticate:

@@ -37,6 +37,7 @@ async def test_a_signed_uninstall_is_accepted(published: Published) -> None:
     assert installation.event_type == "uninstalled"
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize(
     "product",
     [
@@ -137,6 +138,7 @@ async def test_a_token_in_the_query_is_refused(published: Published) -> None:
         assert error.reason == "ambiguous_token"
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize("algorithm", ["HS256", "HS512", "RS512", "PS256", "ES256", "EdDSA"])
 async def test_any_other_algorithm_is_refused(published: Published, algorithm: str) -> None:
     error = await refused(published, sign(claims(), key_for(algorithm)))
@@ -161,6 +163,7 @@ async def test_the_key_is_the_one_published(published: Published) -> None:
     assert error.reason == "unsuitable_key"
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize(("kid", "reason"), [(None, "missing_claim"), ("../x", "invalid_claim")])
 async def test_a_token_needs_a_key_id(published: Published, kid: str | None, reason: str) -> None:
     key = import_pem(export_private_pem(KEY), kid=kid)
@@ -169,6 +172,7 @@ async def test_a_token_needs_a_key_id(published: Published, kid: str | None, rea
     assert published.asked == []
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize(
     ("sent", "reason"),
     [
@@ -197,12 +201,14 @@ async def test_the_server_must_say_the_raw_target(published: Published) -> None:
         await install(published, request=request(sign(claims(), KEY), None))
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize("leeway", [-1, math.inf, math.nan])
 async def test_a_leeway_is_finite_and_not_negative(published: Published, leeway: float) -> None:
     with pytest.raises(ValueError, match="leeway"):
         await install(published, leeway=leeway)
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize(
     ("base_urls", "error"),
     [

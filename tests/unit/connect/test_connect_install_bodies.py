@@ -14,6 +14,8 @@ from tests.support.installs import BASE, FIRST, KEY, SECRET, body, claims, insta
 from tests.support.keyring import key_for
 from tests.support.published import Published
 
+pytestmark = pytest.mark.no_event_loop
+
 
 @pytest.fixture
 def published() -> Published:
@@ -66,6 +68,7 @@ async def test_a_body_of_29_megabytes_costs_nothing(
     assert published.asked == []
 
 
+@pytest.mark.anyio
 async def test_the_size_of_a_body_is_bounded(published: Published) -> None:
     within, beyond = (body(more="x" * (size - len(body(more="")))) for size in (65_536, 65_537))
     assert (len(within), len(beyond)) == (65_536, 65_537)
@@ -88,6 +91,7 @@ def chained(error: BaseException | None) -> Iterator[BaseException]:
 MARK = "the-new-secret-of-a-tenant-0123456789"
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize(
     "sent",
     [
@@ -120,6 +124,7 @@ async def test_no_exception_of_a_refused_install_holds_its_body(
     assert found == []
 
 
+@pytest.mark.anyio
 async def test_an_install_is_for_one_of_several_base_urls_behind_a_proxy(
     published: Published,
 ) -> None:

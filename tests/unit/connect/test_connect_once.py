@@ -11,6 +11,8 @@ from asapfn.types import Authenticate, Caching, Key, Resolver
 from tests.support.keysources import asking
 from tests.support.tenants import BASE, SECRETS, rejection, request, resolver, token_for
 
+pytestmark = pytest.mark.no_event_loop
+
 TARGET = "/connect/page?a=1"
 
 
@@ -88,6 +90,7 @@ async def test_the_1025th_issuer_makes_all_forgotten(imports: list[Any]) -> None
     assert len(imports) == 1026
 
 
+@pytest.mark.anyio
 async def test_a_cache_is_not_kept_from_importing_what_it_fetches(imports: list[Any]) -> None:
     now = 0.0
 

@@ -14,6 +14,8 @@ from asapfn.keys import import_secret
 from asapfn.resolvers import by_issuer, keys_by_id, shared_secrets
 from tests.support.keyring import key_for
 
+pytestmark = pytest.mark.no_event_loop
+
 SECRET = "a secret that acme's install brought"
 BASE = "https://app.example/connect"
 CLIENT_KEY = "connection:1001"

@@ -15,6 +15,8 @@ from tests.support import installs
 from tests.support.published import Published
 from tests.support.tenants import BASE, request, resolver, token_for
 
+pytestmark = pytest.mark.no_event_loop
+
 # How a target is refused, by what it says.
 REFUSED = {
     "/connect/page?a=1#&b=2": "holds a #",
@@ -149,6 +151,7 @@ async def test_a_path_outside_of_the_base_url_is_refused(target: str) -> None:
         check(Token({}, {"qsh": qsh("GET", target)}, 0, 1))
 
 
+@pytest.mark.anyio
 async def test_an_install_outside_of_the_base_url_is_refused() -> None:
     published = Published()
     published.put(f"{installs.FIRST}{installs.KEY.kid}", installs.KEY)

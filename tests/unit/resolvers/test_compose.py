@@ -17,6 +17,8 @@ from asapfn.types import Caching, Key, Unverified
 from tests.support.keyring import key_for
 from tests.support.keysources import asking
 
+pytestmark = pytest.mark.no_event_loop
+
 FOUND = key_for("RS256")
 OTHER = key_for("ES256")
 
@@ -76,6 +78,7 @@ async def test_an_issuer_without_a_resolver_is_named() -> None:
     assert raised.value.claim == "iss"
 
 
+@pytest.mark.anyio
 async def test_each_resolver_is_asked_for_the_token_that_came() -> None:
     seen: list[Unverified] = []
 
@@ -250,6 +253,7 @@ async def test_without_a_key_id_no_key_is_owned() -> None:
     assert source.asked == 0
 
 
+@pytest.mark.anyio
 async def test_a_deadline_ends_what_takes_too_long_and_nothing_else() -> None:
     ended = False
 
@@ -270,6 +274,7 @@ async def test_a_deadline_ends_what_takes_too_long_and_nothing_else() -> None:
         await with_deadline(Source(TokenRejected("malformed")), 5.0)(asking())
 
 
+@pytest.mark.anyio
 async def test_within_a_cache_a_deadline_is_an_outage_that_excuses_the_old_key() -> None:
     hangs = False
 

@@ -143,6 +143,7 @@ async def test_when_every_mirror_is_down_each_cause_is_said_once() -> None:
     assert raised.value.__cause__.__cause__ is last
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize(
     ("statuses", "answered"),
     [
@@ -260,6 +261,7 @@ async def test_what_a_mirror_says_of_caching_counts() -> None:
     ]
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize("kid", ILL_FORMED)
 async def test_no_repository_is_asked_for_an_ill_formed_key_id(kid: str) -> None:
     repository = Repository()

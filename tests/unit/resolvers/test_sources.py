@@ -69,6 +69,7 @@ async def test_no_secret_is_looked_up_for_nobody() -> None:
         await shared_secrets(lookup)(asking("kid")._replace(claims={}))
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize("secret", ["hunter2", "", export_public_pem(key_for("RS256"))])
 async def test_a_secret_that_is_none_is_unsuitable_and_not_told(secret: str) -> None:
     async def lookup(issuer: str) -> str:
@@ -144,6 +145,7 @@ async def test_what_is_no_file_in_a_directory_is_no_key(directory: Path, kid: st
     assert await pem_directory(directory)(asking(kid, "issuer")) is None
 
 
+@pytest.mark.no_event_loop
 @pytest.mark.parametrize("kid", [*ILL_FORMED, "issuer/../../secret.pem"])
 async def test_no_key_is_read_outside_of_a_directory(directory: Path, kid: str) -> None:
     with pytest.raises(TokenRejected, match="invalid_claim: the kid is not well formed") as raised:
