@@ -10,9 +10,9 @@ from asapfn import explain, forge
 from asapfn._core.credentials import bearer
 from asapfn._core.signing import sign
 from asapfn.errors import TokenRejected, Unavailable
-from asapfn.keys import export_jwks, export_private_pem, export_public_pem, import_pem
+from asapfn.keys import export_jwks, export_public_pem
 from asapfn.types import Caching, Document, Event, Request, Token
-from tests.support.keyring import key_for
+from tests.support.keyring import key_for, renamed
 from tests.support.published import Published
 
 PRODUCTION = "https://forge.cdn.prod.atlassian-dev.net/.well-known/jwks.json"
@@ -172,8 +172,7 @@ async def test_a_template_has_one_place_for_the_label(template: str) -> None:
 async def test_no_token_verifies_by_the_keys_of_another_label_or_of_none() -> None:
     """The same kid everywhere, as an attacker in one cloud would choose it."""
     published, verify = isolated()
-    blue = key_for("RS256", "blue")
-    bare = import_pem(export_private_pem(blue), kid=KEY.kid)
+    bare = renamed("RS256", "blue", kid=KEY.kid)
     published.documents[BLUE] = Document(200, "", json.dumps(export_jwks([bare])).encode())
     assert await verify(sign(claims(icLabel="blue-1_"), bare))
     assert await verify(sign(claims(icLabel="orange"), KEY))
@@ -243,7 +242,7 @@ async def test_a_label_that_has_no_key_set_is_an_unknown_key(status: int) -> Non
 @pytest.mark.parametrize("published_keys", ["another kid", "no set"])
 async def test_the_refusal_of_a_label_without_the_key_names_the_label(published_keys: str) -> None:
     published, _ = isolated()
-    other = import_pem(export_private_pem(KEY), kid="other")
+    other = renamed("RS256", "forge", kid="other")
     body = json.dumps(export_jwks([other])).encode()
     status = 200 if published_keys == "another kid" else 403
     published.documents[BLUE] = Document(status, "", body)
@@ -351,7 +350,7 @@ async def test_a_label_of_isolated_cloud_that_is_null_is_absent(unset: dict[str,
 
 
 async def test_a_token_names_its_key() -> None:
-    bare = import_pem(export_private_pem(KEY))
+    bare = renamed("RS256", "forge")
     error = await refused(sign(claims(), bare))
     assert (error.reason, error.claim) == ("missing_claim", "kid")
     assert (await refused(sign(claims(), bare, kid="other"))).reason == "unknown_key"

@@ -13,10 +13,10 @@ from asapfn import jitsi
 from asapfn._core.signing import sign
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.jitsi import _hashed
-from asapfn.keys import export_private_pem, export_public_pem, import_pem
+from asapfn.keys import export_public_pem
 from asapfn.resolvers import keys_by_id
 from asapfn.types import Document, Event, Token
-from tests.support.keyring import key_for
+from tests.support.keyring import key_for, renamed
 from tests.support.published import Published
 
 KEY = key_for("RS256", "jitsi")
@@ -116,7 +116,7 @@ async def test_a_key_id_is_any_text_and_its_hash_alone_is_asked_for(kid: str, di
     published = Published()
     published.put(f"{BASE}/{digest}.pem", KEY)
     verify = verifier(resolver=jitsi.repository(BASE, published))
-    token = await verify(sign(claims(), import_pem(export_private_pem(KEY)), kid=kid))
+    token = await verify(sign(claims(), renamed("RS256", "jitsi"), kid=kid))
     assert token.header["kid"] == kid
     assert [url for url, _ in published.asked] == [f"{BASE}/{digest}.pem"]
 
@@ -127,7 +127,7 @@ async def test_a_key_id_that_is_empty_or_endless_is_asked_for_nowhere(kid: str) 
     published = Published()
     verify = verifier(resolver=jitsi.repository(BASE, published))
     with pytest.raises(TokenRejected, match=f"from 1 to 1024 characters; it has {len(kid)}") as no:
-        await verify(sign(claims(), import_pem(export_private_pem(KEY)), kid=kid))
+        await verify(sign(claims(), renamed("RS256", "jitsi"), kid=kid))
     assert (no.value.reason, no.value.claim, published.asked) == ("invalid_claim", "kid", [])
 
 
@@ -227,7 +227,7 @@ async def test_exp_and_nbf_apply_with_ten_seconds_of_leeway() -> None:
 
 
 async def test_a_token_names_its_key() -> None:
-    bare = import_pem(export_private_pem(KEY))
+    bare = renamed("RS256", "jitsi")
     with pytest.raises(TokenRejected) as caught:
         await verifier()(sign(claims(), bare))
     assert (caught.value.reason, caught.value.claim) == ("missing_claim", "kid")

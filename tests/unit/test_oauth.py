@@ -10,11 +10,11 @@ from asapfn import oauth, verifier
 from asapfn._core.signing import sign
 from asapfn._core.verification import peek
 from asapfn.errors import TokenRejected
-from asapfn.keys import export_private_pem, export_public_jwk, export_public_pem, import_pem
+from asapfn.keys import export_public_jwk, export_public_pem, import_pem
 from asapfn.replay import in_memory
 from asapfn.resolvers import keys_by_id
 from asapfn.types import Token
-from tests.support.keyring import key_for
+from tests.support.keyring import key_for, renamed
 from tests.support.verifying import NOW, clock
 
 CLIENT = "my-client"
@@ -173,7 +173,7 @@ async def test_clients_may_come_and_go() -> None:
     verify = server(clients=table)
     text = await made()
     assert (await refused(text, verify)).reason == "issuer_not_allowed"
-    bare = import_pem(export_private_pem(KEY))
+    bare = renamed("ES256", "client")
     table[CLIENT] = keys_by_id([KEY])
     assert isinstance(await verify(text), Token)
     del table[CLIENT]

@@ -84,6 +84,7 @@ async def test_an_issuer_has_its_places_again_when_its_tokens_are_over():
         clock.passes(120)
 
 
+@pytest.mark.no_event_loop
 async def test_ids_that_are_over_all_at_once_do_not_hold_up_the_one_who_asks_next():
     clock = Clock()
     store = in_memory(clock=lambda: clock.monotonic)

@@ -18,7 +18,7 @@ from asapfn.keys import (
 )
 from asapfn.resolvers import keys_by_id
 from asapfn.types import Key
-from tests.support.keyring import key_for
+from tests.support.keyring import key_for, renamed
 from tests.support.keysources import Clock
 from tests.support.verifying import NOW, clock
 
@@ -33,7 +33,7 @@ def claims_of(token: str) -> dict[str, Any]:
 
 
 def named(kid: str | None, algorithm: str = "ES256") -> Key:
-    return import_pem(export_private_pem(key_for(algorithm)), kid=kid)
+    return renamed(algorithm, kid=kid)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -8,7 +8,7 @@ from asapfn._core.canonical import qsh
 from asapfn._core.verification import peek, verify
 from asapfn.keys import export_private_pem, export_public_pem, import_pem, import_secret
 from asapfn.resolvers import keys_by_id, shared_secrets
-from tests.support.keyring import key_for
+from tests.support.keyring import key_for, renamed
 
 SECRET = import_secret("a tenant's secret of more than 32 bytes")
 BASE = "https://acme.atlassian.net/wiki"
@@ -134,7 +134,7 @@ def test_keys_of_other_algorithms_are_refused(algorithm: str) -> None:
 
 
 def test_an_rsa_key_needs_a_key_id() -> None:
-    key = import_pem(export_private_pem(key_for("RS256")))
+    key = renamed("RS256")
     with pytest.raises(ValueError, match="kid="):
         connect.authorizer("app", key, base_url=BASE)
 
