@@ -8,6 +8,7 @@ import pytest
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.resolvers import cached, pem_repository, prefetch
 from asapfn.types import Document, Event, Key, Unverified
+from tests.support.effort import ONE_BACKEND
 from tests.support.keyhouse import URL, House, says
 from tests.support.keyring import key_for
 from tests.support.keysources import (
@@ -44,6 +45,7 @@ async def test_a_key_not_in_the_cache_is_asked_for_a_handful_of_times_while_its_
     assert "rate_limited" not in house.events.kinds()
 
 
+@ONE_BACKEND
 async def test_a_source_that_is_down_for_many_keys_is_asked_by_one_look_up_a_pause() -> None:
     house = House(down)
     for _ in range(30):
@@ -465,6 +467,7 @@ REFUSED = {
 }
 
 
+@ONE_BACKEND
 @pytest.mark.parametrize("answer", REFUSED.values(), ids=REFUSED)
 async def test_what_a_source_answers_for_one_key_is_no_outage_for_the_others(
     answer: Document | Exception,
@@ -477,7 +480,7 @@ async def test_what_a_source_answers_for_one_key_is_no_outage_for_the_others(
         return answer
 
     house = House(say)
-    for number in range(100):
+    for number in range(20):
         for bad in range(10):
             assert await house.sees(f"issuer{number}/bad{bad}") == "unavailable"
         assert await house.sees(f"issuer{number}/key") == "key"

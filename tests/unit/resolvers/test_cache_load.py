@@ -24,6 +24,7 @@ from asapfn.resolvers import (
     with_deadline,
 )
 from asapfn.types import Caching, Document, Unverified
+from tests.support.effort import ONE_BACKEND
 from tests.support.keyhouse import URL, House, says
 from tests.support.keyring import key_for
 from tests.support.keysources import (
@@ -77,6 +78,7 @@ async def test_a_fetch_whose_callers_were_cancelled_is_charged_once() -> None:
     assert house.requests == 1
 
 
+@ONE_BACKEND
 async def test_500_keys_that_expire_together_are_not_refreshed_together() -> None:
     house = House(says(300.0))
     house.cache.chance = random.Random(1).random
@@ -95,6 +97,7 @@ async def test_500_keys_that_expire_together_are_not_refreshed_together() -> Non
     assert max(a_second) <= 60
 
 
+@ONE_BACKEND
 async def test_100_workers_that_start_together_do_not_refresh_together() -> None:
     workers = [House(says(300.0)) for _ in range(100)]
     chance = random.Random(1).random
@@ -113,6 +116,7 @@ async def test_100_workers_that_start_together_do_not_refresh_together() -> None
     assert max(refreshes.values()) <= 20
 
 
+@ONE_BACKEND
 async def test_1100_unsigned_tokens_that_name_existing_keys_push_out_no_key_in_use() -> None:
     key = key_for("RS256")
     clock, repository = Clock(), Repository(good)
@@ -136,6 +140,7 @@ async def tenant(issuer: str) -> str | None:
     return {"acme": "s" * 32, "other": "t" * 32}.get(issuer)
 
 
+@ONE_BACKEND
 @pytest.mark.parametrize("caching", [None, Caching()], ids=["cached", "by itself"])
 async def test_unsigned_tokens_in_a_tenants_name_neither_evict_nor_lock_it_out(
     caching: Caching | None,
@@ -174,6 +179,7 @@ async def test_unsigned_tokens_in_a_tenants_name_neither_evict_nor_lock_it_out(
     assert caching is None or looked_up == ["acme", "other"]
 
 
+@ONE_BACKEND
 async def test_look_ups_of_existing_keys_are_not_limited_at_500_a_second() -> None:
     house = House(says(300.0))
     seen = []
@@ -183,6 +189,7 @@ async def test_look_ups_of_existing_keys_are_not_limited_at_500_a_second() -> No
     assert seen == ["key"] * 1500
 
 
+@ONE_BACKEND
 @pytest.mark.parametrize(("rate", "least"), [(10, 20), (500, 1)])
 async def test_random_key_ids_in_an_issuers_name_leave_its_first_look_ups(
     rate: int, least: int

@@ -6,6 +6,7 @@ import pytest
 from asapfn.errors import Unavailable
 from asapfn.resolvers import Activity, activity, prefetch
 from asapfn.types import Event
+from tests.support.effort import ONE_BACKEND
 from tests.support.keyhouse import URL, House, says
 from tests.support.keyring import key_for
 from tests.support.keysources import KID, asking, down, good, missing, published, settle
@@ -181,6 +182,7 @@ async def test_the_new_key_is_served_after_a_rotation_under_the_same_id() -> Non
     assert await house.sees() == "other key"
 
 
+@ONE_BACKEND
 async def test_good_keys_outlive_24_hours_of_a_dead_source_and_are_gone_after_them() -> None:
     house = House(says(300.0), stale_if_error=86_400.0)
     kids = [f"issuer/{number}" for number in range(100)]
