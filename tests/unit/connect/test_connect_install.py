@@ -102,7 +102,8 @@ async def test_the_bodys_client_key_must_be_the_issuer(published: Published) -> 
 async def test_a_slash_at_the_end_of_the_base_url_does_not_matter(
     published: Published, base: str, aud: object
 ) -> None:
-    await install(published, sign(claims(aud=aud), KEY), base_urls=base)
+    installation = await install(published, sign(claims(aud=aud), KEY), base_urls=base)
+    assert installation.client_key == "client"
 
 
 async def test_the_qsh_is_taken_below_the_base_url_that_the_token_names(

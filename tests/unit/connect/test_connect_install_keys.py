@@ -23,7 +23,7 @@ def published() -> Published:
 async def test_the_key_may_be_of_any_media_type(media_type: str) -> None:
     published = Published()
     published.put(f"{FIRST}{KEY.kid}", KEY, media_type)
-    await install(published)
+    assert (await install(published)).client_key == "client"
 
 
 @pytest.mark.parametrize("how", ["404", "down"])
