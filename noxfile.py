@@ -110,7 +110,8 @@ def quick(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("mypy", "asapfn")
-    session.run("pytest", *PARALLEL, "tests/unit", *session.posargs, env={"ASAPFN_THOROUGH": None})
+    inner_loop = ["tests/unit", "tests/cli"]
+    session.run("pytest", *PARALLEL, *inner_loop, *session.posargs, env={"ASAPFN_THOROUGH": None})
 
 
 @nox.session(python=FOUND[0])
