@@ -18,7 +18,7 @@ from asapfn._core.verification import policy
 from asapfn.checks import claim_is_one_of, context_token, request_matches
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.types import Check, Key, Policy, Token, Unverified
-from tests.support.effort import tries
+from tests.support.effort import ONE_BACKEND, tries
 from tests.support.forging import forge
 from tests.support.invocations import APP, invocation_claims
 from tests.support.keyring import key_for
@@ -359,6 +359,7 @@ async def assert_agreement(case: Case, text: str) -> Any:
     return verdict
 
 
+@ONE_BACKEND
 @pytest.mark.parametrize("name", CASES)
 @settings(max_examples=tries(40))
 @given(data=st.data())
@@ -371,6 +372,7 @@ async def test_the_first_rule_that_fails_is_the_verdict_with_up_to_three_faults(
     await assert_agreement(case, token_of(case, [faults[each] for each in chosen]))
 
 
+@ONE_BACKEND
 @pytest.mark.parametrize("name", CASES)
 async def test_explain_and_verify_agree_on_every_token_with_one_fault(name: str) -> None:
     case = CASES[name]

@@ -12,6 +12,7 @@ from asapfn._core.signing import sign
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import export_jwks, export_public_pem
 from asapfn.types import Caching, Document, Event, Request, Token
+from tests.support.effort import ONE_BACKEND
 from tests.support.keyring import key_for, renamed
 from tests.support.published import Published
 
@@ -275,6 +276,7 @@ async def test_an_outage_of_one_label_is_none_of_the_others() -> None:
     assert await verify(sign(claims(), key_for("RS256", "production")))
 
 
+@ONE_BACKEND
 async def test_labels_that_are_made_up_push_out_no_key_set_in_use() -> None:
     published = publish(KEY, url=ORANGE)
     caching = Caching(max_keys=8, longest_wait=0.0)

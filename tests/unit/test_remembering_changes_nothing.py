@@ -27,7 +27,7 @@ from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import generate, import_secret
 from asapfn.replay import in_memory
 from asapfn.types import Key, Token, Unverified, Verify
-from tests.support.effort import tries
+from tests.support.effort import ONE_BACKEND, tries
 from tests.support.forging import forge, forge_bytes
 from tests.support.keyring import key_for
 from tests.support.verifying import CLAIMS, NOW
@@ -191,6 +191,7 @@ def world_of(chance: random.Random) -> tuple[World, dict[str, Key], list[str]]:
     return world, sources, tokens
 
 
+@ONE_BACKEND
 @pytest.mark.parametrize("remember", [1, 3, 1024])
 @pytest.mark.parametrize("seed", range(4))
 async def test_a_random_sequence_has_the_same_outcomes(seed: int, remember: int) -> None:
