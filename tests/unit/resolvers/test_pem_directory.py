@@ -25,17 +25,23 @@ HANGS = "issuer/hangs.pem"
 
 
 @pytest.fixture
-async def directory(tmp_path: Path) -> AsyncIterator[Path]:
-    """A directory with a key, and a pipe, on which a read hangs until somebody writes to it."""
+def directory(tmp_path: Path) -> Path:
+    """A directory with a key."""
     (tmp_path / "issuer").mkdir()
     (tmp_path / KID).write_text(export_public_pem(key_for("RS256")))
-    os.mkfifo(tmp_path / HANGS)
+    return tmp_path
+
+
+@pytest.fixture
+async def hanging(directory: Path) -> AsyncIterator[Path]:
+    """The directory with a pipe, too, on which a read hangs until somebody writes to it."""
+    os.mkfifo(directory / HANGS)
     # A test that itself hangs is ended too.
-    timer = threading.Timer(60.0, let_go, [tmp_path])
+    timer = threading.Timer(60.0, let_go, [directory])
     timer.start()
-    yield tmp_path
+    yield directory
     timer.cancel()
-    await anyio.to_thread.run_sync(let_go, tmp_path)
+    await anyio.to_thread.run_sync(let_go, directory)
 
 
 def let_go(directory: Path) -> None:
@@ -46,8 +52,8 @@ def let_go(directory: Path) -> None:
         time.sleep(0.001)
 
 
-async def test_a_deadline_holds_on_a_file_system_that_hangs(directory: Path) -> None:
-    resolve = with_deadline(pem_directory(directory), 0.5)
+async def test_a_deadline_holds_on_a_file_system_that_hangs(hanging: Path) -> None:
+    resolve = with_deadline(pem_directory(hanging), 0.5)
     started = time.monotonic()
     with pytest.raises(Unavailable, match=r"no answer within 0\.5 s"):
         await resolve(asking(HANGS))
@@ -72,9 +78,9 @@ async def test_a_key_in_a_cache_outlives_a_file_system_that_hangs(directory: Pat
 
 
 async def test_reads_that_hang_are_bounded_and_take_no_thread_from_others(
-    directory: Path,
+    hanging: Path,
 ) -> None:
-    state = _Directory(directory)
+    state = _Directory(hanging)
     source = partial(_from_directory, state)
     resolve = with_deadline(source, 0.3)
     threads = threading.active_count()
@@ -101,12 +107,12 @@ async def test_reads_that_hang_are_bounded_and_take_no_thread_from_others(
                 await anyio.sleep(0.01)
         with pytest.raises(Unavailable):
             await resolve(asking())
-        assert await pem_directory(directory)(asking()) is not None
+        assert await pem_directory(hanging)(asking()) is not None
         limiter = anyio.to_thread.current_default_thread_limiter()
         assert limiter.borrowed_tokens == 0
         group.cancel_scope.cancel()
     assert limiter.borrowed_tokens == 0
-    await anyio.to_thread.run_sync(let_go, directory)
+    await anyio.to_thread.run_sync(let_go, hanging)
     with anyio.fail_after(30):
         assert await source(asking()) is not None
 
