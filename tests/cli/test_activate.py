@@ -1,6 +1,5 @@
 """`activate`: a new key signs only when everybody who verifies can find it."""
 
-import contextlib
 import json
 import stat
 import time
@@ -11,7 +10,7 @@ from asapfn.asap import private_key_directory
 from asapfn.keys import export_public_pem, import_data_uri, import_pem
 from tests.support.keyring import key_for
 from tests.support.lifespan import lifespan
-from tests.support.servers import asgi_server
+from tests.support.servers import Turns, asgi_server
 from tests.support.trust import trust
 
 
@@ -33,14 +32,20 @@ class Mirror:
         await send({"type": "http.response.body", "body": (pem or "").encode()})
 
 
+@pytest.fixture(scope="module")
+def running():
+    one, other = Turns(), Turns()
+    with asgi_server(one) as url, asgi_server(other) as other_url:
+        yield one, other, url, other_url
+
+
 @pytest.fixture
-def mirrors(monkeypatch, tmp_path):
+def mirrors(running, monkeypatch, tmp_path):
     """Two mirrors, and their URLs."""
     trust(monkeypatch, tmp_path)
-    made = Mirror(), Mirror()
-    with contextlib.ExitStack() as stack:
-        urls = [stack.enter_context(asgi_server(each)) for each in made]
-        yield (*made, *urls)
+    one, other, *urls = running
+    one.app, other.app = Mirror(), Mirror()
+    return (one.app, other.app, *urls)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from asapfn._core.verification import peek
 from asapfn.keys import export_private_pem
 from tests.support.keyring import key_for
 from tests.support.lifespan import lifespan
-from tests.support.servers import asgi_server
+from tests.support.servers import Turns, asgi_server
 from tests.support.trust import trust
 
 SECRET = b"a secret of the tenant's, long enough"
@@ -40,16 +40,23 @@ class Service:
         await send({"type": "http.response.body", "body": self.body})
 
 
-@pytest.fixture
-def service():
-    return Service()
+@pytest.fixture(scope="module")
+def running():
+    turns = Turns()
+    with asgi_server(turns) as origin:
+        yield turns, origin
 
 
 @pytest.fixture
-def origin(service, monkeypatch, tmp_path):
+def service(running):
+    running[0].app = Service()
+    return running[0].app
+
+
+@pytest.fixture
+def origin(running, service, monkeypatch, tmp_path):
     trust(monkeypatch, tmp_path)
-    with asgi_server(service) as origin:
-        yield origin
+    return running[1]
 
 
 @pytest.fixture

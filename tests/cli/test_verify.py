@@ -33,10 +33,15 @@ async def fetches_nothing(url, accept):
     raise AssertionError(url)
 
 
-@pytest.fixture
-def repository(trusted):
+@pytest.fixture(scope="module")
+def served():
     with asgi_server(key_repository(KEYS)) as origin:
         yield origin
+
+
+@pytest.fixture
+def repository(trusted, served):
+    return served
 
 
 def pem_at_its_hash(kid):
@@ -218,16 +223,15 @@ def test_a_context_token_is_one_where_that_is_asked_for(asapfn, monkeypatch, tmp
     assert asapfn(*common, "--url", "/", "--audience", "me").code == 1
 
 
-def test_forge_tokens_are_verified_by_published_keys(asapfn, trusted, monkeypatch):
+def test_forge_tokens_are_verified_by_published_keys(asapfn, repository, monkeypatch):
     now = int(time.time())
     token = asap(iss="forge/invocation-token", aud=ARI, nbf=now)
     common = ("verify", "forge", token, "--app-id", ARI)
-    with asgi_server(key_repository(KEYS)) as origin:
-        key_sets = {False: f"{origin}/.well-known/jwks.json", True: f"{origin}/none"}
-        monkeypatch.setattr(forge.incoming, "_KEY_SETS", key_sets)
-        assert asapfn(*common).code == 0
-        assert asapfn(*common, "--staging").code == 3
-        assert asapfn(*common, "--repository", origin).code == 0
+    key_sets = {False: f"{repository}/.well-known/jwks.json", True: f"{repository}/none"}
+    monkeypatch.setattr(forge.incoming, "_KEY_SETS", key_sets)
+    assert asapfn(*common).code == 0
+    assert asapfn(*common, "--staging").code == 3
+    assert asapfn(*common, "--repository", repository).code == 0
     assert asapfn("verify", "forge", token, "--app-id", "x").code == 2
 
 

@@ -94,6 +94,19 @@ def asgi_server(app: Any, *, tls: bool = True, root_path: str = "") -> Iterator[
             thread.join(10)
 
 
+class Turns:
+    """An application in whose place each test puts its own, so that all share one server."""
+
+    def __init__(self) -> None:
+        self.app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await lifespan(receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
 class Seen(NamedTuple):
     """A request as an application saw it."""
 
