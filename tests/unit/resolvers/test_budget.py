@@ -5,10 +5,12 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import anyio
 import pytest
 
+from asapfn.resolvers import _budget
 from asapfn.resolvers._budget import Budget, bucket_of, refund, spend, take_turn
 from asapfn.types import Caching
 from tests.support.keysources import Clock, settle
@@ -232,7 +234,9 @@ async def test_so_many_wait_and_no_more(issuer: str, places: int) -> None:
 
 
 @pytest.mark.parametrize("issuer", ["a", "a{}"], ids=["one", "many"])
-def test_those_whose_event_loop_was_closed_keep_nobody_from_a_turn(issuer: str) -> None:
+def test_those_whose_event_loop_was_closed_keep_nobody_from_a_turn(
+    issuer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = Clock()
     budget = Budget(Caching(issuer_misses=(1.0, 50), longest_wait=0.2), clock)
     budget.total.left = 0.0
@@ -248,7 +252,8 @@ def test_those_whose_event_loop_was_closed_keep_nobody_from_a_turn(issuer: str) 
     # asyncio complains about tasks that are dropped while pending; that is its user's fault.
     loop.set_exception_handler(lambda loop, context: None)
     loop.close()
-    time.sleep(0.2 + 1.0)
+    later_by = SimpleNamespace(monotonic=lambda: time.monotonic() + 0.2 + 1.0)
+    monkeypatch.setattr(_budget, "time", later_by)
 
     async def later() -> None:
         await settle()
