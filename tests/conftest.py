@@ -57,10 +57,11 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
 
     In a module that is marked, @pytest.mark.anyio says which tests do need event loops.
     """
+    if not name.startswith("test_"):  # others may be proxies, which raise when they are looked at
+        return
     own = {mark.name for mark in getattr(obj, "pytestmark", ())}
-    if "anyio" in own or not (
-        "no_event_loop" in own or collector.get_closest_marker("no_event_loop")
-    ):
+    marked = "no_event_loop" in own or collector.get_closest_marker("no_event_loop")
+    if "anyio" in own or not marked:
         return
     drawn = getattr(obj, "hypothesis", None)
     if drawn is not None and inspect.iscoroutinefunction(drawn.inner_test):

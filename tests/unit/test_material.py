@@ -143,7 +143,8 @@ def test_a_key_that_does_not_fit_its_algorithm_is_refused() -> None:
 # Secrets
 
 
-def test_a_key_or_certificate_in_any_form_is_no_secret_and_nothing_of_it_is_quoted() -> None:
+def test_a_key_or_certificate_in_any_form_is_no_secret() -> None:
+    """Nor does the refusal quote anything of it."""
     refused = {}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
