@@ -1,5 +1,6 @@
 """`at_once`: a token whose key is in the cache is verified without an event loop, or not at all."""
 
+import asyncio
 import threading
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from asapfn.replay import in_memory
 from asapfn.resolvers import cached, keys_by_id
 from asapfn.types import Key
 from tests.support.keyring import key_for
+from tests.support.stepping import without_event_loop
 
 KEY = key_for("ES256", "issuer")
 SIGN = asap.signer("issuer", KEY)
@@ -148,3 +150,16 @@ def test_what_waits_on_nothing_we_know_is_closed_and_unavailable() -> None:
     with pytest.raises(Unavailable):
         at_once(lambda token: Bare())("")
     assert ended == ["closed"]
+
+
+def test_a_test_that_is_marked_no_event_loop_fails_where_it_suspends_or_asserts() -> None:
+    async def suspends() -> None:
+        await asyncio.sleep(0)
+
+    async def asserts() -> None:
+        raise AssertionError("what it found")
+
+    with pytest.raises(pytest.fail.Exception, match="suspends"):
+        without_event_loop(suspends)()
+    with pytest.raises(AssertionError, match="what it found"):
+        without_event_loop(asserts)()
