@@ -5,6 +5,8 @@ from collections.abc import Callable, Coroutine
 
 import pytest
 
+ADVICE = "with @pytest.mark.anyio this test runs on both event loops"
+
 
 def without_event_loop(test: Callable[..., Coroutine[object, object, None]]) -> Callable[..., None]:
     """Turn a test that awaits nothing real into a plain one, which fails if it ever suspends."""
@@ -16,8 +18,11 @@ def without_event_loop(test: Callable[..., Coroutine[object, object, None]]) -> 
             coroutine.send(None)
         except StopIteration:
             return
+        except RuntimeError as error:  # what anyio raises where it needs a loop, among others
+            error.add_note(ADVICE)
+            raise
         finally:
             coroutine.close()
-        pytest.fail("this test suspends: with @pytest.mark.anyio it runs on both event loops")
+        pytest.fail(f"it suspends: {ADVICE}")
 
     return stepped

@@ -156,10 +156,16 @@ def test_a_test_that_is_marked_no_event_loop_fails_where_it_suspends_or_asserts(
     async def suspends() -> None:
         await asyncio.sleep(0)
 
+    async def asks_for_a_loop() -> None:
+        anyio.current_time()
+
     async def asserts() -> None:
         raise AssertionError("what it found")
 
     with pytest.raises(pytest.fail.Exception, match="suspends"):
         without_event_loop(suspends)()
+    with pytest.raises(RuntimeError) as raised:
+        without_event_loop(asks_for_a_loop)()
+    assert "@pytest.mark.anyio" in raised.value.__notes__[0]
     with pytest.raises(AssertionError, match="what it found"):
         without_event_loop(asserts)()
