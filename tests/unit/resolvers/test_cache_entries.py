@@ -1,6 +1,8 @@
 """The entries of a cache: until when each serves, and which table holds it."""
 
+import itertools
 import threading
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -168,6 +170,52 @@ def test_of_keys_not_proven_the_issuer_that_has_the_most_loses_its_oldest() -> N
     for key, issuer in (("a1", 1), ("b1", 2), ("b2", 2), ("b3", 2), ("b4", 2), ("c1", 3)):
         _put(cache, key, entry(Value(), issuer=issuer))
     assert list(cache.unproven) == ["a1", "b3", "b4", "c1"]
+
+
+def test_a_flood_in_one_issuers_name_pushes_out_no_other_issuers_keys() -> None:
+    cache = cache_of(160)
+    others = [(issuer, number) for issuer in range(1, 10) for number in range(10)]
+    for key in others:
+        _put(cache, key, entry(Value(), issuer=key[0]))
+    for number in range(1000):
+        _put(cache, number, entry(Value(), issuer=0))
+        assert number < 70 or 150 <= len(cache.unproven) <= 160
+    assert list(cache.unproven)[:90] == others
+    assert list(cache.unproven)[-1] == 999
+
+
+def test_keys_of_as_many_issuers_as_there_are_go_oldest_first() -> None:
+    cache = cache_of(64)
+    for number in range(200):
+        _put(cache, number, entry(Value(), issuer=number))
+    assert list(cache.unproven) == list(range(200 - len(cache.unproven), 200))
+
+
+def test_keys_about_to_go_together_that_have_verified_meanwhile_all_stay() -> None:
+    cache, values = cache_of(64), [Value() for _ in range(65)]
+    for number, value in enumerate(values[:64]):
+        _put(cache, number, entry(value))
+        value.verified = number in (0, 2)
+    _put(cache, 64, entry(values[64]))
+    assert list(cache.proven) == [0, 2]
+    assert len(cache.unproven) <= 62
+
+
+def test_an_insertion_into_a_full_table_costs_no_more_where_the_table_is_larger() -> None:
+    def least_seconds(max_keys: int) -> float:
+        """What 600 insertions of as many issuers' keys take, in a table that is full."""
+        cache, numbers = cache_of(max_keys), itertools.count()
+        for number in itertools.islice(numbers, max_keys):
+            _put(cache, number, entry(Value(), issuer=number))
+        rounds = []
+        for _ in range(3):
+            before = time.process_time()
+            for number in itertools.islice(numbers, 600):
+                _put(cache, number, entry(Value(), issuer=number))
+            rounds.append(time.process_time() - before)
+        return min(rounds)
+
+    assert least_seconds(6400) < 10 * least_seconds(100)
 
 
 def test_unknown_keys_push_out_one_another_and_never_a_known_one() -> None:
