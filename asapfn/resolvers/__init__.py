@@ -13,9 +13,8 @@ from asapfn.resolvers.cache import (
     is_prefetch,
     issuer_kid_algorithm,
 )
-from asapfn.resolvers.certificates import certificates
 from asapfn.resolvers.discovery import discovered
-from asapfn.resolvers.jwks import jwks
+from asapfn.resolvers.jwks import certificates, jwks
 from asapfn.resolvers.policy import (
     by_issuer,
     first_of,

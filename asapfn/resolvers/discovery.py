@@ -14,17 +14,9 @@ from typing import Any, Final, NamedTuple, cast
 from asapfn._core import compact
 from asapfn.errors import TokenRejected, Unavailable, shown
 from asapfn.guards import issuer_of
-from asapfn.resolvers.cache import Answer, Cache, is_prefetch, look_up
-from asapfn.resolvers.jwks import (
-    KeySet,
-    always,
-    in_sets,
-    load_set,
-    read_jwks,
-    without_mark,
-    without_query,
-)
-from asapfn.resolvers.sources import require_fetch, require_https
+from asapfn.resolvers.cache import Cache, is_prefetch, look_up
+from asapfn.resolvers.jwks import always, key_sets, load_json, read_jwks, without_query
+from asapfn.resolvers.sources import require_https
 from asapfn.types import Caching, Fetch, Key, Names, Observe, Resolver, Unverified
 
 _PATH: Final = "/.well-known/openid-configuration"
@@ -84,23 +76,24 @@ def discovered(
     if not isinstance(issuer, str):
         raise TypeError(f"issuer is a str, not {type(issuer).__name__}")
     require_https(issuer)
-    require_fetch(fetch)
     if "?" in issuer:
         raise ValueError("an issuer has no query: give metadata_url, if its metadata's URL has one")
     url = f"{issuer.removesuffix('/')}{_PATH}" if metadata_url is None else metadata_url
     require_https(url)
-    documents = Cache(
-        partial(_load_metadata, issuer, url, fetch, clock),
-        without_query(url),
-        caching,
-        clock,
-        observe,
-        is_proven=_holds_no_key,
-    )
-    load_at = partial(load_set, fetch=fetch, read=read_jwks(uses), absent=(), clock=clock)
-    load = partial(_load_keys, documents, issuer, cooldown, load_at)
-    keys = in_sets(
-        load, partial(always, issuer), issuer, time.time, cooldown, caching, clock, observe
+    read = partial(_read_metadata, issuer, clock)
+    load = partial(load_json, partial(always, url), fetch, "application/json", read, ())
+    source = without_query(url)
+    documents = Cache(load, source, caching, clock, observe, is_proven=_holds_no_key)
+    keys = key_sets(
+        partial(always, issuer),
+        issuer,
+        fetch,
+        read=read_jwks(uses),
+        locate=partial(_locate, documents, issuer, cooldown),
+        cooldown=cooldown,
+        caching=caching,
+        clock=clock,
+        observe=observe,
     )
     return partial(_of_issuer, issuer, keys)
 
@@ -112,14 +105,10 @@ def _of_issuer(issuer: str, keys: Resolver, unverified: Unverified) -> Awaitable
     return keys(unverified)
 
 
-async def _load_keys(
-    documents: Cache[_Metadata],
-    issuer: str,
-    cooldown: float,
-    load_at: Callable[[str], Awaitable[Answer[KeySet]]],
-    unverified: Unverified,
-) -> Answer[KeySet]:
-    """The set where the metadata says, once that is not older than the cooldown.
+async def _locate(
+    documents: Cache[_Metadata], issuer: str, cooldown: float, unverified: Unverified
+) -> str:
+    """Where the metadata says the set is, once that is not older than the cooldown.
 
     Whatever the token: whoever asks first may name a key of the set that moved, also with no
     signature, and would keep the new keys from all others.
@@ -130,25 +119,14 @@ async def _load_keys(
         with suppress(Unavailable):
             newer = await look_up(documents, issuer, unverified, metadata)
             metadata = cast("_Metadata", newer)
-    return await load_at(metadata.jwks_uri)
+    return metadata.jwks_uri
 
 
-async def _load_metadata(
-    issuer: str, url: str, fetch: Fetch, clock: Callable[[], float], unverified: Unverified
-) -> Answer[_Metadata]:
-    source = without_query(url)
-    document = await fetch(url, "application/json")
-    if document.status != 200:
-        raise Unavailable(source, f"status {document.status}", retry_after=document.retry_after)
+def _read_metadata(issuer: str, clock: Callable[[], float], body: bytes) -> _Metadata:
     try:
-        jwks_uri = _jwks_uri(issuer, without_mark(document.body))
+        return _Metadata(_jwks_uri(issuer, body), clock())
     except ValueError as error:
-        what = f"not the metadata of {issuer}: {error}"
-        if "json" not in document.media_type and document.body.lstrip()[:1] != b"{":
-            got = document.media_type[:100] or "none"
-            what = f"{what}; expected media type application/json, got {got}"
-        return Answer(None, unusable=Unavailable(source, what))
-    return Answer(_Metadata(jwks_uri, clock()), *document[3:7])
+        raise ValueError(f"not the metadata of {issuer}: {error}") from None
 
 
 def _jwks_uri(issuer: str, body: bytes) -> str:

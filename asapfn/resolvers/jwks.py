@@ -1,19 +1,19 @@
-"""Keys from a JSON Web Key Set that is published at a URL (RFC 7517, section 5)."""
+"""Keys from a set that is published at a URL: a JSON Web Key Set, or a map of certificates."""
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from asapfn._core import compact
 from asapfn._core.algorithms import ALGORITHMS, mismatch
 from asapfn._core.jwk import signing_uses, without_nulls
 from asapfn._core.verification import has_verified
-from asapfn.errors import TokenRejected, Unavailable
-from asapfn.keys import DatedKey, import_jwk, not_valid
+from asapfn.errors import TokenRejected
+from asapfn.keys import DatedKey, import_dated_key, import_jwk, not_valid
 from asapfn.resolvers.cache import Answer, Cache, look_up
-from asapfn.resolvers.sources import require_fetch, require_https
+from asapfn.resolvers.sources import load_document, other_media_type, require_fetch, require_https
 from asapfn.types import (
     Caching,
     Clock,
@@ -27,9 +27,11 @@ from asapfn.types import (
     Unverified,
 )
 
+T = TypeVar("T")
+
 _ACCEPT: Final = "application/jwk-set+json, application/json"
 # As many as fit into what is fetched at most, so that what is read is read at once.
-MOST_KEYS: Final = 1000
+_MOST_KEYS: Final = 1000
 _LONGEST_CAUSE: Final = 200
 _PRIVATE: Final = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"))
 
@@ -44,14 +46,15 @@ class Members(NamedTuple):
     faults: dict[str | None, list[str]]
 
 
-# What reads a set: from its body and its URL to its members.
-Read = Callable[[bytes, str], Members]
+# What reads a set: from its body to its members; a ValueError if it is none.
+Read = Callable[[bytes], Members]
 
 
 class KeySet(NamedTuple):
-    """A set that was read, its keys by their ids, and when that was."""
+    """A set that was read: its members, its keys by their ids, and when that was."""
 
-    members: Members
+    keys: Sequence[DatedKey]
+    faults: Mapping[str | None, list[str]]
     by_id: Mapping[str | None, Sequence[DatedKey]]
     completed: float
 
@@ -106,12 +109,59 @@ def jwks(
     )
 
 
+def certificates(
+    url: str,
+    fetch: Fetch,
+    *,
+    now: Clock = time.time,
+    cooldown: float = 30.0,
+    caching: Caching = Caching(),
+    clock: Callable[[], float] = time.monotonic,
+    observe: Observe | None = None,
+) -> Resolver:
+    """Find keys in a published map of certificates, `{kid: certificate}`, and remember the map.
+
+    A certificate is believed for the place where it is found, as a bare key is: no chain is built,
+    nor is its name compared. Its dates are, each time that its key is asked for.
+
+    Args:
+        url: Where the map is, a JSON object from key ids to PEM, such as
+            `https://www.googleapis.com/robot/v1/metadata/x509/...`.
+        fetch: As for `jwks`, like all that follow.
+        now: The clock that the certificates' dates are compared with, seconds since the epoch.
+        cooldown: See `jwks`.
+        caching: See `jwks`.
+        clock: See `jwks`.
+        observe: See `jwks`.
+
+    Returns:
+        A resolver, as `jwks` makes it. A certificate that is not valid now, or whose key cannot be
+        used, is passed over, and the refusal of a token that names it says why.
+
+    Raises:
+        ValueError: As for `jwks`.
+    """
+    require_https(url)
+    return key_sets(
+        partial(always, url),
+        without_query(url),
+        fetch,
+        read=_certificate_map,
+        now=now,
+        cooldown=cooldown,
+        caching=caching,
+        clock=clock,
+        observe=observe,
+    )
+
+
 def key_sets(
-    url_of: Callable[[Unverified], str],
+    set_of: Callable[[Unverified], str],
     source: str,
     fetch: Fetch,
     *,
     read: Read,
+    locate: Callable[[Unverified], Awaitable[str]] | None = None,
     absent: Collection[int] = (),
     now: Clock = time.time,
     cooldown: float = 30.0,
@@ -121,28 +171,16 @@ def key_sets(
 ) -> Resolver:
     """Find keys in the set that a token selects: `jwks`, but of many sets in one cache.
 
-    `url_of` gives the https URL of a token's set, `source` is what the sets are called in events,
-    `read` reads a set, the statuses `absent` mean that there is no such set, and `now` is the clock
-    that certificates' dates are compared with.
+    `set_of` gives what a token's set is cached by, its https URL unless `locate` finds that;
+    `source` is what the sets are called in events, `read` reads a set, the statuses `absent` mean
+    that there is no such set, and `now` is the clock that certificates' dates are compared with.
     """
     require_fetch(fetch)
-    load = partial(_load, url_of, fetch, read, absent, clock)
-    return in_sets(load, url_of, source, now, cooldown, caching, clock, observe)
-
-
-def in_sets(
-    load: Callable[[Unverified], Awaitable[Answer[KeySet]]],
-    set_of: Callable[[Unverified], Hashable],
-    source: str,
-    now: Clock,
-    cooldown: float,
-    caching: Caching,
-    clock: Callable[[], float],
-    observe: Observe | None,
-) -> Resolver:
-    """Find keys in the sets that a function loads; what `set_of` gives covers all it reads."""
     if not 0 <= cooldown < math.inf:
         raise ValueError(f"cooldown must be finite and not negative, not {cooldown!r}")
+    load = partial(
+        load_json, locate or set_of, fetch, _ACCEPT, partial(_key_set, read, clock), absent
+    )
     cache = Cache(load, source, caching, clock, observe, is_proven=_is_proven)
     return partial(_find, cache, cooldown, set_of, now)
 
@@ -160,7 +198,7 @@ def always(url: str, unverified: Unverified) -> str:
 async def _find(
     cache: Cache[KeySet],
     cooldown: float,
-    set_of: Callable[[Unverified], Hashable],
+    set_of: Callable[[Unverified], str],
     now: Clock,
     unverified: Unverified,
 ) -> Key | None:
@@ -188,12 +226,12 @@ def _why(key_set: KeySet, unverified: Unverified, fits: int, now: Clock) -> str:
             return f"the token has no kid, and more than one key of the set fits {algorithm}"
         start = f"the token has no kid, and no key of the set can be used for {algorithm}: "
         kind = ALGORITHMS[algorithm].key_type
-        named = [each for each in key_set.members.keys if type(each.key) is kind]
-        faults = [fault for each in key_set.members.faults.values() for fault in each]
+        named = [each for each in key_set.keys if type(each.key) is kind]
+        faults = [fault for each in key_set.faults.values() for fault in each]
     else:
         start = "the key set has this kid, but "
         named = list(key_set.by_id.get(kid, ()))
-        faults = key_set.members.faults.get(kid, [])
+        faults = key_set.faults.get(kid, [])
     causes = [f"more than one key of it fits {algorithm}"] if fits else []
     if not fits:
         causes = [mismatch(algorithm, each.key) or not_valid(each, now()) for each in named]
@@ -202,51 +240,32 @@ def _why(key_set: KeySet, unverified: Unverified, fits: int, now: Clock) -> str:
     return f"{start}{each_once[:_LONGEST_CAUSE]}" if causes else ""
 
 
-async def _load(
-    url_of: Callable[[Unverified], str],
+async def load_json(
+    url_of: Callable[[Unverified], str | Awaitable[str]],
     fetch: Fetch,
-    read: Read,
+    accept: str,
+    read: Callable[[bytes], T],
     absent: Collection[int],
-    clock: Callable[[], float],
     unverified: Unverified,
-) -> Answer[KeySet]:
-    return await load_set(url_of(unverified), fetch, read, absent, clock)
+) -> Answer[T]:
+    """Fetch the document of JSON that a token selects and read it, as `load_document` does."""
+    url = url_of(unverified)
+    if not isinstance(url, str):
+        url = await url
+    read_it = partial(_read_json, read, accept)
+    return await load_document(url, fetch, accept, without_query(url), read_it, absent)
 
 
-async def load_set(
-    url: str, fetch: Fetch, read: Read, absent: Collection[int], clock: Callable[[], float]
-) -> Answer[KeySet]:
-    """Fetch a set and read it."""
-    source = without_query(url)
-    document = await fetch(url, _ACCEPT)
-    if document.status in absent:
-        return Answer(None)
-    if document.status != 200:
-        raise Unavailable(source, f"status {document.status}", retry_after=document.retry_after)
+def _read_json(read: Callable[[bytes], T], accept: str, document: Document) -> T:
+    """Read a body; the error names the media type where that and the body are not JSON's."""
     try:
-        members = _without_copies(read(without_mark(document.body), source))
-    except Unavailable as error:
-        return Answer(None, unusable=_naming_the_media_type(error, document))
-    by_id: dict[str | None, list[DatedKey]] = {}
-    for member in members.keys:
-        by_id.setdefault(member.key.kid, []).append(member)
-    return Answer(KeySet(members, by_id, clock()), *document[3:7])
-
-
-def _naming_the_media_type(error: Unavailable, document: Document) -> Unavailable:
-    """The error for a set that is none, with its media type where that says that it is no JSON."""
-    if "json" in document.media_type or document.body.lstrip()[:1] == b"{":
-        return error
-    expected, got = _ACCEPT.replace(", ", " or "), document.media_type[:100] or "none"
-    detail = f"{error.detail}; expected media type {expected}, got {got}"
-    named = Unavailable(error.source, detail)
-    named.__cause__ = error.__cause__
-    return named
-
-
-def without_mark(body: bytes) -> bytes:
-    """A body without the byte order mark that some servers put before JSON, however served."""
-    return body.removeprefix(b"\xef\xbb\xbf")
+        # Some servers put a byte order mark before JSON.
+        return read(document.body.removeprefix(b"\xef\xbb\xbf"))
+    except ValueError as error:
+        if "json" in document.media_type or document.body.lstrip()[:1] == b"{":
+            raise
+        got = other_media_type(accept.split(", "), document)
+        raise ValueError(f"{error}; {got}") from error.__cause__
 
 
 def without_query(url: str) -> str:
@@ -254,24 +273,28 @@ def without_query(url: str) -> str:
     return url.partition("?")[0]
 
 
-def _without_copies(members: Members) -> Members:
-    """The members but for copies, so that a set of many copies costs its look-ups nothing."""
+def _key_set(read: Read, clock: Callable[[], float], body: bytes) -> KeySet:
+    """A set but for copies, so that a set of many copies costs its look-ups nothing."""
+    keys, faults = read(body)
     first: dict[object, DatedKey] = {}
-    for member in members.keys:
-        key = member.key
-        first.setdefault((key.kid, key.alg, key.thumbprint(), *member[1:]), member)
-    return members._replace(keys=list(first.values()))
+    for each in keys:
+        same = each.key.kid, each.key.alg, each.key.thumbprint(), *each[1:]
+        first.setdefault(same, each)
+    by_id: dict[str | None, list[DatedKey]] = {}
+    for each in first.values():
+        by_id.setdefault(each.key.kid, []).append(each)
+    return KeySet(list(first.values()), faults, by_id, clock())
 
 
 def _is_proven(key_set: KeySet) -> bool:
-    return any(has_verified(member.key) for member in key_set.members.keys)
+    return any(has_verified(member.key) for member in key_set.keys)
 
 
 def _fitting(key_set: KeySet | None, unverified: Unverified, now: Clock) -> list[Key]:
     kid = unverified.header.get("kid")
     if key_set is None:
         return []
-    named = key_set.members.keys if kid is None else key_set.by_id.get(kid, ())
+    named = key_set.keys if kid is None else key_set.by_id.get(kid, ())
     algorithm = unverified.header["alg"]
     fits = [
         each.key for each in named if not (mismatch(algorithm, each.key) or not_valid(each, now()))
@@ -287,25 +310,25 @@ def _are_one(keys: Sequence[Key]) -> bool:
     return len(keys) > 1 and all(key.raw_value == keys[0].raw_value for key in keys[1:])
 
 
-def _jwk_set(uses: frozenset[str], body: bytes, url: str) -> Members:
+def _jwk_set(uses: frozenset[str], body: bytes) -> Members:
     try:
         key_set = compact.decode_object(body)
     except ValueError as error:
-        raise Unavailable(url, f"not a key set: {error}") from error
+        raise ValueError(f"not a key set: {error}") from error
     given = key_set.get("keys")
     if not isinstance(given, list):
         other = any("BEGIN CERTIFICATE" in str(value) for value in key_set.values())
         advice = "; it is a map of certificates, which certificates reads" if other else ""
-        raise Unavailable(url, f"not a key set: no list of keys{advice}")
-    if len(given) > MOST_KEYS:
-        raise Unavailable(url, f"a set of {len(given)} keys: expected at most {MOST_KEYS}")
+        raise ValueError(f"not a key set: no list of keys{advice}")
+    if len(given) > _MOST_KEYS:
+        raise ValueError(f"a set of {len(given)} keys: expected at most {_MOST_KEYS}")
     members = Members([], {})
     for member in given:
         if not isinstance(member, dict):
             continue
         member = without_nulls(member)
         if member.get("kty") == "oct" or not _PRIVATE.isdisjoint(member):
-            raise Unavailable(url, "the set holds a symmetric or private key")
+            raise ValueError("the set holds a symmetric or private key")
         try:
             members.keys.append(DatedKey(import_jwk(member, uses=uses), -math.inf, math.inf))
         except ValueError as error:
@@ -313,4 +336,27 @@ def _jwk_set(uses: frozenset[str], body: bytes, url: str) -> Members:
             # A number is no key id, but it is what a token's text was meant to name.
             named = str(kid) if isinstance(kid, str) or type(kid) is int else None
             members.faults.setdefault(named, []).append(str(error))
+    return members
+
+
+def _certificate_map(body: bytes) -> Members:
+    try:
+        given = without_nulls(compact.decode_object(body))
+    except ValueError as error:
+        raise ValueError(f"not a map of certificates: {error}") from error
+    if isinstance(given.get("keys"), list):
+        raise ValueError("not a map of certificates: it is a JSON Web Key Set, which jwks reads")
+    if len(given) > _MOST_KEYS:
+        raise ValueError(f"a map of {len(given)} certificates: expected at most {_MOST_KEYS}")
+    members = Members([], {})
+    for kid, text in given.items():
+        if not isinstance(text, str):
+            members.faults[kid] = ["it is not a certificate in PEM"]
+            continue
+        if "PRIVATE KEY-----" in text:
+            raise ValueError("a private key is published: replace it at once")
+        try:
+            members.keys.append(import_dated_key(text, kid=kid))
+        except ValueError as error:
+            members.faults[kid] = [str(error)]
     return members

@@ -10,12 +10,12 @@ import os
 import re
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from inspect import signature
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, TypeVar, get_args
 from urllib.parse import urlsplit
 
 import anyio
@@ -38,7 +38,12 @@ from asapfn.types import (
     require_function,
 )
 
+T = TypeVar("T")
+
 PEM_MEDIA_TYPE = "application/x-pem-file"
+
+# "No such key" (ASAP specification, "Key repository").
+_ABSENT: Final = (204, 403, 404)
 
 # Of the statuses below 500, those that say nothing of the key that was asked for: credentials that
 # are missing, and too much or too slow asking.
@@ -190,12 +195,13 @@ class _Directory:
 async def _from_directory(directory: _Directory, unverified: Unverified) -> Key | None:
     kid, source = key_id_of(unverified), str(directory.root)
     try:
-        data = await _in_thread(directory, partial(_read, directory.root, kid))
+        return _public_key(await _in_thread(directory, partial(_read, directory.root, kid)), kid)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     except OSError as error:
         raise Unavailable(source, type(error).__name__) from error
-    return _public_key(data, kid, source)
+    except ValueError as error:
+        raise Unavailable(source, str(error)) from error.__cause__
 
 
 async def _in_thread(directory: _Directory, read: Callable[[], bytes]) -> bytes:
@@ -313,12 +319,13 @@ async def _from_mirrors(
     """The answer of the first mirror that has one; "no such key" only if none before was down."""
     kid = unverified.header["kid"]
     accept = "*/*" if media_types is None else ", ".join(media_types)
+    read = partial(_read_pem, kid, media_types)
     outages: list[Unavailable] = []
     unusable: list[Unavailable] = []
     answered = False
     for base in bases:
         try:
-            answer = _answer(await fetch(base + locate(kid), accept), kid, base, media_types)
+            answer = await load_document(base + locate(kid), fetch, accept, base, read, _ABSENT)
         except Unavailable as error:
             outages.append(error)
             answered = answered or error.answered
@@ -333,17 +340,48 @@ async def _from_mirrors(
     failures = outages + unusable
     failure = failures[0]
     if len(failures) > 1:
-        waits = [each.retry_after for each in failures]
-        wait = None if None in waits else min(each for each in waits if each is not None)
+        wait = min(each.retry_after or 0.0 for each in failures)
         causes = dict.fromkeys(each.detail or cause(each) for each in failures)
         detail = f"every mirror is unavailable: {'; '.join(causes)}"
-        failure = Unavailable(" | ".join(bases), detail, retry_after=wait)
+        failure = Unavailable(" | ".join(bases), detail, retry_after=wait or None)
         failure.__cause__ = failures[-1]
     if not outages:
         return Answer(None, unusable=failure)
     # A mirror that answers may have the other keys: then this is no outage for them.
-    failure.answered = answered or failure.answered
+    failure.answered = answered
     raise failure
+
+
+async def load_document(
+    url: str,
+    fetch: Fetch,
+    accept: str,
+    source: str,
+    read: Callable[[Document], T],
+    absent: Collection[int],
+) -> Answer[T]:
+    """Fetch a document and read it; the statuses `absent` mean that there is none.
+
+    `read` raises ValueError for what cannot be used. `source` is what errors name.
+    """
+    document = await fetch(url, accept)
+    if document.status in absent:
+        return Answer(None)
+    if document.status != 200:
+        alone = document.status < 500 and document.status not in _OF_ALL_KEYS
+        detail, wait = f"status {document.status}", document.retry_after
+        raise Unavailable(source, detail, retry_after=wait, answered=alone)
+    try:
+        return Answer(read(document), *document[3:7])
+    except ValueError as error:
+        unusable = Unavailable(source, str(error))
+        unusable.__cause__ = error.__cause__
+        return Answer(None, unusable=unusable)
+
+
+def other_media_type(expected: Iterable[str], document: Document) -> str:
+    """What was expected, and what was got."""
+    return f"expected media type {' or '.join(expected)}, got {document.media_type[:100] or 'none'}"
 
 
 def mirrors(urls: str | Sequence[str]) -> list[str]:
@@ -382,27 +420,14 @@ def require_https(url: str) -> None:
         )
 
 
-def _answer(
-    document: Document, kid: str, base: str, media_types: Sequence[str] | None
-) -> Answer[Key]:
-    key = None
-    if document.status == 200:
-        try:
-            if media_types is not None and document.media_type not in media_types:
-                expected, got = " or ".join(media_types), document.media_type[:100] or "none"
-                raise Unavailable(base, f"expected media type {expected}, got {got}")
-            key = _public_key(document.body, kid, base)
-        except Unavailable as error:
-            return Answer(None, unusable=error)
-    elif document.status not in (204, 403, 404):
-        alone = document.status < 500 and document.status not in _OF_ALL_KEYS
-        detail, wait = f"status {document.status}", document.retry_after
-        raise Unavailable(base, detail, retry_after=wait, answered=alone)
-    return Answer(key, *document[3:7])
+def _read_pem(kid: str, media_types: Sequence[str] | None, document: Document) -> Key:
+    if media_types is not None and document.media_type not in media_types:
+        raise ValueError(other_media_type(media_types, document))
+    return _public_key(document.body, kid)
 
 
-def _public_key(data: bytes, kid: str, source: str) -> Key:
+def _public_key(data: bytes, kid: str) -> Key:
     try:
         return import_published_pem(data, kid=kid)
     except ValueError as error:
-        raise Unavailable(source, f"not a public key: {error}") from error
+        raise ValueError(f"not a public key: {error}") from error

@@ -84,7 +84,7 @@ async def test_a_set_of_copies_costs_no_token_more_than_a_few() -> None:
     assert await house.resolve(asking("2011-04-29", "issuer")) is not None
     cache = cache_of(house.resolve)
     (entry,) = [*cache.proven.values(), *cache.unproven.values()]
-    assert len(entry.value.members.keys) == 1
+    assert len(entry.value.keys) == 1
 
 
 @pytest.mark.parametrize("status", [500, 200])
