@@ -23,7 +23,7 @@ import math
 import random
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import ChainMap, Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,16 +33,9 @@ from anyio.lowlevel import current_token
 
 from asapfn._core.verification import has_verified
 from asapfn.errors import TokenRejected, Unavailable, cause
+from asapfn.resolvers import _single_flight as single_flight
 from asapfn.resolvers._budget import Budget, refund, take_turn
-from asapfn.resolvers._single_flight import (
-    Flights,
-    begin,
-    count,
-    give_up,
-    in_progress,
-    join,
-    note_asked,
-)
+from asapfn.resolvers._single_flight import Flights
 from asapfn.types import Caching, Event, Key, Kind, Observe, Resolver, Unverified
 
 T = TypeVar("T")
@@ -108,6 +101,9 @@ class Failure(NamedTuple):
     tries: int
     retry_at: float
     needed_at: float
+
+
+_NO_FAILURE: Final = Failure("", "", 0, -math.inf, -math.inf)
 
 
 class RateLimited(NamedTuple):
@@ -232,8 +228,8 @@ def activity(resolver: Resolver) -> Activity:
     Returns:
         The counts, of all threads and event loops together.
     """
-    found = {id(cache): cache for cache in _caches(resolver)}.values()
-    counts = [count(cache.flights) for cache in found]
+    found = dict.fromkeys(_caches(resolver))
+    counts = [single_flight.count(cache.flights) for cache in found]
     return Activity(
         sum(waiting for waiting, _ in counts),
         sum(fetching for _, fetching in counts),
@@ -255,25 +251,19 @@ def clear(resolver: Resolver, kid: str | None = None) -> None:
         kid: The key's id; a key set that has it is dropped whole. None drops all that is cached.
     """
     # Those within first, or one around them could be filled from them again meanwhile.
-    for cache in {id(cache): cache for cache in _caches(resolver)}.values():
+    for cache in dict.fromkeys(_caches(resolver)):
         with cache.lock:
             cache.cleared = next(cache.serials)
-            for key, value in _all_keys(cache):
-                if kid is None or _is_about(key, value, kid):
-                    for table in (cache.proven, cache.unproven, cache.unknown, cache.failures):
+            tables: ChainMap[Hashable, Any] = ChainMap(
+                cache.proven, cache.unproven, cache.unknown, cache.failures
+            )
+            for key, kept in list(tables.items()):
+                if kid is None or _is_about(key, getattr(kept, "value", None), kid):
+                    for table in tables.maps:
                         table.pop(key, None)
         for of_loop in list(cache.flights.values()):
             for key in list(of_loop):
-                give_up(of_loop, key)
-
-
-def _all_keys(cache: Cache[Any]) -> list[tuple[Hashable, object]]:
-    """The keys there is something about, each with its value. The lock is held."""
-    entries = itertools.chain(cache.proven.items(), cache.unproven.items(), cache.unknown.items())
-    return [
-        *((key, entry.value) for key, entry in entries),
-        *((key, None) for key in cache.failures),
-    ]
+                single_flight.give_up(of_loop, key)
 
 
 def _is_about(key: Hashable, value: object, kid: str) -> bool:
@@ -335,24 +325,24 @@ async def _ask(
     now: float,
 ) -> T | None:
     """The old value while a refresh runs beside, or else the outcome of a call to the source."""
-    known = entry is not None and entry.value is not None
-    flight = in_progress(cache.flights, key)
+    flight = single_flight.in_progress(cache.flights, key)
     if flight is not None and cache.one_source and flight.asked < cache.answered - _OVERTAKEN:
-        give_up(cache.flights[current_token().native_token], key)
+        single_flight.give_up(cache.flights[current_token().native_token], key)
         flight = None
     running = flight is not None
     failure = _failure(cache, key, now)
     detail = "" if failure is None else failure.detail
-    paused = not running and failure is not None and now < failure.retry_at
+    left_alone = running or (failure is not None and now < failure.retry_at)
     if entry is not None and entry.value is not other_than:
         serves_until = entry.revalidate_until if failure is None else entry.error_until
-        if now < serves_until and (running or paused or not is_prefetch(unverified)):
-            if not (running or paused):
-                begin(cache.flights, key, partial(_refresh, cache, key, unverified, known, True))
+        if now < serves_until and (left_alone or not is_prefetch(unverified)):
+            if not left_alone:
+                refresh = partial(_refresh, cache, key, unverified, True)
+                single_flight.begin(cache.flights, key, refresh)
             return _serve(cache, entry, unverified, now, detail)
     if failure is not None and not running and now < failure.needed_at:
         raise _not_asked(failure, now)
-    outcome = await _outcome(cache, key, unverified, known)
+    outcome = await _outcome(cache, key, unverified)
     if isinstance(outcome, Entry):
         return outcome.value
     newest, now = _get(cache, key), cache.clock()
@@ -362,13 +352,13 @@ async def _ask(
 
 
 async def _outcome(
-    cache: Cache[T], key: Hashable, unverified: Unverified, known: bool
+    cache: Cache[T], key: Hashable, unverified: Unverified
 ) -> Entry[T] | Unavailable:
     """The outcome of the call in progress, or of a new one; the budget is each issuer's own."""
-    refresh = partial(_refresh, cache, key, unverified, known, False)
+    refresh = partial(_refresh, cache, key, unverified, False)
     while True:
         try:
-            outcome = await join(cache.flights, key, refresh, cache.source)
+            outcome = await single_flight.join(cache.flights, key, refresh, cache.source)
         except Unavailable as error:
             return error
         if not isinstance(outcome, RateLimited):
@@ -379,16 +369,18 @@ async def _outcome(
 
 
 async def _refresh(
-    cache: Cache[T], key: Hashable, unverified: Unverified, known: bool, alone: bool
+    cache: Cache[T], key: Hashable, unverified: Unverified, alone: bool
 ) -> Entry[T] | Unavailable | RateLimited:
     """Ask the source. An outage is returned, for all who wait; `alone`: no caller began this."""
     issuer = unverified.claims.get("iss", "")
+    entry = _get(cache, key)
+    known = entry is not None and entry.value is not None
     charged = not known and not is_prefetch(unverified)
     if charged and not await take_turn(cache.budget, issuer):
-        _report(cache, "rate_limited", unverified, 0.0)
+        report(cache, "rate_limited", unverified, 0.0)
         return RateLimited(issuer)
     began, serial = cache.clock(), next(cache.serials)
-    note_asked(began)
+    single_flight.note_asked(began)
     failure = _probe(cache, began)
     if failure is not None:
         if charged:
@@ -408,7 +400,7 @@ async def _refresh(
         fault = Unavailable(cache.source, f"asking failed: {type(error).__name__}")
         if alone:
             return _failed(cache, key, unverified, fault, began)
-        _report(cache, "unavailable", unverified, cache.clock() - began, cause(fault))
+        report(cache, "unavailable", unverified, cache.clock() - began, cause(fault))
         raise
     if answer.unusable is not None:
         return _failed(cache, key, unverified, answer.unusable, began, unusable=True)
@@ -419,7 +411,7 @@ async def _refresh(
     entry = dated(answer, serial, began, now, cache.caching, cache.chance())
     entry = _put(cache, key, entry._replace(issuer=hash(issuer), marked=marked))
     found: Kind = "refreshed" if known else "fetched"
-    _report(cache, "unknown" if entry.value is None else found, unverified, now - began)
+    report(cache, "unknown" if entry.value is None else found, unverified, now - began)
     return entry
 
 
@@ -468,17 +460,17 @@ def _get(cache: Cache[T], key: Hashable) -> Entry[T] | None:
 def _put(cache: Cache[T], key: Hashable, entry: Entry[T]) -> Entry[T]:
     """Put an entry in its table. Returns the newest entry there is: this one, or a newer one."""
     with cache.lock:
-        tables = cache.proven, cache.unproven, cache.unknown
         if entry.serial < cache.cleared:
             return entry
-        newest = next((table[key] for table in tables if key in table), None)
+        tables = ChainMap(cache.proven, cache.unproven, cache.unknown)
+        newest = tables.get(key)
         if newest is not None and newest.serial > entry.serial:
             return newest
         if entry.value is None:
             table = cache.unknown
         else:
             table = cache.proven if key in cache.proven else cache.unproven
-        for other in tables:
+        for other in tables.maps:
             other.pop(key, None)
         _insert(cache, table, key, entry)
         return entry
@@ -513,9 +505,9 @@ def _has_proved(cache: Cache[T], entry: Entry[T]) -> bool:
 
 def _failure(cache: Cache[T], key: Hashable, now: float) -> Failure | None:
     """The failure that counts now: the key's own or the source's, until a while after its pause."""
-    failures = [each for each in (cache.failures.get(key), cache.outage) if each is not None]
-    failure = max(failures, key=lambda each: each.retry_at, default=None)
-    if failure is None or _is_past(cache, failure, now):
+    failures = cache.failures.get(key, _NO_FAILURE), cache.outage or _NO_FAILURE
+    failure = max(failures, key=lambda each: each.retry_at)
+    if _is_past(cache, failure, now):
         return None
     return failure._replace(needed_at=max(each.needed_at for each in failures))
 
@@ -525,11 +517,11 @@ def _is_past(cache: Cache[T], failure: Failure, now: float) -> bool:
     return now >= failure.retry_at + cache.caching.min_age
 
 
-def _outage(cache: Cache[T], now: float) -> Failure | None:
+def _outage(cache: Cache[T], now: float) -> Failure:
     """The failures of the whole source, unless they are past. The lock is held."""
     if cache.outage is not None and _is_past(cache, cache.outage, now):
         cache.outage = None
-    return cache.outage
+    return cache.outage or _NO_FAILURE
 
 
 def _failed(
@@ -545,13 +537,13 @@ def _failed(
     now, detail = cache.clock(), cause(outage)
     asked_off = min(outage.retry_after or 0.0, _LONGEST_RETRY_AFTER)
     with cache.lock:
-        old, entry = cache.failures.pop(key, None), cache.proven.get(key) or cache.unproven.get(key)
-        tries = 1 if old is None else old.tries + 1
+        tries = cache.failures.pop(key, _NO_FAILURE).tries + 1
+        entry = cache.proven.get(key) or cache.unproven.get(key)
         pause = cache.caching.unknown_for if unusable else _pause(cache, tries)
         answers = unusable or outage.answered
         if answers or not cache.one_source:
             pause = max(pause, asked_off)
-        elif old is None and began < cache.answered:
+        elif tries == 1 and began < cache.answered:
             pause = asked_off  # the source is well again, or was while this key failed
         needed_at = retry_at = now + pause
         if not unusable and entry is not None and now < entry.error_until:
@@ -563,26 +555,23 @@ def _failed(
             cache.outage, cache.answered = None, max(cache.answered, began)
         elif cache.one_source and began >= cache.answered:
             down = _outage(cache, now)
-            tries = 1 if down is None else down.tries + 1
+            tries = down.tries + 1
             pause = asked_off
             # From then on each look-up that is let through puts off the next one: questions that
             # fail later began before the source was known to be down, and say nothing about now.
             if tries == _TRIES:
                 pause = max(pause, _pause(cache, tries - _TRIES, _LONGEST_OUTAGE_PAUSE))
             # Another question may already have been answered with a later time to ask again.
-            retry_at = max(now + pause, now if down is None else down.retry_at)
+            retry_at = max(now + pause, down.retry_at)
             cache.outage = Failure(outage.source, detail, tries, retry_at, retry_at)
-    _report(cache, "unavailable", unverified, now - began, detail)
+    report(cache, "unavailable", unverified, now - began, detail)
     return outage
 
 
 def _is_down(cache: Cache[T], began: float) -> bool:
     """Whether a question failed with its whole source, which pauses limit, and no budget need."""
-    outage = cache.outage
-    if not cache.one_source:
-        return False
-    hung = began < cache.answered and cache.clock() - began >= _OVERTAKEN
-    return hung or (outage is not None and outage.tries >= _TRIES)
+    hung = cache.one_source and began < cache.answered and cache.clock() - began >= _OVERTAKEN
+    return hung or (cache.outage or _NO_FAILURE).tries >= _TRIES
 
 
 def _answered(cache: Cache[T], key: Hashable, began: float) -> None:
@@ -596,7 +585,7 @@ def _probe(cache: Cache[T], now: float) -> Failure | None:
     """Let one look-up a pause ask a source that is down: for each other one, return the outage."""
     with cache.lock:
         outage = _outage(cache, now)
-        if outage is not None and outage.tries >= _TRIES:
+        if outage.tries >= _TRIES:
             if now < outage.retry_at:
                 return outage
             pause = _pause(cache, outage.tries - _TRIES, _LONGEST_OUTAGE_PAUSE)
@@ -618,13 +607,14 @@ def _serve(
     cache: Cache[T], entry: Entry[T], unverified: Unverified, now: float, detail: str = ""
 ) -> T | None:
     if now >= entry.fresh_until:
-        _report(cache, "stale", unverified, now - entry.fresh_until, detail)
+        report(cache, "stale", unverified, now - entry.fresh_until, detail)
     return entry.value
 
 
-def _report(
+def report(
     cache: Cache[T], kind: Kind, unverified: Unverified, seconds: float, detail: str = ""
 ) -> None:
+    """Call the cache's `observe`, if it has one."""
     if cache.observe is not None:
         kid = unverified.header.get("kid", "")
         cache.observe(Event(kind, cache.source, kid, seconds, detail))

@@ -12,13 +12,12 @@ from asapfn._core.jwk import signing_uses, without_nulls
 from asapfn._core.verification import has_verified
 from asapfn.errors import TokenRejected
 from asapfn.keys import DatedKey, import_dated_key, import_jwk, not_valid
-from asapfn.resolvers.cache import Answer, Cache, look_up
+from asapfn.resolvers.cache import Answer, Cache, look_up, report
 from asapfn.resolvers.sources import load_document, other_media_type, require_fetch, require_https
 from asapfn.types import (
     Caching,
     Clock,
     Document,
-    Event,
     Fetch,
     Key,
     Names,
@@ -211,8 +210,7 @@ async def _find(
         fits = _fitting(key_set, unverified, now)
     if len(fits) == 1:
         return fits[0]
-    if cache.observe is not None:
-        cache.observe(Event("unknown", cache.source, unverified.header.get("kid", ""), 0.0))
+    report(cache, "unknown", unverified, 0.0)
     if key_set is not None and (why := _why(key_set, unverified, len(fits), now)):
         raise TokenRejected("unknown_key", why, claim="kid")
     return None

@@ -295,11 +295,9 @@ def require_fetch(fetch: Fetch) -> None:
     """Raise TypeError for what is not called as a `Fetch` is, such as `fetcher` itself."""
     require_function(fetch, _FETCH)
     try:
-        parameters = signature(fetch)
-    except ValueError:  # written in C
-        return
-    try:
-        parameters.bind("", "")
+        signature(fetch).bind("", "")
+    except ValueError:  # written in C: it has none
+        pass
     except TypeError:
         raise TypeError(f"{_FETCH}, or fetcher(), with its parentheses") from None
 
@@ -320,24 +318,20 @@ async def _from_mirrors(
     kid = unverified.header["kid"]
     accept = "*/*" if media_types is None else ", ".join(media_types)
     read = partial(_read_pem, kid, media_types)
-    outages: list[Unavailable] = []
-    unusable: list[Unavailable] = []
-    answered = False
+    failures: list[Unavailable] = []
+    down = answered = False
     for base in bases:
         try:
             answer = await load_document(base + locate(kid), fetch, accept, base, read, _ABSENT)
-        except Unavailable as error:
-            outages.append(error)
-            answered = answered or error.answered
-            continue
-        answered = True
+        except Unavailable as outage:
+            answer, down = Answer(None, unusable=outage), True
         if answer.unusable is not None:
-            unusable.append(answer.unusable)
-        elif answer.value is not None or not (outages or unusable):
+            failures.append(answer.unusable)
+        elif answer.value is not None or not failures:
             return answer
         else:
+            answered = True
             break
-    failures = outages + unusable
     failure = failures[0]
     if len(failures) > 1:
         wait = min(each.retry_after or 0.0 for each in failures)
@@ -345,10 +339,10 @@ async def _from_mirrors(
         detail = f"every mirror is unavailable: {'; '.join(causes)}"
         failure = Unavailable(" | ".join(bases), detail, retry_after=wait or None)
         failure.__cause__ = failures[-1]
-    if not outages:
+    if not down:
         return Answer(None, unusable=failure)
     # A mirror that answers may have the other keys: then this is no outage for them.
-    failure.answered = answered
+    failure.answered = answered or any(each.answered for each in failures)
     raise failure
 
 
@@ -374,7 +368,7 @@ async def load_document(
     try:
         return Answer(read(document), *document[3:7])
     except ValueError as error:
-        unusable = Unavailable(source, str(error))
+        unusable = Unavailable(source, str(error), answered=True)
         unusable.__cause__ = error.__cause__
         return Answer(None, unusable=unusable)
 
