@@ -280,11 +280,16 @@ def is_prefetch(unverified: Unverified) -> bool:
 def require_bounds(caching: Caching) -> None:
     """Raise ValueError for a bound that is negative, infinite, or not a number."""
     for name, value in caching._asdict().items():
-        for number in value if isinstance(value, tuple) else (value,):
-            if not 0 <= number < math.inf:
-                raise ValueError(f"{name} must be finite and not negative, not {value!r}")
+        require_bound(name, value)
     if caching.max_keys < 1 or caching.spread > 1:
         raise ValueError("max_keys is at least 1, and spread at most 1")
+
+
+def require_bound(name: str, value: float | tuple[float, int]) -> None:
+    """Raise ValueError, with the name, for a number that is negative, infinite or no number."""
+    for number in value if isinstance(value, tuple) else (value,):
+        if not 0 <= number < math.inf:
+            raise ValueError(f"{name} must be finite and not negative, not {value!r}")
 
 
 async def look_up(

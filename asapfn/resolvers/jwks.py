@@ -12,7 +12,7 @@ from asapfn._core.jwk import signing_uses, without_nulls
 from asapfn._core.verification import has_verified
 from asapfn.errors import TokenRejected
 from asapfn.keys import DatedKey, import_dated_key, import_jwk, not_valid
-from asapfn.resolvers.cache import Answer, Cache, look_up, report
+from asapfn.resolvers.cache import Answer, Cache, look_up, report, require_bound
 from asapfn.resolvers.sources import load_document, other_media_type, require_fetch, require_https
 from asapfn.types import (
     Caching,
@@ -175,8 +175,7 @@ def key_sets(
     that there is no such set, and `now` is the clock that certificates' dates are compared with.
     """
     require_fetch(fetch)
-    if not 0 <= cooldown < math.inf:
-        raise ValueError(f"cooldown must be finite and not negative, not {cooldown!r}")
+    require_bound("cooldown", cooldown)
     load = partial(
         load_json, locate or set_of, fetch, _ACCEPT, partial(_key_set, read, clock), absent
     )
@@ -219,9 +218,12 @@ async def _find(
 def _why(key_set: KeySet, unverified: Unverified, fits: int, now: Clock) -> str:
     """Why no key of the set can be used that the token names; empty if it names none of the set."""
     kid, algorithm = unverified.header.get("kid"), unverified.header["alg"]
+    if fits:
+        seen = "the token has no kid, and more than one key of the set"
+        if kid is not None:
+            seen = "the key set has this kid, but more than one key of it"
+        return f"{seen} fits {algorithm}"
     if kid is None:
-        if fits:
-            return f"the token has no kid, and more than one key of the set fits {algorithm}"
         start = f"the token has no kid, and no key of the set can be used for {algorithm}: "
         kind = ALGORITHMS[algorithm].key_type
         named = [each for each in key_set.keys if type(each.key) is kind]
@@ -230,12 +232,9 @@ def _why(key_set: KeySet, unverified: Unverified, fits: int, now: Clock) -> str:
         start = "the key set has this kid, but "
         named = list(key_set.by_id.get(kid, ()))
         faults = key_set.faults.get(kid, [])
-    causes = [f"more than one key of it fits {algorithm}"] if fits else []
-    if not fits:
-        causes = [mismatch(algorithm, each.key) or not_valid(each, now()) for each in named]
-        causes += faults
-    each_once = "; ".join(dict.fromkeys(causes))
-    return f"{start}{each_once[:_LONGEST_CAUSE]}" if causes else ""
+    causes = [mismatch(algorithm, each.key) or not_valid(each, now()) for each in named]
+    each_once = "; ".join(dict.fromkeys(causes + faults))
+    return f"{start}{each_once[:_LONGEST_CAUSE]}" if each_once else ""
 
 
 async def load_json(
