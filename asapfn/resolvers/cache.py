@@ -565,7 +565,7 @@ def _failed(
             # From then on each look-up that is let through puts off the next one: questions that
             # fail later began before the source was known to be down, and say nothing about now.
             if tries == _TRIES:
-                pause = max(pause, _pause(cache, tries - _TRIES, _LONGEST_OUTAGE_PAUSE))
+                pause = max(pause, _pause(cache, 0, _LONGEST_OUTAGE_PAUSE))
             # Another question may already have been answered with a later time to ask again.
             retry_at = max(now + pause, down.retry_at)
             cache.outage = Failure(outage.source, detail, tries, retry_at, retry_at)

@@ -1,5 +1,6 @@
 """A cache and a source that fails: pauses that grow, one try for many keys, recovery at once."""
 
+import itertools
 from collections.abc import Callable
 
 import anyio
@@ -90,6 +91,97 @@ async def test_look_ups_that_come_at_once_are_one_question_to_a_source_that_is_d
     assert house.requests == asked + 1
     assert house.cache.budget.total.left == left
     assert await house.sees() == "key"
+
+
+async def test_look_ups_that_a_source_is_not_asked_for_cost_their_issuer_nothing() -> None:
+    house = House(down, issuer_misses=(0.0, 10), longest_wait=0.0)
+    for n in range(5):
+        await house.sees(f"issuer/{n}")
+    house.clock.turn(0.25)
+    async with anyio.create_task_group() as group:
+        for n in range(5, 11):
+            group.start_soon(house.sees, f"issuer/{n}")
+    assert house.requests == 6
+    house.repository.answer = missing
+    house.clock.turn(1.0)
+    seen = [await house.sees(f"issuer/{n}") for n in range(20, 30)]
+    # Those of before it was known to be down are charged.
+    assert seen == ["unknown"] * 6 + ["unavailable"] * 4
+
+
+async def test_a_source_that_stays_down_is_asked_in_pauses_that_double_to_half_a_second() -> None:
+    house = House(down)
+    asked: list[float] = []
+    for number in range(4 * 64):
+        before = house.requests
+        await house.sees(f"issuer{number}/key")
+        asked += [number / 64] * (house.requests - before)
+        house.clock.turn(1 / 64)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(asked[4:])]
+    assert pauses == [0.125, 0.125, 0.25, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
+
+
+async def test_failures_in_the_same_instant_as_an_answer_count() -> None:
+    house = House()
+    assert await house.sees() == "key"
+    house.repository.answer = down
+    assert {await house.sees(f"issuer{n}/key") for n in range(30)} == {"unavailable"}
+    assert house.requests == 1 + 5
+
+
+async def test_while_one_look_up_asks_a_source_that_is_down_the_others_need_not_wait() -> None:
+    house = House(down)
+    for n in range(5):
+        await house.sees(f"issuer{n}/key")
+    house.clock.turn(0.25)
+    open_gate = house.repository.close_gate()
+    async with anyio.create_task_group() as group:
+        group.start_soon(house.sees, "asks/key")
+        await settle()
+        with pytest.raises(Unavailable, match=r"not asked again for 0\.1 s, since it failed: no"):
+            await house.resolve(asking("other/key"))
+        open_gate()
+    assert house.requests == 6
+
+
+async def test_who_waits_for_a_call_that_raises_hears_which_source_it_was() -> None:
+    gate = anyio.Event()
+    heard: list[str] = []
+
+    async def broken(unverified: Unverified) -> Key | None:
+        await gate.wait()
+        raise ValueError("a bug")
+
+    resolve = cached(broken)
+
+    async def call() -> None:
+        try:
+            await resolve(asking())
+        except (ValueError, Unavailable) as error:
+            heard.append(str(error))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(call)
+        await settle()
+        gate.set()
+    assert sorted(heard) == ["a bug", *["cached: asking failed: ValueError"] * 2]
+
+
+async def test_a_refresh_that_raises_is_a_failure_of_its_source() -> None:
+    def broken(url: str) -> Document:
+        raise ValueError("a bug")
+
+    house = House(says(300.0, 100.0, 0.0))
+    assert await house.sees() == "key"
+    house.repository.answer = broken
+    house.clock.turn(399.9)
+    assert await house.sees() == "key"
+    await settle()
+    house.clock.turn(0.2)
+    with pytest.raises(Unavailable, match=r"not asked again .*: asking failed") as raised:
+        await house.resolve(asking())
+    assert raised.value.source == URL
 
 
 async def test_pauses_are_spread_by_chance() -> None:

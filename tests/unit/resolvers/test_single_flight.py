@@ -452,9 +452,15 @@ def test_a_loop_that_is_closed_without_cancelling_its_tasks_is_let_go_of() -> No
     gc.collect()
 
 
-@pytest.mark.parametrize("when", ["before", "meanwhile"])
+@pytest.mark.parametrize("when", ["found", "before", "meanwhile"])
 async def test_a_call_that_another_thread_gives_up_while_it_ends_leaves_nothing(when: str) -> None:
     class OfAnotherThread(dict[Hashable, Flight[str]]):
+        def get(self, *args: Any) -> Any:
+            found = super().get(*args)
+            if when == "found" and not flight.done.is_set():
+                _end(flights, "loop", flight)
+            return found
+
         def __setitem__(self, *item: Any) -> None:
             if when == "before":
                 _end(flights, "loop", flight)
@@ -471,6 +477,60 @@ async def test_a_call_that_another_thread_gives_up_while_it_ends_leaves_nothing(
     give_up(of_loop, "key")
     assert flight.done.is_set()
     assert of_loop == {}
+
+
+async def test_a_call_ends_while_another_thread_has_begun_to_give_it_up() -> None:
+    class OfAnotherThread(dict[Hashable, Flight[str]]):
+        def get(self, *args: Any) -> Any:
+            found = super().get(*args)
+            flight.key = object()  # under which it is not in the table yet
+            return found
+
+    flight: Flight[str] = Flight("key")
+    _end({"loop": OfAnotherThread(key=flight)}, "loop", flight)
+    assert flight.done.is_set()
+
+
+async def test_only_the_first_caller_that_goes_limits_a_calls_time() -> None:
+    flights: Flights[str] = {}
+    async with anyio.create_task_group() as first:
+        first.start_soon(join, flights, "key", hang, "source")
+        await settle()
+        (flight,) = next(iter(flights.values())).values()
+        with anyio.move_on_after(0.01):
+            await join(flights, "key", hang, "source")
+        assert flight.scope.deadline == math.inf
+        went = anyio.current_time()
+        first.cancel_scope.cancel()
+    # Its time counts from when that one goes, not from when it began.
+    assert flight.scope.deadline >= went + _single_flight.FINISH_WITHIN
+    flight.scope.cancel()
+    await flight.done.wait()
+
+
+async def test_a_call_that_gave_up_waiting_for_another_may_be_what_that_one_waits_for() -> None:
+    flights: Flights[str] = {}
+    gate, others = anyio.Event(), list[Flight[str] | None]()
+
+    async def one() -> str:
+        with anyio.move_on_after(0.01):
+            await join(flights, "other", other, "source")
+        others.append(in_progress(flights, "other"))
+        gate.set()
+        await settle()
+        return "one"
+
+    async def other() -> str:
+        await gate.wait()
+        return await join(flights, "one", one, "source")
+
+    with anyio.fail_after(10):
+        assert await join(flights, "one", one, "source") == "one"
+        (flight,) = others
+        assert flight is not None
+        await flight.done.wait()
+        assert flight.error is None
+        assert flight.result == "one"
 
 
 async def test_a_call_that_is_given_up_is_joined_no_more_and_counts_until_it_ends() -> None:
