@@ -184,6 +184,14 @@ def test_a_flood_in_one_issuers_name_pushes_out_no_other_issuers_keys() -> None:
     assert list(cache.unproven)[-1] == 999
 
 
+def test_of_two_issuers_with_many_keys_neither_is_left_with_fewer() -> None:
+    cache = cache_of(160)
+    for number in range(161):
+        _put(cache, number, entry(Value(), issuer=1 if number < 85 else 2))
+    assert sum(each.issuer == 1 for each in cache.unproven.values()) == 75
+    assert sum(each.issuer == 2 for each in cache.unproven.values()) == 76
+
+
 def test_keys_of_as_many_issuers_as_there_are_go_oldest_first() -> None:
     cache = cache_of(64)
     for number in range(200):

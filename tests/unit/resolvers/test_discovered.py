@@ -175,6 +175,16 @@ async def test_metadata_that_is_down_says_when_to_ask_again() -> None:
     assert outage.value.retry_after == 17.0
 
 
+async def test_the_bounds_that_are_given_are_those_of_both_documents() -> None:
+    provider = Provider(caching=Caching(default_age=50.0, spread=0.0))
+    assert await provider.sees() == "found"
+    assert provider.asked_since() == [METADATA, KEYS]
+    for step, asked in ((49.0, []), (1.0, [METADATA, KEYS])):
+        provider.clock.turn(step)
+        assert await provider.sees() == "found"
+        assert provider.asked_since() == asked
+
+
 async def test_metadata_is_kept_for_as_long_as_it_says() -> None:
     provider = Provider(cooldown=100_000.0, caching=Caching(spread=0.0))
     document = metadata(1000.0)
