@@ -259,6 +259,20 @@ def test_an_answer_to_an_earlier_question_never_replaces_one_to_a_later(
     assert _put(cache, "a", entry(older, 2)) == entry(older, 2)
 
 
+def test_an_earlier_question_never_replaces_a_key_that_has_verified_and_a_later_one_does() -> None:
+    cache, value = cache_of(5), Value()
+    latest = _put(cache, "a", entry(value, 2))
+    value.verified = True
+    assert _get(cache, "a") is latest
+    assert list(cache.proven) == ["a"]
+    for older in (Value(), None):
+        assert _put(cache, "a", entry(older, 1)) is latest
+        assert _get(cache, "a") is latest
+    gone = _put(cache, "a", entry(None, 3))
+    assert _get(cache, "a") is gone
+    assert (list(cache.proven), list(cache.unknown)) == ([], ["a"])
+
+
 def test_failures_are_kept_within_bounds_too() -> None:
     cache, token = cache_of(3), Unverified({}, {}, b"", b"")
     for number in range(10):
@@ -291,6 +305,16 @@ def test_a_source_is_left_alone_for_longer_while_an_older_value_serves(verified:
     assert old.retry_at == now + cache.caching.min_age
     assert new.retry_at == new.needed_at == old.needed_at
     assert now < new.retry_at < old.retry_at
+
+
+@pytest.mark.parametrize(("chance", "part"), [(0.0, 1.0), (0.5, 0.75), (1.0, 0.5)])
+def test_up_to_half_of_that_time_is_taken_off_by_chance(chance: float, part: float) -> None:
+    cache, token = cache_of(3), Unverified({}, {}, b"", b"")
+    cache.chance = lambda: chance
+    now = cache.clock()
+    _put(cache, "old", entry(Value())._replace(error_until=now + 100.0))
+    _failed(cache, "old", token, Unavailable("source", "down"), now)
+    assert cache.failures["old"].retry_at == now + cache.caching.min_age * part
 
 
 def test_the_failure_that_counts_is_the_one_with_the_longest_pause() -> None:

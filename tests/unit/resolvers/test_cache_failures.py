@@ -125,6 +125,9 @@ async def test_failures_in_the_same_instant_as_an_answer_count() -> None:
     house = House()
     assert await house.sees() == "key"
     house.repository.answer = down
+    for _ in range(2):
+        assert {await house.sees(f"issuer{n}/key") for n in range(3)} == {"unavailable"}
+        assert house.requests == 1 + 3
     assert {await house.sees(f"issuer{n}/key") for n in range(30)} == {"unavailable"}
     assert house.requests == 1 + 5
 
@@ -209,6 +212,17 @@ async def test_a_source_is_asked_again_when_it_wants_to_be_within_bounds(
     assert await house.sees("other/key") == ("key" if pause < 1 else "unavailable")
     house.clock.turn(0.01)
     assert await house.sees() == "key"
+
+
+@pytest.mark.parametrize("status", [400, 503])
+async def test_a_key_is_asked_for_again_when_its_answer_says(status: int) -> None:
+    house = House(lambda url: Document(status, "", b"", retry_after=10.0))
+    assert await house.sees() == "unavailable"
+    house.repository.answer = good
+    assert await house.sees("other/key") == ("key" if status == 400 else "unavailable")
+    for step, seen in ((9.9, "unavailable"), (0.1, "key")):
+        house.clock.turn(step)
+        assert await house.sees() == seen
 
 
 async def test_any_resolver_can_say_when_to_ask_it_again() -> None:
