@@ -3,8 +3,8 @@
 OpenSSL checks what it reads as thoroughly as it can, with the interpreter's lock held: whether a
 Diffie-Hellman modulus is prime costs it 20 seconds. So public keys are parsed here, and given
 to cryptography as the numbers and points that they are; it reads no DER of them. Of a certificate
-it reads the rest, which OpenSSL does not see, once the key is known to be one of ours. A private
-key is its owner's, and is read by cryptography once its size is known.
+it reads the rest but the extensions, which OpenSSL does not see, once the key is known to be one of
+ours. A private key is its owner's, and is read by cryptography once its size is known.
 """
 
 from collections.abc import Callable, Sequence
@@ -46,11 +46,13 @@ _KNOWN: Final = {_RSA, _ED25519, *_CURVES}
 # The first members of a certificate (RFC 5280, section 4.1), behind its version, where it has one.
 _VERSION: Final = 0xA0
 _CERTIFICATE: Final = (der.INTEGER, *(der.SEQUENCE,) * 5)
+_EXTENSIONS: Final = 0xA3
+_KEY_USAGE: Final = bytes.fromhex("551d0f")
+# The first bit, digitalSignature, behind the octet that counts the unused ones.
+_SIGNS: Final = b"\x80"
 
-# What is raised of what cannot be read, besides a ValueError of a certificate.
-_NO_CERTIFICATE: Final = (
-    x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, Warning
-)  # fmt: skip
+# What is raised of what cannot be read.
+_NO_CERTIFICATE: Final = (ValueError, x509.InvalidVersion, Warning)
 _NO_KEY: Final = (
     ValueError, TypeError, KeyError, UnsupportedAlgorithm, InternalError, JoseError, Warning
 )  # fmt: skip
@@ -160,19 +162,42 @@ def read_certificate(data: bytes) -> tuple[Any, float, float]:
         del members[0]
     if der.tags(members[:6]) != _CERTIFICATE:
         raise ValueError("expected an X.509 certificate")
+    # Of which cryptography warns, and which it says it will refuse.
+    if der.integer(members[0]) <= 0:
+        raise ValueError("expected a certificate with a serial number from 1 (RFC 5280, 4.1.2.2)")
     # Before cryptography reads the rest, which it does as strictly as DER asks for.
     key = _public_key(der.row(members[5].content))
     try:
         certificate = x509.load_der_x509_certificate(data)
-        extensions = list(certificate.extensions)
     except _NO_CERTIFICATE as error:
         raise ValueError(str(error)) from None
-    for extension in extensions:
-        usage = extension.value
-        if isinstance(usage, x509.KeyUsage) and not usage.digital_signature:
-            raise ValueError("the certificate's keyUsage does not allow digital signatures")
+    if members[-1].tag == _EXTENSIONS:
+        _require_signatures(der.element(members[-1].content).content)
     first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return key, first.timestamp(), last.timestamp()
+
+
+def _require_signatures(extensions: bytes) -> None:
+    """Refuse, by a ValueError, a key that is meant for something else (RFC 5280, 4.2.1.3).
+
+    cryptography reads the values of all extensions or of none. Those that nobody asks for are to
+    raise nothing, such as its KeyError for a TLS feature it does not know, and to warn of nothing.
+    """
+    end, seen = 0, set[bytes]()
+    while end < len(extensions):
+        extension = der.element(extensions, end)
+        end = extension.end
+        name, *_, value = der.row(extension.content)
+        if name.content in seen:
+            raise ValueError(f"Duplicate {der.dotted(name.content)} extension")
+        seen.add(name.content)
+        if name.content != _KEY_USAGE:
+            continue
+        bits = der.element(value.content)
+        if (bits.tag, bits.end) != (der.BIT_STRING, len(value.content)):
+            raise ValueError("expected a certificate with a keyUsage in DER")
+        if bits.content[1:2] < _SIGNS:
+            raise ValueError("the certificate's keyUsage does not allow digital signatures")
 
 
 def read_private_key(data: bytes) -> Any:

@@ -5,6 +5,7 @@ import contextlib
 import math
 import pathlib
 import time
+import warnings
 from typing import Any
 
 import pytest
@@ -257,6 +258,7 @@ FAR = tlv(GENERAL, b"20600101000000Z")
         {"serial": b""},
         {"serial": tlv(0x04, b"\x01")},
         {"serial": integer(0)},
+        {"serial": integer(-1)},
         {"more": tlv(0x84, b"\0")},
         {"more": tlv(0x30, b"")},
         {"extensions": usage(b"\x07\x80") + usage(b"\x07\x80")},
@@ -271,13 +273,57 @@ FAR = tlv(GENERAL, b"20600101000000Z")
         {"extensions": tlv(0x04, b"")},
         {"extensions": sequence()},
         {"extensions": unknown(1) * 2},
-        {"extensions": names(tlv(0xA3))},
         {"version": tlv(0xA0, integer(7))},
     ],
 )  # fmt: skip
 def test_a_certificate_that_could_be_read_in_two_ways_is_refused(parts: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"certificate|DER|keyUsage"):
         import_certificate(made(**parts))
+
+
+def country(name: bytes) -> bytes:
+    """A directoryName (RFC 5280, section 4.2.1.6) of a country."""
+    pair = sequence(tlv(0x06, b"\x55\x04\x06"), tlv(0x13, name))
+    return tlv(0xA4, sequence(tlv(0x31, pair)))
+
+
+def extension(name: bytes, value: bytes) -> bytes:
+    return sequence(tlv(0x06, name), tlv(0x04, value))
+
+
+TLS_FEATURE = b"\x2b\x06\x01\x05\x05\x07\x01\x18"
+NOTICE = sequence(tlv(0x06, b"\x2b\x06\x01\x05\x05\x07\x02\x02"), sequence(tlv(0x1A, b"\xc3\xa9")))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        extension(TLS_FEATURE, sequence(integer(7))),
+        extension(TLS_FEATURE, sequence()),
+        names(tlv(0xA3)),
+        names(country(b"Germany")),
+        extension(b"\x55\x1d\x20", sequence(sequence(tlv(0x06, b"\x2a\x03"), sequence(NOTICE)))),
+        extension(b"\x55\x1d\x1e", sequence()),
+    ],
+    ids=["feature", "no feature", "X.400", "country", "notice", "constraints"],
+)
+def test_an_extension_that_nobody_asks_for_neither_raises_nor_warns(odd: bytes) -> None:
+    """cryptography raised KeyError, TypeError and ValueError of these, and warned of two."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert import_certificate(made(extensions=odd + usage(b"\x07\x80")))
+        with pytest.raises(ValueError, match="keyUsage does not allow digital signatures"):
+            import_certificate(made(extensions=odd + usage(b"\x07\x40")))
+    assert not caught
+
+
+@pytest.mark.parametrize("serial", [0, -1])
+@pytest.mark.parametrize("action", ["error", "ignore"])
+def test_a_serial_number_is_refused_whatever_becomes_of_warnings(serial: int, action: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter(action)
+        with pytest.raises(ValueError, match="serial number from 1"):
+            import_certificate(made(serial=integer(serial)))
 
 
 @pytest.mark.parametrize(
