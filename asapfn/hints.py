@@ -16,7 +16,7 @@ from joserfc.jwk import OctKey
 
 from asapfn._core import compact
 from asapfn._core.algorithms import verify_signature
-from asapfn.errors import Reason, TokenRejected, Unavailable, cause, shown
+from asapfn.errors import Reason, TokenRejected, Unavailable, cause, escaped, shown
 from asapfn.keys import import_secret
 from asapfn.types import Key, Unverified
 
@@ -56,7 +56,7 @@ _CASES: Final = {
     " secrets by iss, and all else needs a kid, which the signer must set",
     "unknown_key icLabel ": "compare forge.keys(isolated_cloud=...) with the URL template that the"
     " app's owner got at onboarding: the key set of this label has no such key, or there is none",
-    r"\w+ icLabel .*isolated_cloud": "if the app runs in Isolated Cloud, give"
+    r"\w+ icLabel the token is of Isolated Cloud": "if the app runs in Isolated Cloud, give"
     " forge.keys(isolated_cloud=...) the URL template that its owner got at onboarding",
     r"\w+ icLabel ": "have the signer correct icLabel: one label, 1 to 50 of a-z 0-9 _ -",
     r"\w+ app\.environment\.type ": "call from the environment that is demanded; or allow the app's"
@@ -73,12 +73,12 @@ _CASES: Final = {
     " usable key for its algorithm, and no other",
     "unknown_key kid ": "publish one usable key under this kid, and no other; or have the signer"
     " use another key, and its kid",
-    # What to set in the library that signs. Behind the last quote the detail is not the token's.
-    r'bad_signature None made with .* in DER[^"]*\Z': "the signature is in DER: JWS has r and s"
+    # What to set in the library that signs. At its end the detail is not the token's.
+    r"bad_signature None made with .* section 3\.4\)\Z": "the signature is in DER: JWS has r and s"
     " side by side (RFC 7518, section 3.4). Set the signer's encoding to IEEE P1363: dsaEncoding"
     " 'ieee-p1363' in Node.js, SHA256withECDSAinP1363Format in Java, or sign by a library for JWS",
-    r'bad_signature None made with .* salt [^"]*\Z': "the salt of the signature is not as long as"
-    " the hash (RFC 7518, section 3.5). Set the signer's salt length to that of the hash:"
+    r"bad_signature None made with .* section 3\.5\)\Z": "the salt of the signature is not as long"
+    " as the hash (RFC 7518, section 3.5). Set the signer's salt length to that of the hash:"
     " rsa.PSSSaltLengthEqualsHash in Go (its default, and SermoDigital/jose, use the longest),"
     " RSA_PSS_SALTLEN_DIGEST in Node.js, rsa_pss_saltlen:digest in openssl",
 }
@@ -144,7 +144,8 @@ def hint(
         if re.match(form, said):
             return advice
     why = _cause(error, token, wants, unverified, key)
-    advice = _HINTS[error.reason].format(claim=error.claim)
+    # A claim that a check names may be any text.
+    advice = _HINTS[error.reason].format(claim=escaped(error.claim or "the claim"))
     return f"{why}; {advice}" if why else advice
 
 

@@ -256,7 +256,7 @@ async def test_the_refusal_of_a_label_without_the_key_names_the_label(published_
 
 
 @pytest.mark.no_event_loop
-@pytest.mark.parametrize("label", ["Orange", 1, "a" * 51])
+@pytest.mark.parametrize("label", ["Orange", 1, "a" * 51, "an isolated_cloud"])
 async def test_the_hint_for_a_label_that_is_none_is_no_template(label: Any) -> None:
     rules = forge.policy(forge.keys(Published(), isolated_cloud=TEMPLATE), APP)
     found = await explain(sign(claims(icLabel=label), KEY), rules)

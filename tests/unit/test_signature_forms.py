@@ -44,6 +44,20 @@ def salted(algorithm: str, length: int, key: Any = RSA) -> str:
     return forge_by(lambda data: pss(data, key, algorithm, length), CLAIMS, alg=algorithm, kid="k")
 
 
+@pytest.mark.parametrize("issuer", [None, "is in DER" + "x" * 300])
+async def test_no_name_that_is_cut_gives_the_hint_for_another_form(issuer: str | None) -> None:
+    """A name that is cut has no quote at its end, behind which only the detail's own words are."""
+    claims = {"exp": NOW + 60} | ({} if issuer is None else {"iss": issuer})
+    kid = "k in DER" + "x" * 300
+
+    async def found(unverified: object) -> Key:
+        return RSA
+
+    text = forge_by(lambda data: pss(data, RSA, "PS256", 0), claims, alg="PS256", kid=kid)
+    explanation = await explain(text, policy(found, now=clock))
+    assert explanation.hint.startswith("the salt of the signature is not as long as the hash")
+
+
 @pytest.mark.parametrize("algorithm", SIZES)
 @pytest.mark.parametrize("more", ["longest", "none", -1, 1])
 async def test_a_salt_of_another_length_is_named_with_the_setting_to_change(
