@@ -226,20 +226,24 @@ async def _key_steps(
     found, fits, signed = _KEY
     saw = _values(unverified, ["kid"])
     key: Any = None
+    holds, unsuitable = False, None
     try:
         key = await policy.resolver(unverified)
         if type(key) not in verification.KEY_TYPES:
             raise verification.no_key(key, unverified)
+        try:
+            holds = verify_signature(algorithm, key, signing_input, signature)
+        except TokenRejected as error:
+            unsuitable = error
     except (TokenRejected, Unavailable) as error:
         return [_step(found, saw, "", error), *_skipped([fits, signed])], None
     except Exception:
         if passed:
             raise
-        return _skipped(_KEY), None  # the resolver relies on what an earlier rule demands
+        # The resolver relies on what an earlier rule demands, or its key is no sound one.
+        return _skipped(_KEY), None
     steps, form = [_step(found, saw)], {"alg": algorithm, "kty": key.key_type}
-    try:
-        holds = verify_signature(algorithm, key, signing_input, signature)
-    except TokenRejected as unsuitable:
+    if unsuitable:
         return [*steps, _step(fits, form, "", unsuitable), *_skipped([signed])], key
     forged = None if holds else verification.bad_signature(algorithm, key, unverified)
     return [*steps, _step(fits, form), _step(signed, {}, "made with this key", forged)], key

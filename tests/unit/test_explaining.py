@@ -4,6 +4,8 @@ from functools import partial
 from typing import Any
 
 import pytest
+from joserfc.errors import KeyParameterError
+from joserfc.jwk import RSAKey
 
 from asapfn import Explanation, Step, explain, explaining
 from asapfn._core.signing import sign
@@ -481,3 +483,35 @@ async def test_a_partial_is_named_by_its_function() -> None:
     step = step_of(found, "key belongs to issuer")
     assert step.wants == "The kid begins with iss and a slash"
     assert step.saw == {"iss": "issuer", "kid": "issuer/ES256.pem"}
+
+
+@pytest.mark.parametrize(
+    ("claim", "advice"),
+    [
+        (None, "have the signer correct the claim"),
+        ("\x1b[31ma\nb", r"have the signer correct \x1b[31ma\nb"),
+    ],
+)
+async def test_a_hint_names_a_claim_in_one_line_and_none_as_none(
+    claim: str | None, advice: str
+) -> None:
+    """A check of the caller's may name any claim, as pydantic does one that should not be there."""
+
+    def check(token: Token) -> None:
+        raise TokenRejected("invalid_claim", claim=claim)
+
+    assert (await agree(sign(CLAIMS, KEY), asked(check))).hint == advice
+
+
+async def test_a_key_that_cannot_be_tried_is_nothing_to_a_token_that_is_rejected_before() -> None:
+    wrong: Any = {"key_ops": 5}
+    key = RSAKey(key_for("RS256").raw_value, key_for("RS256").raw_value, wrong)
+    rules = asked(resolver=answer(key), algorithms=["RS256"])
+    found = await agree(forge(EXPIRED, key_for("RS256"), alg="RS256"), rules)
+    assert isinstance(found.verdict, TokenRejected)
+    assert found.verdict.reason == "expired"
+    assert [outcomes(found)[rule] for rule in ("key is found", "key fits", "signature")] == (
+        ["skip"] * 3
+    )
+    with pytest.raises(KeyParameterError):
+        await explain(forge(CLAIMS, key_for("RS256"), alg="RS256"), rules)
