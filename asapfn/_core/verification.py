@@ -65,7 +65,7 @@ def verifier(policy: Policy, *, remember: int = 1024) -> Verify:
         token. It raises what `verify` does. It is safe to share between threads and event loops.
 
     Raises:
-        TypeError: If the audience is neither a set nor None.
+        TypeError: If the audience is neither a set nor None, or as for `policy`.
         ValueError: If an algorithm is not known, the leeway is negative or not finite, or
             `remember` is negative or no int.
     """
@@ -415,8 +415,9 @@ def policy(
         The policy. To change it, use `policy._replace(...)`.
 
     Raises:
-        TypeError: If a name is not a str, `algorithms` or `required` a bare str, or
-            `audience_required` no bool.
+        TypeError: If a name is not a str, `algorithms` or `required` a bare str,
+            `audience_required` no bool, `max_lifetime` no number, or the clock, a guard or a check
+            no function.
         ValueError: As for `verify`.
     """
     for name, names in (("algorithms", algorithms), ("required", required)):
@@ -462,8 +463,18 @@ def validated(policy: Policy) -> Policy:
         guards=tuple(policy.guards),
         checks=tuple(policy.checks),
     )
-    if policy.max_lifetime is None:
+    # What would be a TypeError with the first token, or with the first that is rejected.
+    typ = () if policy.typ is None else (policy.typ,)
+    if not all(isinstance(n, str) for n in (*(policy.audience or ()), *policy.required, *typ)):
+        raise TypeError("the names in a policy are str: its audience, required and typ")
+    require_function(policy.now, "a clock is a function that returns seconds")
+    for test in (*policy.guards, *policy.checks):
+        require_function(test, "a guard or check is a function of a token")
+    longest: object = policy.max_lifetime
+    if longest is None:
         return policy
+    if not isinstance(longest, (int, float)):
+        raise TypeError(f"max_lifetime is a number of seconds, not {type(longest).__name__}")
     missing = [name for name in ("exp", "iat") if name not in policy.required]
     return policy._replace(required=(*policy.required, *missing))
 

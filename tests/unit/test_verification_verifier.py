@@ -10,6 +10,7 @@ from asapfn._core.algorithms import ALGORITHMS, ASYMMETRIC
 from asapfn._core.signing import sign
 from asapfn._core.verification import peek, policy, verifier, verify
 from asapfn.errors import TokenRejected
+from asapfn.explaining import explain
 from asapfn.types import Key, Policy, Token, Unverified
 from tests.support.forging import forge
 from tests.support.keyring import key_for
@@ -60,6 +61,12 @@ def test_all_algorithms_may_be_named_at_once() -> None:
         ({"required": "exp"}, TypeError, "required is a collection of names, not one str"),
         ({"audience": []}, ValueError, "audience is empty"),
         ({"audience": 7}, TypeError, "audience must be a str or a collection of str"),
+        ({"typ": 5}, TypeError, "the names in a policy are str"),
+        ({"typ": b"JWT"}, TypeError, "the names in a policy are str"),
+        ({"required": ["exp", None]}, TypeError, "the names in a policy are str"),
+        ({"max_lifetime": "60"}, TypeError, "max_lifetime is a number of seconds, not str"),
+        ({"now": 5}, TypeError, "a clock is a function .*, not int"),
+        ({"guards": ["iss"]}, TypeError, "a guard or check is a function .*, not str"),
         *(
             ({"leeway": leeway}, ValueError, "leeway is a finite number of seconds, from 0")
             for leeway in (-1, math.inf, math.nan)
@@ -86,6 +93,28 @@ def test_an_audience_that_was_changed_to_no_set_is_refused_at_once(audience: Any
     """Each token then failed with an AttributeError, which is neither a rejection nor an outage."""
     with pytest.raises(TypeError, match="audience is a frozenset of names, or None"):
         verifier(policy(nobody_asks, audience="service")._replace(audience=audience))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"audience": frozenset(["service", None])},
+        {"typ": 5},
+        {"required": [1]},
+        {"checks": ["iss"]},
+        {"max_lifetime": "60"},
+        {"now": 5},
+    ],
+)
+async def test_what_would_fail_with_the_first_token_is_refused_at_once(
+    change: dict[str, Any],
+) -> None:
+    """A token for somebody else was a TypeError where one of two audiences was None."""
+    changed = policy(nobody_asks, audience="service")._replace(**change)
+    with pytest.raises(TypeError, match=r"str|function|seconds"):
+        verifier(changed)
+    with pytest.raises(TypeError, match=r"str|function|seconds"):
+        await explain(forge(CLAIMS, KEY), changed)
 
 
 async def test_a_longest_life_that_was_added_later_requires_both_times_too() -> None:
