@@ -78,7 +78,8 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 # looked at from its begin alone, or many of them would take time by the square of their number.
 _ESCAPED_LINE_END: Final = re.compile(r"(?<!\\)\\++(r|n|\r?\n)")
 _WITHOUT_SPACE: Final = str.maketrans("", "", " \t\r\n")
-_FOLD: Final = re.compile(r"[ \t]*+\r?\n[ \t]*+")
+# Each run of white space is looked at from its begin alone, as above.
+_FOLD: Final = re.compile(r"(?<![ \t])[ \t]*+(?:\r?\n[ \t]*+)++")
 # What is around a text that was copied or quoted, with the backslashes of quotes in quotes.
 _AROUND: Final = " \t\r\n\"'\\\ufeff"
 

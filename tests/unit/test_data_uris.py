@@ -1,6 +1,7 @@
 """Data URIs, as ASAP carries private keys in environment variables."""
 
 import base64
+import time
 import urllib.parse
 
 import pytest
@@ -100,6 +101,15 @@ GOOD = export_data_uri(import_pem(export_private_pem(key_for("ES256")), kid="a/b
 )
 def test_what_environment_variables_do_to_a_data_uri_is_undone(form: str) -> None:
     assert same(import_data_uri(form.format(GOOD)), "ES256")
+
+
+@pytest.mark.parametrize("run", [" ", "\t", "\n", " \n", " \r"])
+def test_white_space_in_a_data_uri_takes_time_by_its_length_alone(run: str) -> None:
+    """200,000 spaces took 25 seconds, by the square of their number."""
+    began = time.monotonic()
+    with pytest.raises(ValueError, match="the data URI"):
+        import_data_uri(f"data:,{run * 200_000}x")
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(
