@@ -222,7 +222,12 @@ async def verify_install(
     matches = partial(
         request_matches, request.method, target, proxy_strips_prefix=proxy_strips_prefix
     )
-    checks = {name: matches(base_url=name) for name in _audiences(base_urls)}
+    # What an `aud` may name: each base URL, without and with a slash at its end.
+    checks = {
+        f"{base}{slash}": matches(base_url=base)
+        for base in _without_slash(base_urls)
+        for slash in ("", "/")
+    }
     found: list[Installation] = []
 
     async def find_key(unverified: Unverified) -> Key | None:
@@ -261,12 +266,12 @@ def _require_header_alone(target: str) -> None:
         raise TokenRejected("ambiguous_token", "an install's token is in the header alone")
 
 
-def _audiences(base_urls: Names) -> list[str]:
-    """What an `aud` may name: each base URL, without and with a slash at its end."""
+def _without_slash(base_urls: Names) -> set[str]:
+    """The base URLs, without a slash at their end."""
     bases = {url.removesuffix("/") for url in as_names(base_urls, "base_urls")}
     if not all("://" in base for base in bases):
         raise ValueError("a base URL of the app is whole: https://host, perhaps with a path")
-    return [base + slash for base in bases for slash in ("", "/")]
+    return bases
 
 
 def _one_passes(checks: Mapping[str, Callable[[Token], None]], token: Token) -> None:

@@ -106,6 +106,13 @@ async def test_a_slash_at_the_end_of_the_base_url_does_not_matter(
     assert installation.client_key == "client"
 
 
+@pytest.mark.parametrize("aud", [f"{BASE}/", f"{BASE}//"])
+async def test_the_qsh_is_computed_below_the_base_url_with_however_many_slashes_the_aud_ends(
+    published: Published, aud: str
+) -> None:
+    await install(published, sign(claims(aud=aud), KEY), base_urls=f"{BASE}//")
+
+
 async def test_the_qsh_is_taken_below_the_base_url_that_the_token_names(
     published: Published,
 ) -> None:
