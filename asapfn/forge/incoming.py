@@ -246,7 +246,7 @@ def _labelled_url(template: str, unverified: Unverified) -> str:
 def _require_template(template: str) -> None:
     """Raise ValueError for what is no https URL with one place for a label behind its host."""
     rest, places = _PLACE.subn("", template)
-    if places != 1 or "{" in rest or _NO_URL.search(template):
+    if places != 1 or not {"{", "}"}.isdisjoint(rest) or _NO_URL.search(template):
         raise ValueError("isolated_cloud is a URL with one {icLabel} in it, and no other braces")
     # The label is read of a token that is not verified: it must not choose who is asked for keys.
     if _PLACE_IN_HOST.match(template):

@@ -156,7 +156,7 @@ def api_host_is_one_of(hosts: Names) -> Callable[[Token], None]:
     allowed = as_names(hosts, "api_hosts")
     for host in allowed:
         match = _URL.fullmatch(f"https://{host}")
-        if match is None or match[2]:
+        if match is None or match[1] != host:
             raise ValueError("each of api_hosts is a host in lower case, such as api.atlassian.com")
     expected = f"an https URL of {one_of(allowed)} (by api_hosts) and a path, no more"
 

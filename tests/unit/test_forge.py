@@ -299,6 +299,8 @@ async def test_labels_that_are_made_up_push_out_no_key_set_in_use() -> None:
         "https://keys.example/{icLabel}/{IC_LABEL}",
         "https://keys.example/{label}/",
         "https://keys.example/{icLabel}/{x}",
+        "https://keys.example/{icLabel}}/",
+        "https://keys.example/}{icLabel}/",
         "https://keys.example/${IC_LABEL}/",
         "https://keys.example/ {icLabel}/",
         "https://keys.example/\n{icLabel}/",

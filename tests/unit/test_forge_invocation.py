@@ -236,7 +236,9 @@ async def test_other_hosts_are_the_callers_to_name() -> None:
     assert (await refused({"api_hosts": "api.orange.example"})).claim == "app.apiBaseUrl"
 
 
-@pytest.mark.parametrize("host", ["", "https://x.example", "x.example/ex", "X.example", "x", "a b"])
+@pytest.mark.parametrize(
+    "host", ["", "https://x.example", "x.example/ex", "x.example/", "X.example", "x", "a b"]
+)
 def test_a_host_of_the_api_is_a_host(host: str) -> None:
     with pytest.raises(ValueError, match="api_hosts"):
         forge.policy(keys_by_id([]), APP, api_hosts=host)
