@@ -295,7 +295,7 @@ def check_claims(
         if audience_required:
             refuse(presence("aud"), "the token has no aud")
     elif audience is None:
-        if not given:
+        if not any(given):  # neither "", nor a list of nothing else
             refuse(AUDIENCE, f"expected an audience, got {shown(given)}")
     elif given not in audience if type(given) is str else audience.isdisjoint(given):
         refuse(AUDIENCE, f"expected {one_of(audience) or 'no aud'}, got {shown(given)}")

@@ -148,6 +148,8 @@ async def test_an_audience_may_be_optional_or_any() -> None:
         (CLAIMS | {"aud": "another"}, asked._replace(audience=None), None),
         (CLAIMS | {"aud": []}, asked._replace(audience=None), "wrong_audience"),
         (CLAIMS | {"aud": ""}, asked._replace(audience=None), "wrong_audience"),
+        (CLAIMS | {"aud": [""]}, asked._replace(audience=None), "wrong_audience"),
+        (CLAIMS | {"aud": ["", "another"]}, asked._replace(audience=None), None),
         (absent, asked._replace(audience=None, audience_required=True), "missing_claim"),
     ):
         try:
