@@ -12,9 +12,8 @@ is. An outage is an entry in the table of `fetch`, and time is a `clock` that th
 import json
 import time
 from collections.abc import Callable, Mapping
-from copy import copy
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, Final, NamedTuple, TypeVar, get_args
 
 from anyio.lowlevel import checkpoint
 from joserfc.jwk import RSAKey
@@ -70,6 +69,7 @@ FORGE_API: Final = "https://api.atlassian.com/ex/jira/00000000-0000-0000-0000-00
 """The site that `forge_claims` are of, if nothing else is said."""
 
 _NOT_FOUND: Final = Document(404, "", b"")
+_Error = TypeVar("_Error", bound=TokenRejected | Unavailable)
 
 
 async def _used(token_id: str, ttl_seconds: float) -> bool:
@@ -314,7 +314,7 @@ def fetch(
             observe(url)
         answer: object = table.get(url, otherwise)
         if isinstance(answer, Unavailable):
-            raise copy(answer)  # so that the one in the table collects no traceback
+            raise _again(answer)
         if not isinstance(answer, Document):
             kind = type(answer).__name__
             raise TypeError(f"expected a Document or an Unavailable for {url}, got {kind}")
@@ -415,7 +415,7 @@ def authenticate(outcome: Token | TokenRejected | Unavailable) -> Authenticate:
     async def decided(request: Request) -> Token:
         if isinstance(outcome, Token):
             return outcome
-        raise copy(outcome)  # so that the given one collects no traceback
+        raise _again(outcome)
 
     return decided
 
@@ -441,12 +441,14 @@ def broken(reason: Reason, by: Issuer, audience: str) -> Broken:
         The request's headers, and an `Authenticate` that gives the reason for them.
 
     Raises:
-        ValueError: If there is no such reason, or the issuer signs by no algorithm of ASAP.
+        ValueError: If there is no such reason, or the issuer signs by no algorithm of ASAP, or its
+            key id does not begin with its name, as that of a URL does not.
     """
     if reason not in DESCRIPTIONS:
         raise ValueError(f"unknown reason {reason!r}: use one of {', '.join(DESCRIPTIONS)}")
     if default_algorithm(by.key) not in asap.ALGORITHMS:
         raise ValueError(f"the issuer signs by none of {', '.join(sorted(asap.ALGORITHMS))}")
+    asap.signer(by.name, by.key)  # it says what is wrong with the key id
     verify = asap.verifier(resolver(by), audience, issuers=by.name, now=by.now)
     checks = [_CHECKS[reason]] if reason in _CHECKS else []
     return Broken(reason, _headers(reason, by, audience), also(bearer(verify), *checks))
@@ -458,7 +460,7 @@ def _headers(reason: Reason, by: Issuer, audience: str) -> dict[str, str]:
     # In place of a good token's, parameters of its header and claims.
     changed: dict[Reason, dict[str, Any]] = {
         "unsupported_algorithm": {"alg": "none"},
-        "unknown_key": {"kid": f"{name}/unknown.pem"},
+        "unknown_key": {"kid": f"{by.key.kid}.unknown"},
         "key_not_owned": {"kid": f"not-{name}/test.pem"},
         "issuer_not_allowed": {"kid": f"not-{name}/test.pem", "iss": f"not-{name}"},
         "unsuitable_key": {"alg": "ES256" if isinstance(by.key, RSAKey) else "RS256"},
@@ -499,3 +501,13 @@ def _claims(
         "jti": random_id(),
     } | dict(changed or {})
     return {name: value for name, value in made.items() if value is not None}
+
+
+def _again(error: _Error) -> _Error:
+    """The error once more, to raise, so that the given one collects no traceback and no notes."""
+    kind = type(error)
+    again = kind.__new__(kind, *error.args)
+    vars(again).update(vars(error))
+    for note in vars(again).pop("__notes__", ()):
+        again.add_note(note)
+    return again

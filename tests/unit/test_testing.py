@@ -98,6 +98,31 @@ def test_there_is_no_broken_request_without_a_reason_or_by_another_profile() -> 
     assert set(REASONS) == set(DESCRIPTIONS)
 
 
+@pytest.mark.parametrize(
+    ("name", "kid"),
+    [
+        ("https://idp.example", None),
+        ("alice", "bob/test.pem"),
+        ("alice", "alice/../test.pem"),
+        ("alice smith", None),
+        ("", None),
+    ],
+)
+@pytest.mark.parametrize("reason", ["bad_signature", "unknown_key", "expired"])
+def test_there_is_no_broken_request_by_an_issuer_whose_key_id_is_not_its_own(
+    name: str, kid: str | None, reason: Reason
+) -> None:
+    # Each would be rejected for its key id.
+    with pytest.raises(ValueError, match="kid must be well formed and begin with"):
+        testing.broken(reason, testing.issuer(name, kid=kid), "service")
+
+
+@pytest.mark.parametrize("kid", ["alice/unknown.pem", "alice/unknown", "alice/a/b"])
+async def test_an_unknown_key_is_unknown_whatever_key_id_the_issuer_has(kid: str) -> None:
+    broken = testing.broken("unknown_key", testing.issuer("alice", kid=kid), "service")
+    assert await reason_of(broken.authenticate, testing.request(broken.headers)) == "unknown_key"
+
+
 async def test_an_issuer_is_accepted_and_another_with_its_name_is_not() -> None:
     bob = testing.issuer("bob")
     verify = asap.verifier(testing.resolver(ALICE, bob), "service", issuers=["alice", "bob"])
@@ -219,6 +244,31 @@ async def test_an_authenticate_decides_about_all_requests_alike() -> None:
             await testing.authenticate(outcome)(testing.request())
         assert raised.value is not outcome
         assert vars(raised.value) == vars(outcome)
+
+
+class _OfThisService(TokenRejected):
+    def __init__(self, team: str) -> None:
+        super().__init__("missing_claim", f"no {team}", claim="team")
+        self.team = team
+
+
+class _Down(Unavailable):
+    def __init__(self) -> None:
+        super().__init__("teams", retry_after=3)
+
+
+@pytest.mark.parametrize("outcome", [_OfThisService("a"), _Down()])
+async def test_a_given_error_is_raised_once_more_of_its_own_type_and_stays_as_it_is(
+    outcome: Any,
+) -> None:
+    outcome.add_note("given")
+    for _ in range(2):
+        with pytest.raises(type(outcome)) as raised:
+            await testing.authenticate(outcome)(testing.request())
+        assert (vars(raised.value), str(raised.value)) == (vars(outcome), str(outcome))
+        raised.value.add_note("by a framework")
+    assert outcome.__notes__ == ["given"]
+    assert outcome.__traceback__ is None
 
 
 APP = "ari:cloud:ecosystem::app/8db33309-0a5d-4c9e-a4ea-1d5ee2d0a2b7"
