@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from asapfn._core import verification
 from asapfn._core.algorithms import ASYMMETRIC
-from asapfn._core.signing import aud_of, times
+from asapfn._core.signing import aud_of, require_names, times
 from asapfn.errors import TokenRejected, shown
 from asapfn.guards import any_key_id_of, has_key_id, issuer_is_one_of
 from asapfn.keys import import_secret
@@ -121,13 +121,11 @@ def claims(
         TypeError: If a name is not a str.
         ValueError: If there is no audience, or the lifetime is not positive and finite.
     """
-    for name in (issuer, room, subject or ""):
-        if not isinstance(name, str):
-            raise TypeError(f"issuer, room and subject are str, not {type(name).__name__}")
     made: dict[str, Any] = {"iss": issuer, "aud": aud_of(audience), "room": room}
     made |= times(now(), lifetime)
     if subject is not None:
         made["sub"] = subject
+    require_names(made)
     if context is not None:
         made["context"] = dict(context)
     return made

@@ -12,7 +12,11 @@ from asapfn.types import Key, Names, as_names
 
 # RFC 7519, section 4.1.
 REGISTERED: Final = frozenset(("iss", "sub", "aud", "exp", "nbf", "iat", "jti"))
+# Claims that each profile reads as a name, where they are there.
+_NAMES: Final = ("iss", "sub", "jti", "room")
 _LONGEST_FINITE: Final = sys.float_info.max
+# No verifier reads a later time (`verification.decode_claims`).
+_MAX_TIME: Final = 2**63
 
 
 def sign(
@@ -91,4 +95,15 @@ def times(issued: float, lifetime: float, longest: float = _LONGEST_FINITE) -> d
     """The `iat`, in whole seconds, and the `exp` of a token; ValueError as `require_lifetime`."""
     require_lifetime(lifetime, "lifetime", longest)
     issued = int(issued)
-    return {"iat": issued, "exp": issued + lifetime}
+    expires = issued + lifetime
+    # Else the token would be valid at no time: a float is less exact the larger it is.
+    if not issued < expires < _MAX_TIME:
+        raise ValueError(f"lifetime is too short or too long beside iat {issued}: {lifetime}")
+    return {"iat": issued, "exp": expires}
+
+
+def require_names(claims: Mapping[str, Any]) -> None:
+    """Raise TypeError for a claim that is to be a name, and is no str."""
+    for name in _NAMES:
+        if not isinstance(claims.get(name, ""), str):
+            raise TypeError(f"{name} is a str, not {type(claims[name]).__name__}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from asapfn._core.algorithms import ASAP, default_algorithm, require_key
-from asapfn._core.signing import REGISTERED, aud_of, more_claims, random_id, times
+from asapfn._core.signing import REGISTERED, aud_of, more_claims, random_id, require_names, times
 from asapfn._core.signing import sign as sign_claims
 from asapfn.errors import shown
 from asapfn.keys import import_pem, is_key_id
@@ -58,6 +58,7 @@ def claims(
     }
     if subject is not None:
         made["sub"] = subject
+    require_names(made)
     made.update(more)
     return made
 
@@ -92,7 +93,7 @@ def signer(
         A function from an audience, or several, to a token. Safe under threads.
 
     Raises:
-        TypeError: If an audience is not a str.
+        TypeError: If the subject or an audience is not a str.
         ValueError: If `reuse_fraction` or `lifetime` is out of bounds, the key cannot sign by one
             of ASAP's algorithms, or its key id is missing, ill-formed or not the issuer's.
     """

@@ -12,7 +12,7 @@ from typing import Any, Final
 from asapfn._core.algorithms import default_algorithm
 from asapfn._core.canonical import base_path, qsh
 from asapfn._core.destinations import is_within, split
-from asapfn._core.signing import more_claims, sign, times
+from asapfn._core.signing import more_claims, require_names, sign, times
 from asapfn.connect.hosts import find
 from asapfn.connect.installation import Installation
 from asapfn.keys import import_secret
@@ -74,6 +74,7 @@ def claims(
         made["aud"] = sorted(as_names(audience, "audience"))
     if subject is not None:
         made["sub"] = subject
+    require_names(made)
     return made | more
 
 

@@ -11,12 +11,14 @@ import pytest
 
 from asapfn import asap, connect, jitsi, oauth
 from asapfn._core.verification import peek
+from asapfn.keys import import_secret
 from asapfn.replay import in_memory
 from asapfn.resolvers import keys_by_id
 from tests.support.keyring import key_for
 from tests.support.verifying import NOW, clock
 
 KEY = key_for("ES256")
+SECRET = import_secret("a secret of at least 32 characters")
 
 
 def claims_of(token: str) -> dict[str, Any]:
@@ -149,3 +151,59 @@ def test_an_audience_is_one_name_or_several(audience: Any, error: Any) -> None:
             make()
     with pytest.raises(error, match=r"\Aaudience "):
         asap.claims("issuer", audience)
+
+
+@pytest.mark.parametrize("lifetime", [1e-9, 5e-324, 2**63, 1e300])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda lifetime: asap.claims("a", "b", lifetime=lifetime),
+        lambda lifetime: connect.claims("a", "GET", "/", lifetime=lifetime),
+        lambda lifetime: jitsi.claims("a", "b", "c", lifetime=lifetime),
+    ],
+    ids=["asap", "connect", "jitsi"],
+)
+def test_no_claims_are_made_that_no_verifier_accepts_at_any_time(
+    make: Callable[[float], object], lifetime: float
+) -> None:
+    with pytest.raises(ValueError, match="lifetime"):
+        make(lifetime)
+
+
+@pytest.mark.parametrize("name", [5, True, b"a", ["a"], {}, 0, []])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda name: asap.claims(name, "b"),
+        lambda name: asap.claims("a", "b", subject=name),
+        lambda name: asap.claims("a", "b", new_jti=lambda: name),
+        lambda name: asap.signer("issuer", KEY, subject=name),
+        lambda name: connect.claims(name, "GET", "/"),
+        lambda name: connect.claims("a", "GET", "/", subject=name),
+        lambda name: connect.authorizer(name, SECRET, base_url=""),
+        lambda name: connect.authorizer("a", SECRET, base_url="", subject=name),
+        lambda name: jitsi.claims(name, "b", "c"),
+        lambda name: jitsi.claims("a", "b", name),
+        lambda name: jitsi.claims("a", "b", "c", subject=name),
+    ],
+    ids=range(11),
+)
+def test_no_claims_are_made_whose_names_no_verifier_reads(
+    make: Callable[[Any], object], name: object
+) -> None:
+    with pytest.raises(TypeError, match="is a str, not"):
+        make(name)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda name: asap.claims(name, "b"),
+        lambda name: connect.claims(name, "GET", "/"),
+        lambda name: jitsi.claims(name, "b", "c"),
+    ],
+    ids=["asap", "connect", "jitsi"],
+)
+def test_an_issuer_is_no_none(make: Callable[[Any], object]) -> None:
+    with pytest.raises(TypeError, match="iss is a str, not NoneType"):
+        make(None)
