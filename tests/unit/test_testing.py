@@ -257,10 +257,11 @@ class _Down(Unavailable):
         super().__init__("teams", retry_after=3)
 
 
-@pytest.mark.parametrize("outcome", [_OfThisService("a"), _Down()])
+@pytest.mark.parametrize("make", [lambda: _OfThisService("a"), _Down], ids=["401", "503"])
 async def test_a_given_error_is_raised_once_more_of_its_own_type_and_stays_as_it_is(
-    outcome: Any,
+    make: Callable[[], Any],
 ) -> None:
+    outcome = make()
     outcome.add_note("given")
     for _ in range(2):
         with pytest.raises(type(outcome)) as raised:
