@@ -48,7 +48,7 @@ _KEY_SETS: Final[Mapping[bool, str]] = {
 }
 # As the examples of "Forge Remote essentials" have them; of staging, the second.
 API_HOSTS: Final = ("api.atlassian.com", "api.stg.atlassian.com")
-_ARI: Final = "ari:cloud:ecosystem::app/"
+_ARI: Final = re.compile(r"ari:cloud:ecosystem::app/[\w-]+", re.ASCII)
 _LABEL: Final = re.compile(r"[a-z0-9_-]{1,50}", re.ASCII)
 _PLACE: Final = re.compile(r"\{(?:icLabel|IC_LABEL)\}")
 # White space, and a shell's ${...}, of which the dollar would stay in the URL.
@@ -145,8 +145,9 @@ def policy(
     Source: Atlassian Forge, "Forge Remote essentials".
     """
     apps = as_names(app_ids, "app_ids")
-    if not all(app.startswith(_ARI) and app != _ARI for app in apps):
-        raise ValueError(f"each of app_ids is an app's ARI, {_ARI}<uuid>, as the manifest has it")
+    if not all(map(_ARI.fullmatch, apps)):
+        what = "an app's ARI, ari:cloud:ecosystem::app/<uuid>, as the manifest has it"
+        raise ValueError(f"each of app_ids is {what}")
     checks = [
         claim_equals("iss", "forge/invocation-token"),
         members_have_types,

@@ -387,7 +387,13 @@ async def test_leeway_is_ten_seconds_unless_given() -> None:
     assert (await refused(token, now=lambda: 89)).reason == "not_yet_valid"
 
 
-@pytest.mark.parametrize("app_id", ["", "8db33309", "ari:cloud:ecosystem::app/", "app/x"])
+@pytest.mark.parametrize(
+    "app_id",
+    [
+        *("", "8db33309", "ari:cloud:ecosystem::app/", "app/x"),
+        *(f" {APP}", f"{APP} ", f"{APP}\n", f"{APP},{APP}", f"{APP}/", f"'{APP}'"),
+    ],
+)
 def test_the_app_is_named_by_its_ari(app_id: str) -> None:
     with pytest.raises(ValueError, match=r"ari:cloud:ecosystem::app/<uuid>"):
         forge.verifier(forge.keys(Published()), app_id)
