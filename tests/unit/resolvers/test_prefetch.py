@@ -1,3 +1,5 @@
+"""Keys that are fetched before a token asks for them: `prefetch` and `keep_warm`."""
+
 import asyncio
 import gc
 from contextlib import suppress

@@ -1,3 +1,5 @@
+"""Origins: how they are spelled, and what is none."""
+
 from typing import Any
 
 import pytest

@@ -1,4 +1,4 @@
-"""The memo between event loops and threads."""
+"""The cache between event loops and threads."""
 
 import asyncio
 import contextlib

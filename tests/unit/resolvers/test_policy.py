@@ -1,3 +1,5 @@
+"""Resolvers around resolvers: alternatives, issuers, ownership and deadlines."""
+
 import tracemalloc
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""What an adapter refuses, and what it answers: `admit`, `checked` and `refusal`."""
+
 import json
 from typing import Any, get_args
 

@@ -1,4 +1,4 @@
-"""The memo, and callers that ask at once."""
+"""The cache, and callers that ask at once."""
 
 import anyio
 import pytest

@@ -1,4 +1,4 @@
-"""The memo: the life of an answer, and answers before they are asked for."""
+"""The cache: the life of an answer, and answers before they are asked for."""
 
 import anyio
 import pytest

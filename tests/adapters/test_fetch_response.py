@@ -1,3 +1,5 @@
+"""How long an answer may be kept, and when a server asks to be asked again."""
+
 import re
 
 import pytest
