@@ -190,7 +190,7 @@ def make_signature(algorithm: str, key: Key, signing_input: bytes) -> bytes:
 
 
 def verify_signature(algorithm: str, key: Key, signing_input: bytes, signature: bytes) -> bool:
-    """Whether a signature, as JWS carries it, holds by a key, of which the public part is enough.
+    """Whether a signature, as JWS carries it, was made with this key; its public part is enough.
 
     TokenRejected `unsuitable_key` if the key does not fit the algorithm, one of `ALGORITHMS`.
     """
@@ -213,10 +213,10 @@ def verify_signature(algorithm: str, key: Key, signing_input: bytes, signature: 
 def other_form(
     algorithm: str, key: Key, signing_input: bytes, signature: bytes
 ) -> Literal["", "DER", "salt"]:
-    """In which other form the key made a signature that does not hold, as some libraries do.
+    """The wrong form of a signature that does not hold, if this key made it in one of two.
 
-    `DER`: of ECDSA, in DER; `salt`: of RSASSA-PSS, with a salt of another length than the hash's.
-    Empty where the key, one that fits, did not make it in either form.
+    `DER`: ECDSA's, in DER; `salt`: RSASSA-PSS's, with a salt that is not as long as the hash. Some
+    libraries sign so. Empty if the key, one that fits, did not make it in either form.
     """
     _, _, _, scheme, half = ALGORITHMS[algorithm]
     native: Any = key.public_key

@@ -13,9 +13,9 @@ TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _LONGEST: Final = 65_536
 _AUTHORIZATION: Final = "authorization"
 _LENGTH: Final = len(_AUTHORIZATION)
-# What says that a token is of another scheme or profile, by how far it got before that was seen.
-# Each holds of a token at all times: whatever one profile accepts today, no other decides about it
-# tomorrow, when it has expired, was used, or its key was revoked.
+# The reasons which say that a token is of another scheme or profile, in the order in which rules
+# are applied. A token is rejected for one of them always or never. So a token that one profile has
+# accepted is not left to another later, when it has expired, was used, or its key was revoked.
 _OF_ANOTHER: Final[tuple[Reason, ...]] = (
     "missing_token",
     "unsupported_algorithm",
@@ -24,7 +24,7 @@ _OF_ANOTHER: Final[tuple[Reason, ...]] = (
     "wrong_audience",
     "issuer_not_allowed",
 )
-# What a profile may require to be there; any other claim is missed by a check.
+# What a profile's policy may require; if any other claim is missing, a check has rejected.
 _REQUIRED: Final = frozenset(["iss", "sub", "aud", "exp", "iat", "nbf", "jti", "kid", "typ"])
 _DECIDED: Final = "_asapfn_decided"
 
@@ -133,7 +133,7 @@ def _is_of_another(error: TokenRejected) -> bool:
 
 
 def _closest(errors: Iterable[TokenRejected]) -> TokenRejected:
-    """One rejection of several: that of the profile which the token comes closest to, first."""
+    """One rejection made of several: the reason of the last rule that was reached, all details."""
     ranked = sorted(errors, key=lambda error: _OF_ANOTHER.index(error.reason), reverse=True)
     detail = "; ".join(filter(None, dict.fromkeys(error.detail for error in ranked)))
     return TokenRejected(ranked[0].reason, detail, claim=ranked[0].claim)

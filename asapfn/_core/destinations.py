@@ -19,10 +19,9 @@ _ORIGIN: Final = re.compile(
     r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?(?=[/?#]|\Z)",
     re.ASCII | re.IGNORECASE,
 )
-# A segment of a path that leads up or nowhere, to whoever may read the path on its way: encoded,
-# twice too; between backslashes, as browsers have it; with parameters, which Tomcat and others
-# remove first; with white space or a zero byte behind it, which some cut off; or before a query
-# that is one only when it has been decoded.
+# A dot segment, as any proxy or server may read one: encoded, also twice; between backslashes, as
+# browsers read it; with parameters, which Tomcat and others remove first; before white space or a
+# zero byte, which some cut off; or before a query that is one only after decoding.
 _SLASH: Final = r"(?:[/\\]|%(?:25)*(?:2f|5c))"
 _CUT: Final = r"[;?#\x00-\x1f]|%(?:25)*(?:3b|3f|23|[01][0-9a-f])"
 _END: Final = rf"(?: |%(?:25)*20)*(?:{_SLASH}|{_CUT}|\Z)"
@@ -84,7 +83,7 @@ def is_within(url: str, origin: Origin | None, base: str) -> bool:
 
 
 def _may_lead_out(path: str) -> bool:
-    """Whether a path leads up or nowhere to anyone, however often and leniently it is decoded."""
+    """Whether any server may read dot segments in a path, however often it decodes the path."""
     if _NO_ESCAPE.search(path):
         return True
     for _ in range(_MOST_DECODINGS):

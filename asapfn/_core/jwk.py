@@ -128,7 +128,7 @@ def _private(mapping: Mapping[str, Any], names: list[str], octets: Mapping[str, 
     if mapping["kty"] == "RSA":
         n, e, d, p, q = (int.from_bytes(octets.get(name, b"")) for name in "nedpq")
         require_private_rsa_bounds(n, e, (p, q), (d,))
-        # From d alone the primes are found by trial: for a wrong one, by 500 of them.
+        # Without p and q, cryptography searches for them: for a wrong d, in 500 attempts.
         if not p and pow(pow(2, e, n), d, n) != 2:
             raise ValueError("its private members do not belong to its public ones")
     members = {name: mapping[name] for name in ("kty", *names)}

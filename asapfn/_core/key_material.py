@@ -66,7 +66,7 @@ _ROCA: Final = (
 
 
 def require_rsa_bounds(modulus: int, exponent: int) -> None:
-    """Refuse, by a ValueError, RSA numbers that are too weak, or too large to wait for."""
+    """Raise ValueError for RSA numbers that are too weak, or so large that they cost too much."""
     bits = modulus.bit_length()
     if bits < LEAST_RSA_BITS:
         raise ValueError(
@@ -86,7 +86,7 @@ def require_rsa_bounds(modulus: int, exponent: int) -> None:
 def require_private_rsa_bounds(
     modulus: int, exponent: int, primes: Sequence[int], others: Sequence[int]
 ) -> None:
-    """Refuse, by a ValueError, numbers of a private RSA key that are too large to wait for."""
+    """Raise ValueError for private RSA numbers that are so large that they cost too much."""
     require_rsa_bounds(modulus, exponent)
     largest = max(prime.bit_length() for prime in primes)
     if modulus.bit_length() > 2 * MOST_PRIME_BITS or largest > MOST_PRIME_BITS:
@@ -147,10 +147,11 @@ def _require_known_identifier(identifier: bytes) -> None:
 def read_certificate(data: bytes) -> tuple[Any, float, float]:
     """Read the public key of a certificate in DER, and from when to when it is valid.
 
-    Nothing vouches for a certificate here: no chain is built, its signature is not looked at, nor
-    is its name. It is believed as a bare public key is, for the place where it was found. The times
-    are seconds since the epoch. A ValueError if it is no certificate (RFC 5280, section 4.1), is
-    too large, its key is none that `read_public_key` reads, or its keyUsage allows no signatures.
+    A certificate proves no more than a bare public key: no chain is built, and neither its
+    signature nor its name is checked. It is trusted because of the place where it was found. The
+    times are seconds since the epoch. A ValueError if it is no certificate (RFC 5280, section 4.1)
+    or is too large, its key is none that `read_public_key` reads, or its keyUsage allows no
+    signatures.
     """
     if len(data) > _MOST_CERTIFICATE_BYTES:
         raise ValueError(
@@ -226,9 +227,10 @@ def _require_bounded(members: list[der.Element]) -> None:
 
 
 def loaded(wrong: str, load: Callable[..., Any], *arguments: Any) -> Any:
-    """What cryptography or joserfc loads; a ValueError that says what is wrong.
+    """Call a function of cryptography or joserfc; a ValueError, with `wrong`, if it fails.
 
-    Their own error is named, neither repeated nor chained: it may carry what it complains of.
+    It names the type of their error. Their message and the error itself are left out, since they
+    may hold what was read.
     """
     try:
         return load(*arguments)
@@ -238,7 +240,7 @@ def loaded(wrong: str, load: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def explained(wrong: str, read: Callable[..., _T], *arguments: Any) -> _T:
-    """What a function here reads; its ValueError's words behind others, without that error."""
+    """Call a function of asapfn; its ValueError is raised again with `wrong` before the message."""
     try:
         return read(*arguments)
     except ValueError as error:

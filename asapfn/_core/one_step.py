@@ -1,8 +1,9 @@
-"""A coroutine that is run without an event loop, as far as it goes without waiting.
+"""Run a coroutine in one step, without an event loop: it works unless the coroutine must wait.
 
-With the key in the cache nothing in a verification waits, so a thread can run it to its end as it
-would call a function. What must wait is closed, to be run again in an event loop: so nothing with
-an effect may come before the first wait, and `checks.not_replayed` asks for an event loop first.
+With the key in the cache nothing in a verification waits, so a thread can run it to its end, as it
+would call a function. A coroutine that must wait is closed, and the caller runs it again in an
+event loop. So nothing with an effect may come before the first wait, and `checks.not_replayed`
+asks for an event loop first.
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,7 +19,7 @@ _T = TypeVar("_T")
 
 
 def in_event_loop() -> bool:
-    """Whether an event loop runs in this thread: what waits there must not be left half way."""
+    """Whether an event loop runs in this thread: there a coroutine is awaited, not run here."""
     try:
         current_token()
     except RuntimeError:  # also in a thread that has the context of an event loop's task
@@ -27,10 +28,11 @@ def in_event_loop() -> bool:
 
 
 def run_one_step(make: Callable[[], Awaitable[_T]]) -> _T:
-    """Run what `make` returns to its end, or as far as it goes without waiting.
+    """Run what `make` returns to its end, provided that it does not wait.
 
     Raises:
-        RuntimeError: If it waits, or needs an event loop otherwise; besides what it raises itself.
+        RuntimeError: If it waits, or needs an event loop for another reason. What it raises itself
+            is raised unchanged.
     """
 
     async def run() -> _T:

@@ -1,11 +1,11 @@
-"""Whether bytes that are to be a shared secret are a key or a certificate, which others may know.
+"""Recognize a key or a certificate in the bytes of a shared secret: others may know it.
 
-Recognized is the form: PEM's armour, an SSH line or its binary form, a JWK, DER of the shapes that
-keys and certificates have, an uncompressed point of a curve. Nothing is given to cryptography but
-such a point. What was put into base64, base64url, hexadecimal digits, percent-encoding, JSON's
-escapes, a data URI or UTF-16 is looked at decoded as well, several times over. The numbers that a
-key is made of, an RSA modulus or an Ed25519 key's 32 bytes, look like random bytes: no test
-distinguishes them from a good secret.
+These forms are recognized: PEM's header line, an SSH line or its binary form, a JWK, DER of the
+shapes that keys and certificates have, and an uncompressed point of a curve. cryptography gets
+nothing but such a point. Bytes in base64, base64url, hexadecimal digits, percent-encoding, JSON's
+escapes, a data URI or UTF-16 are decoded, several times over, and looked at again. The numbers of
+a key, an RSA modulus or an Ed25519 key's 32 bytes, look like random bytes: no test can distinguish
+them from a good secret.
 """
 
 import binascii
@@ -21,7 +21,7 @@ from asapfn._core import der
 # A byte order mark counts as an encoding of its own.
 _DEEPEST: Final = 6
 
-# PEM's armour and SSH's, SSH's lines and binary forms, members of a JWK or a set.
+# The header lines of PEM and SSH, SSH's lines and binary forms, members of a JWK or a set.
 _MARKS: Final = re.compile(
     rb"----[ ]?-?BEGIN[ +] | \A openssh-key-v1"
     rb"| (?: \A | \s | \A \0{3} . )"

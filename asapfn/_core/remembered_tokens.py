@@ -24,7 +24,7 @@ LONGEST: Final = 4096
 _MOST_CLAIMS: Final = 32
 _BETWEEN_SWEEPS: Final = 60.0
 
-# Plain: what it reads was read strictly before.
+# Not strict: what it reads was read strictly before.
 _decode = json.JSONDecoder().raw_decode
 
 # What a token consists of, as it was signed: the header, the claims, the payload, the signing input
@@ -93,7 +93,7 @@ def keep_parts(
     signing_input: bytes,
     signature: bytes,
 ) -> None:
-    """Keep the parts of a token that is kept, of claims that nobody else holds."""
+    """Keep the parts of a token that is kept already; nobody may change these claims afterwards."""
     header = (memory.headers or {}).get(signing_input[: signing_input.index(b".")])
     if header is None:  # long, or not of strings alone
         return

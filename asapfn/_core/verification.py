@@ -45,7 +45,7 @@ _RESOLVER: Final = "a resolver is a function that finds keys, such as keys_by_id
 GUARD_RETURNED: Final = "a guard returns None, and raises to reject"
 # What `verify` remembers of tokens and their headers.
 _REMEMBERS_NOTHING: Final = Memory(0, None)
-# Past the __new__ of a tuple with names, which is written in Python.
+# Makes a NamedTuple faster than its own __new__, which is written in Python.
 _new_tuple: Final = tuple.__new__
 
 
@@ -69,7 +69,7 @@ def verifier(policy: Policy, *, remember: int = 1024) -> Verify:
         ValueError: If an algorithm is not known, the leeway is negative or not finite, or
             `remember` is negative or no int.
     """
-    # An exact tuple is unpacked faster than one with names.
+    # A plain tuple is unpacked faster than a NamedTuple.
     return partial(_verify, tuple(validated(policy)), Memory(remember))
 
 
@@ -238,7 +238,7 @@ class Rule(NamedTuple):
     claim: str
 
 
-# What is done about a broken rule: it raises, or makes a note of it and returns.
+# Called for a broken rule, with the detail: it raises, or makes a note of the rule and returns.
 Refuse = Callable[[Rule, str], None]
 
 NOT_EXPIRED: Final = Rule("not expired", "expired", "exp")
@@ -325,7 +325,7 @@ def _time(name: str, value: float, now: float, leeway: float) -> str:
 # The key and the signature
 
 KEY_TYPES: Final = get_args(Key)
-MARK: Final = "_asapfn_verified"
+MARK: Final = "_asapfn_verified"  # set on each key that a signature has held with
 _BY_FORM: Final = {
     "": ("not made with", ""),
     "DER": ("made with", ", but in DER, not as r and s side by side (RFC 7518, section 3.4)"),
@@ -349,7 +349,7 @@ def bad_signature(algorithm: str, key: Key, unverified: Unverified) -> TokenReje
 
 
 def _whose(unverified: Unverified) -> str:
-    """By what a key is looked up, in words."""
+    """The token's kid and iss, by which keys are looked up, for a detail."""
     kid, issuer = unverified.header.get("kid"), shown(unverified.claims.get("iss"))
     return f"iss {issuer}; there is no kid" if kid is None else f"kid {shown(kid)} of iss {issuer}"
 
@@ -501,7 +501,7 @@ _FIXED: Final = frozenset([str, tuple, frozenset, NoneType])
 
 
 def _fixed(names: Any) -> Any:
-    """A collection as one that nobody can change, and all else as it is."""
+    """A collection as one that can be hashed, for `lru_cache`; anything else as it is."""
     if type(names) in _FIXED or isinstance(names, str) or not isinstance(names, Iterable):
         return names
     return tuple(names)
