@@ -2,9 +2,9 @@
 
 There is one for each issuer and one for all. Each is a bucket that holds a burst and fills at a
 rate; a miss takes one out, and a look-up that finds a key puts it back, since only asking in vain
-is limited. Where nothing is left a look-up waits for its turn, in the order they came, for
-`Caching.longest_wait` seconds at most. The last tenth of the total is for issuers that have much of
-their own left: where many others spend all of theirs, an issuer that asks for little is served.
+is limited. If nothing is left, a look-up waits for its turn, in the order in which they came, for
+`Caching.longest_wait` seconds at most. The last tenth of the total budget is kept for issuers that
+have spent little of their own, so that they are served while others spend all they have.
 """
 
 import itertools

@@ -1,8 +1,8 @@
-"""Keys before they are asked for: plain coroutines, to run where the caller likes.
+"""Keys that are fetched before a token needs them: coroutines that the caller runs.
 
-They look up keys for no token, which a cache sees by `is_prefetch`: for them it asks its source
-again when half of a key's freshness is over, so that tokens, which use all of it, find the key
-fresh. They are not limited by the budget of misses.
+Their look-ups are for no token, and a cache recognizes them by `is_prefetch`. For them it asks its
+source again when half of the time is over for which a key is fresh. Tokens use all of that time, so
+they find the key fresh. The budget of misses does not limit these look-ups.
 """
 
 import contextlib
@@ -29,8 +29,8 @@ async def prefetch(
         algorithm: The algorithm to ask for, where the resolver minds.
 
     Returns:
-        For each key id, whether its key was found. A source that is down, or a policy that
-        refuses, counts as not found: warming fails nobody. What else a resolver raises comes in an
+        For each key id, whether its key was found. If a source is down, or a policy refuses, the
+        key counts as not found, and nothing is raised. What else a resolver raises comes in an
         ExceptionGroup.
     """
     found = dict.fromkeys(key_ids, False)

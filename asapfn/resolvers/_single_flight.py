@@ -1,9 +1,9 @@
 """Callers that want the same thing at the same time share one call, which has a task of its own.
 
 The task belongs to its event loop, not to a caller: callers wait for its outcome and may be
-cancelled at any time, and the call goes on. It ends by itself, `FINISH_WITHIN` seconds after the
-caller that began it has gone (if that was another call, after it began) unless that one says how
-long, or with the event loop.
+cancelled at any time, and the call goes on. If the caller that began it is cancelled, the call has
+`FINISH_WITHIN` seconds more, or as many as that caller gave; they count from the call's begin if
+the caller was itself part of a call. Every call ends with its event loop.
 The task raises nothing: whatever the call raises is its outcome. A call serves the callers of one
 event loop, since an event cannot wake a task of another.
 """
@@ -85,7 +85,7 @@ def give_up(of_loop: dict[Hashable, Flight[T]], key: Hashable) -> None:
 
 
 def note_asked(now: float) -> None:
-    """Note for the call that the running code is part of when its question is asked."""
+    """Note when the question is asked, in the call that the running code is part of."""
     flight: Any = _part_of.get()
     flight.asked = now
 
@@ -170,8 +170,8 @@ async def _wait(flight: Flight[T], leads: bool, finish_within: float) -> None:
         if asker is not None:
             asker.asks.discard(flight)
         if leads and not flight.done.is_set():
-            # A call has its own time for this: with as much again, those who wait for it would
-            # wait twice as long where the source hangs.
+            # A caller that is part of a call has used some of the time already. With as much again,
+            # those who wait for that call would wait twice as long for a source that hangs.
             since = anyio.current_time() if asker is None else flight.begun
             flight.scope.deadline = since + finish_within
 
@@ -193,7 +193,7 @@ async def _run(
 
 
 def _end(flights: Flights[T], loop: object, flight: Flight[T], task: object = None) -> None:
-    """Take a call that is done from the table and wake its callers; the second time, nothing."""
+    """Take a call that is done from the table and wake its callers. Calling it twice is safe."""
     flight.done.set()  # before it is taken out: see `give_up`
     of_loop = flights.get(loop, {})
     if of_loop.get(flight.key) is flight:  # `clear` may give it up meanwhile, in any thread

@@ -42,18 +42,18 @@ T = TypeVar("T")
 
 NOTHING: Final = object()
 
-# The pause after a failure doubles from the first to the longest, each cut by up to a half. A
-# source that is down altogether is asked by `_TRIES` look-ups, then by one a pause, which is never
-# so long that a recovery is found out late.
+# The pause after a failure doubles from the first to the longest; each is cut by up to a half at
+# random. A source that is down for all keys is asked by `_TRIES` look-ups, and then by one look-up
+# in each pause. These pauses are short, so that a recovery is found soon.
 _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 1.0
 _LONGEST_OUTAGE_PAUSE: Final = 0.5
 _LONGEST_RETRY_AFTER: Final = 60.0
 _TRIES: Final = 5
-# A full table of keys that have not verified loses so great a part of it at once: to find those of
-# the issuers that have the most takes a look at all.
+# A full table of unproven keys drops one in this many of its entries at once, since it must look at
+# all of them to find the issuers that have the most.
 _EVICTED_AT_ONCE: Final = 16
-# A question hangs if one that was asked so many seconds later was answered.
+# A question to the source hangs if one that was asked so many seconds later was answered.
 _OVERTAKEN: Final = 0.5
 
 
@@ -75,8 +75,8 @@ class Answer(NamedTuple, Generic[T]):
 class Entry(NamedTuple, Generic[T]):
     """A cached answer, and until when it serves, in seconds on the cache's clock.
 
-    `marked` says that the value had verified tokens before it came here, so that this proves
-    nothing about the entry.
+    `marked` says that the value had verified tokens before it came into this cache, so that its
+    mark says nothing about this entry.
     """
 
     value: T | None
@@ -92,8 +92,8 @@ class Entry(NamedTuple, Generic[T]):
 class Failure(NamedTuple):
     """Why the last question failed, how many have in a row, and when the next may be asked.
 
-    `needed_at` is when it may be asked for a caller that no older value serves: it is never so late
-    that a recovery is found out late, unless the source asked for that.
+    `needed_at` is when it may be asked again for a caller that has no older value to use. It is
+    soon, so that a recovery is found soon, unless the source asked for a longer pause.
     """
 
     source: str
@@ -302,7 +302,7 @@ async def look_up(
         key: Covers everything that `cache.load` reads.
         unverified: The token. For `prefetch` an entry is fresh for half of its time only, so that
             tokens find it fresh for all of it.
-        other_than: A value that will not do, so that the source is asked for another.
+        other_than: A value that the caller cannot use: the source is asked for another one.
     """
     now, proven = cache.clock(), cache.proven
     with cache.lock:
@@ -376,7 +376,7 @@ async def _outcome(
 async def _refresh(
     cache: Cache[T], key: Hashable, unverified: Unverified, alone: bool
 ) -> Entry[T] | Unavailable | RateLimited:
-    """Ask the source. An outage is returned, for all who wait; `alone`: no caller began this."""
+    """Ask the source. An outage is returned, for all who wait. `alone`: nobody has to wait."""
     issuer = unverified.claims.get("iss", "")
     entry = _get(cache, key)
     known = entry is not None and entry.value is not None
@@ -574,7 +574,7 @@ def _failed(
 
 
 def _is_down(cache: Cache[T], began: float) -> bool:
-    """Whether a question failed with its whole source, which pauses limit, and no budget need."""
+    """Whether the whole source failed: then pauses limit the questions, and a miss is refunded."""
     hung = cache.one_source and began < cache.answered and cache.clock() - began >= _OVERTAKEN
     return hung or (cache.outage or _NO_FAILURE).tries >= _TRIES
 

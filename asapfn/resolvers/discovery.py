@@ -108,10 +108,10 @@ def _of_issuer(issuer: str, keys: Resolver, unverified: Unverified) -> Awaitable
 async def _locate(
     documents: Cache[_Metadata], issuer: str, cooldown: float, unverified: Unverified
 ) -> str:
-    """Where the metadata says the set is, once that is not older than the cooldown.
+    """The URL of the set, from metadata that is not older than the cooldown if it can be had.
 
-    Whatever the token: whoever asks first may name a key of the set that moved, also with no
-    signature, and would keep the new keys from all others.
+    This does not depend on the token: anybody could send one, unsigned, that names a key of the
+    old set, and would so keep the old set in use for all others.
     """
     asked = documents.clock()
     metadata = cast("_Metadata", await look_up(documents, issuer, unverified))

@@ -29,7 +29,7 @@ from asapfn.types import (
 T = TypeVar("T")
 
 _ACCEPT: Final = "application/jwk-set+json, application/json"
-# As many as fit into what is fetched at most, so that what is read is read at once.
+# About as many as fit into the largest document that is fetched; more would hold the event loop.
 _MOST_KEYS: Final = 1000
 _LONGEST_CAUSE: Final = 200
 _PRIVATE: Final = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"))
@@ -216,7 +216,7 @@ async def _find(
 
 
 def _why(key_set: KeySet, unverified: Unverified, fits: int, now: Clock) -> str:
-    """Why no key of the set can be used that the token names; empty if it names none of the set."""
+    """Why the keys of the set that the token names cannot be used; empty if it names none."""
     kid, algorithm = unverified.header.get("kid"), unverified.header["alg"]
     if fits:
         seen = "the token has no kid, and more than one key of the set"
