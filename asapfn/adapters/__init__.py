@@ -1,4 +1,4 @@
-"""Adapters carry the functions into clients, servers and stores, one module each.
+"""Adapters connect the functions to clients, servers and stores, one module each.
 
 An adapter holds no rule of its own. Importing this package imports no framework.
 """

@@ -4,10 +4,10 @@ Where there are more, they wait, and the newest goes first. In a burst that is l
 be fetched within the deadline, the deadline of the oldest is the nearest: to serve them first would
 make all of them late, and a key that is asked for now would wait behind the whole burst.
 
-Where an origin's places are all held by fetches that hang, one more is let in now and then, the
-newest, by default every quarter of a second: it finds out that the origin is well again before
-their deadlines. Once it is answered, those that began long before it hold no place of their origin
-any more.
+If all places of an origin are held by fetches that hang, one more fetch, the newest, may begin now
+and then, by default every quarter of a second. If the origin works again, this one finds out before
+the deadlines of the others. Once it is answered, fetches that began long before it do not count
+against their origin any more.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ _MOST: Final = 3
 
 @dataclass(slots=True, eq=False)
 class Place:
-    """The place of one fetch: in which event loop, of which origin, and since when it has it.
+    """The place of one fetch: its event loop, its origin, and when it began; None while it waits.
 
-    Until then `news` wakes it, which is another event each time.
+    `news` wakes a fetch that waits. It is a new event after each time.
     """
 
     loop: object
@@ -41,9 +41,9 @@ class Place:
 
 @dataclass(slots=True)
 class _Origin:
-    """What runs and what waits, each with the oldest first; `running` counts those that hang too.
+    """The fetches that run and those that wait, oldest first; `running` counts those that hang too.
 
-    The first and the last of a dict would be slow to find when thousands there have gone.
+    They are in an OrderedDict: in a dict the first is slow to find after thousands were removed.
     """
 
     running: int = 0
@@ -185,7 +185,7 @@ def _begin(loop: _Loop, place: Place) -> None:
 
 
 def _forget(its: _Origin, place: Place) -> None:
-    """Take one from those that wait; the next oldest watches in its stead."""
+    """Remove a fetch that waits. If it was the oldest, wake the next, which must watch now."""
     watched = next(iter(its.waiting)) is place
     del its.waiting[place]
     if watched and its.waiting:
@@ -193,9 +193,9 @@ def _forget(its: _Origin, place: Place) -> None:
 
 
 async def _watch(places: Places, loop: _Loop, its: _Origin, place: Place) -> None:
-    """Wait for news, as the oldest, which looks now and then for all whether the origin hangs.
+    """Wait for news, as the oldest that waits: for all of them, it checks whether the origin hangs.
 
-    Only this one has a scope of its own: thousands may be cancelled at once.
+    Only the oldest has a cancel scope, since thousands of them would be slow to cancel at once.
     """
     left = its.began + _quiet(places) - anyio.current_time()
     with anyio.move_on_after(left if left > 0 else _QUIET):

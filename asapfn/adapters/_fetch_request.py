@@ -143,7 +143,7 @@ async def send(
             with anyio.CancelScope(shield=True):
                 await progress.stream.aclose()
     while response is None:
-        # The scope's deadline is set for a cancelled caller only: this is cancelled at once.
+        # `sending` was cancelled, so the caller was: this is cancelled at once.
         await anyio.sleep_forever()
     progress.phase = "reading the body"
     return response
@@ -170,7 +170,7 @@ async def to_its_end(client: object, progress: Progress) -> AsyncIterator[None]:
                     shared = connection.can_handle_request(progress.shared)
                     if shared and "HTTP/2" in connection.info():
                         await connection.aclose()
-                # Those of connections that the pool has lost are only here.
+                # The sockets of connections that the pool has lost are known only here.
                 for stream, origin in list(progress.sockets.items()):
                     if origin == progress.origin:
                         await stream.aclose()

@@ -27,7 +27,7 @@ RETRY_AFTER: Final = 5
 # U+FFFD stands for bytes that were no UTF-8. A % in a decoded path may be decoded again.
 _SPECIAL: Final = re.compile(r"[%\\;?#\ufffd]|//|/\.\.?(?:/|\Z)")
 _ENCODED_SLASH: Final = re.compile("%(?:2[Ff]|5[Cc])")
-# Where a scope or an environ has what endpoints have found out about the request.
+# Keys in a scope or an environ: the tokens that were verified, and the request whose was refused.
 _VERIFIED: Final = "asapfn.verified"
 _REFUSED: Final = "asapfn.refused"
 
@@ -98,7 +98,7 @@ def decide_in_thread(
 
 
 def conclude(outcome: Outcome, began: float, options: Options) -> Outcome:
-    """Report an outcome; return what the request is answered by: no error that is not enforced."""
+    """Report an outcome and return it; None for an error that `enforce=False` does not enforce."""
     report(outcome, began, options.observe, options.enforce)
     return outcome if options.enforce or isinstance(outcome, Token) else None
 
@@ -179,8 +179,8 @@ async def admit_to(
     are kept in the carrier, the request's scope or environ. A token that is optional must satisfy
     the checks where it is there.
     """
-    # By the function itself, since another may come to have the id of one that is gone; and by the
-    # request, since an application may make another one of what carries it.
+    # Compared are the function itself, since its id may be given to another later, and the request,
+    # since an application may change it in the scope or environ.
     verified: list[tuple[Authenticate, Request, Token]] = carrier.setdefault(_VERIFIED, [])
     known = [token for by, asked, token in verified if by is authenticate and asked == request]
     admitted = known[0] if known else await admit(authenticate, request, optional)
@@ -205,9 +205,10 @@ async def satisfying(token: Token, checks: tuple[Check, ...]) -> Outcome:
 
 
 def carry(carrier: MutableMapping[str, Any], request: Request, token: Token | None) -> Token | None:
-    """Put a token where an endpoint finds it, unless a check there has refused it; what is there.
+    """Put a token where an endpoint finds it, unless a check of the endpoint refused it; return it.
 
-    A check that enforces nothing lets a request through to what may demand less of the same token.
+    With `enforce=False` a request goes on although a check has refused its token. Then a dependency
+    without checks would put the same token there again.
     """
     carrier.pop("asapfn.token", None)
     if token is None or carrier.get(_REFUSED) == request:

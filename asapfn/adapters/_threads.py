@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 
 @dataclass(slots=True)
 class Loop:
-    """Where that runs which must wait.
+    """The event loop for decisions that must wait.
 
     Attributes:
         given: The caller's portal, of the process in which this was made.
@@ -40,9 +40,9 @@ class Loop:
 
 
 def run_in_thread(loop: Loop, decide: Callable[[], Awaitable[_T]]) -> _T:
-    """Run a decision in this thread, or where it must wait, again from its beginning, in the loop.
+    """Run a decision in this thread; if it must wait, run it again from its beginning in the loop.
 
-    What is `Unavailable` here may be so for want of an event loop: it is run again too.
+    It is also run again if it is `Unavailable` here, as the lack of an event loop may be the cause.
 
     A RuntimeError if the caller's portal was started before this process was forked, or is needed
     and not running.

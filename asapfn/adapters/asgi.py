@@ -271,7 +271,7 @@ def key_repository(keys: Iterable[Key], *, max_age: int = 300) -> ASGIApp:
     each = list(keys)
     stale = f"stale-while-revalidate={max_age:d}, stale-if-error={max_age:d}"
     caching = ("Cache-Control", f"public, max-age={max_age:d}, {stale}")
-    # Each answer lies ready by its path: nothing private can be asked for, because none is kept.
+    # The answers are made now, by path. Nothing private is kept, so nobody can ask for it.
     answers: dict[str, Answer] = {}
     for key in each:
         if isinstance(key, OctKey):

@@ -39,14 +39,14 @@ class _Refused(HTTPException):
 
 
 class _Shown(SecurityBase):
-    """A security scheme that is shown only: FastAPI's own ones know no websockets."""
+    """A security scheme for the OpenAPI document alone: FastAPI's own ones fail for websockets."""
 
     def __init__(self, model: HTTPBase, name: str) -> None:
         self.model = model
         self.scheme_name = name
 
     async def __call__(self) -> None:
-        """Nothing: who calls is decided by the dependency above it."""
+        """Do nothing: the dependency that `requires` makes decides who calls."""
 
 
 @overload

@@ -178,12 +178,12 @@ def _ending(status: grpc.StatusCode, text: str, *trailing: tuple[str, str]) -> _
     async def end(requests: object, context: Any) -> None:
         await context.abort(status, text, trailing)
 
-    # For the others gRPC reads a message first.
+    # For methods of the other kinds, gRPC reads a message before it calls them.
     return grpc.stream_stream_rpc_method_handler(end)
 
 
 def _in_this_context(method: _Method | None) -> _Method | None:
-    """The method, with this task's context where gRPC runs its function in a thread."""
+    """The method; if gRPC runs its function in a thread, it gets this task's context there."""
     if method is None:
         return None  # the server has no such method
     name, make = _KINDS[method.request_streaming, method.response_streaming]

@@ -50,7 +50,7 @@ _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
 _LEAST_SECRET: Final = 4
 # Where a request remembers what the hook set: httpx hands extensions on to a redirected request.
 _SET_BY_HOOK: Final = "asapfn.authorization"
-# Of all places there are so many times those of one origin, so that one that hangs leaves some.
+# All origins together have this many times the places of one, so that one that hangs leaves some.
 _ORIGINS: Final = 4
 
 

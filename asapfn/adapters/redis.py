@@ -54,7 +54,7 @@ class Client(Protocol):
 
 
 def replay_store(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.0) -> ReplayStore:
-    """Make a store that all processes share which share the Redis.
+    """Make a replay store in Redis: all processes that use the same Redis share it.
 
     Args:
         client: An open client: `redis.asyncio` or `valkey.asyncio` on asyncio, `coredis` on either
@@ -151,7 +151,7 @@ def _store(client: Client) -> _Store:
 
 
 async def _call(store: _Store, write: Callable[[], Awaitable[bool]]) -> bool:
-    """The outcome of a call, which goes on when its caller goes where it must not be cancelled."""
+    """The outcome of a call. Of a client that must not be cancelled, it outlives its caller."""
     places, place = store.places, object()
     if places is None:
         return await write()
@@ -167,10 +167,10 @@ async def _call(store: _Store, write: Callable[[], Awaitable[bool]]) -> bool:
 
 
 async def _write_or_retry(store: _Store, key: str, life: int, early: float) -> bool:
-    """Write, and try once more what failed early.
+    """Write, and try once more if that fails early.
 
-    Such as a connection that the server closed while it was idle. What fails late, as when nobody
-    answers, would be cut off by the deadline.
+    It fails early, for example, on a connection that the server closed while it was idle. After a
+    late failure, as when nobody answers, there is no time left for another.
     """
     mine = secrets.token_hex(16)
     try:
@@ -188,7 +188,7 @@ async def _write(store: _Store, key: str, mine: str, life: int) -> bool:
         return True
     if answer is not store.used:
         raise Unavailable(_SOURCE, "the answer is neither yes nor no")
-    # What is there may be one's own: written before, by a command whose answer was lost.
+    # The value may be this call's own: its first command was done, but the answer was lost.
     kept: object = await store.client.get(key)
     if kept is None:
         raise Unavailable(_SOURCE, "the key is there to SET and not there to GET")
