@@ -1,7 +1,7 @@
-"""The command line: one module a command, and what they share.
+"""The command line: a module for each command, and the modules that they share.
 
 Exit codes say what a script needs to know: 0 accepted, 1 rejected, 2 wrong use, 3 unavailable; 130
-interrupted, and 141 if who reads the output was gone before it was done.
+interrupted, and 141 if the reader of the output ended before the command did.
 """
 
 import io
@@ -87,8 +87,8 @@ async def _run(options: Options) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # Who reads has seen enough, as `head` does. What is left to write goes nowhere, so that
-        # Python does not complain of it when it exits.
+        # The reader, such as `head`, has ended. What is left to write goes nowhere, so that Python
+        # does not report an error when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return code
     except Unavailable as error:

@@ -1,8 +1,8 @@
 """`asapfn activate`: let a new key sign, once everybody who verifies can find it.
 
-`keygen` puts the private key aside. Here it is moved to where services sign with it, when each
-mirror of the key repository serves the public key, and so long after that nobody remembers the time
-when there was no such key.
+`keygen` puts the private key into `staged`, where nothing signs with it. `activate` moves it to
+`private`. Before that, each mirror of the key repository must serve the public key, and receivers
+get time to forget that there was no such key.
 """
 
 import math
@@ -83,7 +83,7 @@ def _move(root: Path, kid: str, text: str) -> None:
         raise ValueError(f"{staged} was changed in the meantime: activate it again")
     require_last(root, kid, "private")
     make_folders(private.parent, 0o700)
-    # Such as where root activates for a service: who reads the key before must read this one.
+    # If root activates the key for a service, it must belong to the owner of the key before it.
     before = max(private.parent.glob("*.pem*"), default=private.parent).stat()
     replace(private, text, 0o600, owner=(before.st_uid, before.st_gid))
     staged.unlink()
@@ -110,7 +110,7 @@ def _files(folder: Path) -> list[str]:
 
 
 def _nearest(names: list[str], files: list[str]) -> str:
-    """The file of one of the names, else one that has its issuer before that, else empty."""
+    """The file that has one of the names, or else an issuer and then that name; empty if none."""
     ends = tuple(f"/{name}" for name in names)
     near = [file for file in files if f"/{file}".endswith(ends)]
     return min(near, key=lambda file: file not in names, default="")

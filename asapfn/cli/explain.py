@@ -71,7 +71,7 @@ async def _explain(options: Options, text: str, policy: Policy) -> Explanation:
 
 
 def _compare(options: Options, steps: Iterable[Step]) -> tuple[str, dict[str, Any], list[Line]]:
-    """What a `qsh` that is wrong is the hash of, in words; and the requests, for JSON and lines."""
+    """Why a `qsh` is wrong, in words, and the requests that were compared: for JSON, as lines."""
     step = next((step for step in steps if _is_mismatch(step.error)), None)
     given = None if step is None else step.saw.get("qsh")
     if step is None or not isinstance(given, str):
@@ -130,7 +130,7 @@ def _step_lines(found: Explanation, now: float) -> Iterator[Line]:
         if outcome == "skip":
             continue
         style, word = ("red", "FAIL") if outcome == "fail" else ("green", "pass")
-        # One time is said in words; several are there to be compared with each other.
+        # A single time is shown in words; several are shown as numbers, to be compared.
         words = claim_line if len(saw) == 1 else lambda name, value, now: shown(value)
         values = "; ".join(f"{name} {words(name, value, now)}" for name, value in saw.items())
         text = "  ".join(filter(None, (values, wants and f"({wants})")))

@@ -204,7 +204,7 @@ def read_token(options: Options) -> str:
     text = data.decode("utf-8", "replace").strip()
     if text.startswith("-----BEGIN "):
         raise ValueError(f"{place} holds a PEM, not a token")
-    # A request without a token is asked about by standard input, or with its URL.
+    # An empty text is a request without a token, if it is piped in or comes with the URL.
     if not text and (sys.stdin.isatty() if where == "-" else url is None):
         raise ValueError("the token is empty")
     return text

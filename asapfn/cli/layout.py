@@ -33,7 +33,7 @@ def require_last(root: Path, kid: str, *places: str) -> None:
 
 
 def right_place(given: str, wanted: str) -> str:
-    """Where keygen wrote keys, if a directory is beside, above or below that; else empty."""
+    """The directory of the wanted keys, if `given` is another one of keygen's; else empty."""
     here = Path(os.path.abspath(given))
     place = next((each for each in (here, *here.parents) if each.name in _PLACES), None)
     home = here if place is None else place.parent
@@ -44,7 +44,7 @@ def right_place(given: str, wanted: str) -> str:
 
 
 def is_of_keygen(folder: Path) -> bool:
-    """Whether keygen keeps keys in a folder, around it or below it."""
+    """Whether a folder is one of keygen's, or lies within one, or has them below it."""
     here = Path(os.path.abspath(folder))
     places = (here, *here.parents, *(here / name for name in _PLACES if (here / name).is_dir()))
     beside = {"private": "public", "staged": "public", "public": "staged"}
@@ -116,7 +116,7 @@ def replace(path: Path, text: str, mode: int, *, owner: tuple[int, int] | None =
     It has exactly the mode, whatever the umask, and is that of another user and group if these are
     given.
     """
-    # Its length is not that of the file's name, which may be as long as a name can be.
+    # Not made of the file's own name, which may have the greatest length that a name can have.
     new = path.with_name(f".{secrets.token_hex(8)}.new")
     create(new, text, mode)
     try:

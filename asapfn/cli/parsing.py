@@ -55,7 +55,7 @@ def parse(parser: Parser, arguments: Sequence[str] | None) -> Options:
     except _WrongUseError as wrong:
         culprit, message = wrong.args
     else:
-        if "words" in options:  # argparse gives those behind a flag to nobody
+        if "words" in options:  # argparse leaves out the words that come after a flag
             options.words += [each for each in unknown if not each.startswith("-")]
             unknown = [each for each in unknown if each.startswith("-")]
         if not unknown:
@@ -86,7 +86,7 @@ def _flag(argument: str) -> str:
 
 
 def _suggestion(parser: argparse.ArgumentParser, message: str, given: Sequence[str]) -> str:
-    """What may have been meant, of what there is."""
+    """A suggestion for a flag, command or profile that is unknown; empty if there is none."""
     known = [flag for action in parser._actions for flag in action.option_strings]
     asked = [(flag, known) for flag in map(_flag, given) if flag.startswith("--")]
     if message == f"{_MISSING}URL":
@@ -103,7 +103,7 @@ def _suggestion(parser: argparse.ArgumentParser, message: str, given: Sequence[s
 
 
 def _nearest(what: str, there: Sequence[str]) -> str:
-    """Which of the names begins with what was typed, else is spelled nearly like it; else empty."""
+    """The name that begins with what was typed, or else the most similar one; empty if none is."""
     names = {each.lstrip("-"): each for each in there}  # the hyphens would make all of them alike
     typed = what.lstrip("-") or "-"
     longer = [name for name in names if name.startswith(typed)]
@@ -111,7 +111,7 @@ def _nearest(what: str, there: Sequence[str]) -> str:
 
 
 def _taken_for_a_command(choice: re.Match[str], given: Sequence[str]) -> str:
-    """Behind which flag stands what was read as the name of a command or a profile, if any does."""
+    """A hint that a flag's value was read as the name of a command or a profile; else empty."""
     what, name = choice[2].strip("'"), choice[1].split()[1].rstrip(":")
     before = _flag(given[given.index(what) - 1]) if what in given[1:] else ""
     if name not in ("COMMAND", "PROFILE") or not before:
@@ -120,7 +120,7 @@ def _taken_for_a_command(choice: re.Match[str], given: Sequence[str]) -> str:
 
 
 def complete(parser: Parser) -> None:
-    """Answer a shell that asks how a command line goes on, where argcomplete is installed."""
+    """Answer a shell that completes a command line, if argcomplete is installed."""
     if "_ARGCOMPLETE" in os.environ:
         with suppress(ImportError):
             import_module("argcomplete").autocomplete(parser)

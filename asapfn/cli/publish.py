@@ -67,7 +67,7 @@ async def run(options: Options) -> int:
     bases = named("--check", mirrors, options.check) if options.check else []
     target = None if options.to is None else Path(options.to)
     published = {} if target is None else _published(target)
-    # Of a key whose files were deleted, the set is what is left: it is written also without a key.
+    # A key whose files were deleted is still in the set: it is written again, even if it is empty.
     withdrawn = target is not None and (target / _JWKS).is_file()
     new = _new(options.directory, published, withdrawn)
     keys = dict(sorted((published | new).items()))
@@ -97,7 +97,7 @@ def _line(each: Served) -> tuple[str, str]:
 
 
 def _new(directories: list[str], published: Mapping[str, Key], withdrawn: bool) -> dict[str, Key]:
-    """The public keys of directories, by key id; there may be none where one was withdrawn."""
+    """The public keys of directories, by key id; none is an error unless one was withdrawn."""
     new: dict[str, Key] = {}
     for directory in directories:
         if right := right_place(directory, "public"):
@@ -136,13 +136,13 @@ def _published(target: Path) -> dict[str, Key]:
 
 
 def _lay_out(target: Path, new: Mapping[str, Key], keys: Mapping[str, Key]) -> None:
-    """Write keys and their set; nothing through a link: who planted it chose where it goes."""
+    """Write keys and their set. No link is followed: its owner would choose where a file goes."""
     for folder in (target / above for name in (*new, _JWKS) for above in Path(name).parents[:-1]):
         if folder.is_symlink():
             raise ValueError(f"{folder} is a symbolic link: below --to there may be folders only")
     for kid, key in new.items():
         _write(target / kid, export_public_pem(key))
-    # What others publish meanwhile belongs into the set: who writes it last looks again.
+    # Others may publish keys at the same time: the set is written until it has all that are there.
     while True:
         key_set = json.dumps(export_jwks(keys.values()), indent=2)
         _write(target / _JWKS, f"{key_set}\n")

@@ -1,4 +1,4 @@
-"""Where keys are to be found, as flags say it, for `verify` and `explain`."""
+"""The flags of `verify` and `explain` that say where keys are, and the resolvers for them."""
 
 import os
 import re
@@ -96,7 +96,7 @@ def repositories(options: Options) -> list[str]:
 
 
 def named(where: str, make: Callable[..., T], *given: Any, local: bool = False) -> T:
-    """What is made of a flag or a variable; a ValueError begins with its name.
+    """Call `make` on the value of a flag or a variable; its ValueError begins with that name.
 
     With `local` it ends with the flag for keys of this machine.
     """
@@ -111,8 +111,8 @@ def named(where: str, make: Callable[..., T], *given: Any, local: bool = False) 
 def source(options: Options, fetch: Fetch) -> tuple[Resolver, str]:
     """Make the resolver that the flags ask for, else that of the profile's usual place.
 
-    With it comes what a person calls that place. It raises ValueError if there is none or more than
-    one, or it cannot be used.
+    The second value is the name of that place, to be shown. It raises ValueError if there is none
+    or more than one, or it cannot be used.
     """
     one_at_most(options, "repository", "jwks", "key_directory", "public_key", "secret_from")
     if options.jwks is not None:

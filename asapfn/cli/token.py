@@ -49,7 +49,7 @@ async def run(options: Options) -> int:
     members = {"token": token, "authorization": value, "header": dict(header), "claims": claims}
     answer(options, members)
     if not options.json:
-        # As it is: on a narrow terminal it must not be broken.
+        # Not wrapped: a token must stay one line on a narrow terminal too.
         sys.stdout.write(f"Authorization: {value}\n" if options.header else f"{token}\n")
     return 0
 
