@@ -146,7 +146,7 @@ def cause(error: BaseException) -> str:
     while link not in seen:
         seen.append(link)
         own = link.detail if isinstance(link, Unavailable) else str(link)
-        # What was said already is said with more, such as the media type that was got.
+        # A message that ends with this one, and says more, is kept.
         if own and f": {own}" not in words:
             words = own
         # An error without words, as httpcore has them, is explained by its context only.

@@ -146,7 +146,7 @@ def _rejected(
 
 
 def _parsing_steps(token: str | bytes, policy: Policy) -> tuple[list[Step], Unverified | None]:
-    """The rules of parsing; and the token, if it can be read, be its algorithm accepted or not."""
+    """The rules of parsing; and the token if it can be read, whether its algorithm is accepted."""
     errors: dict[Reason, TokenRejected] = {}
     unverified = None
     for algorithms in (policy.algorithms, ALGORITHMS):
@@ -182,7 +182,7 @@ def _claim_rules(policy: Policy) -> list[tuple[Rule, tuple[str, ...], str]]:
     within = f"leeway {policy.leeway:g} s"
     lifetime = None if policy.max_lifetime is None else f"at most {policy.max_lifetime:g} s"
     audience = "any" if policy.audience is None else one_of(policy.audience) or "absent"
-    # None as what it wants: the policy does not have this rule.
+    # Rules that want None are not in this policy.
     rules: list[tuple[Rule, tuple[str, ...], str | None]] = [
         *[(verification.presence(name), (name,), "") for name in policy.required],
         (verification.NOT_EXPIRED, ("exp",), within),
@@ -252,7 +252,7 @@ async def _key_steps(
 async def _step_of(test: Guard | Check, given: Any, passed: bool) -> Step:
     """Call a guard or a check, which may rely on what the rules before it demand.
 
-    So unless these have passed, it is not awaited, and what else it raises is its own affair.
+    So unless these have passed, it is not awaited, and its errors of other types are ignored.
     """
     error: Error | None = None
     known = True

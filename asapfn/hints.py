@@ -45,7 +45,7 @@ _HINTS: Final[Mapping[Reason, str]] = {
     "insufficient_scope": "have the caller ask for the scope, and the issuer grant it",
 }
 
-# Where more is known than the reason: by how reason, claim and detail begin. The first that fits.
+# Hints for cases of a reason. Each pattern is matched with "reason claim detail"; the first counts.
 _CASES: Final = {
     r'unsupported_algorithm alg .*, got "(?i:none)"\Z': "it is unsigned, and nothing unsigned is"
     " ever accepted; sign with an algorithm that is accepted",
@@ -83,7 +83,7 @@ _CASES: Final = {
     " RSA_PSS_SALTLEN_DIGEST in Node.js, rsa_pss_saltlen:digest in openssl",
 }
 
-# What is wrong with a token that cannot be read. The first that fits.
+# What is wrong with a token that cannot be read, by patterns for the token; the first counts.
 _FORMS: Final = {
     r"[\"'].*|.*[\"']": "it is in quotes: remove them",
     r"\S*\s[\s\S]*": "there is white space in it: it was broken into lines, or more was copied",
@@ -96,7 +96,7 @@ _FORMS: Final = {
     r"[^.]*(?:\.[^.]*){3,}": "it has more than three segments",
 }
 
-# What an outage says of its cause, and what to do about that. The first that fits.
+# What to do about an outage, by patterns for its cause; the first that is found counts.
 _OUTAGES: Final = {
     "issuer certificate|self.signed": "trust the authority that issued its certificate: by"
     " SSL_CERT_FILE, by fetcher(httpx.AsyncClient(verify=...)), or by --cacert",

@@ -50,7 +50,7 @@ __all__ = [
     "is_key_id",
 ]
 
-# Ranges without backtracking: in this form it is matched fastest, and it is matched often.
+# Without backtracking, since this form is the fastest and it is matched often.
 _PART: Final = r"(?!\.\.?(?:/|\Z))[A-Za-z0-9_.\-+]++"
 _KEY_ID: Final = re.compile(rf"{_PART}(?:/{_PART})*+")
 LONGEST_KEY_ID: Final = 1024

@@ -3,9 +3,9 @@
 For several processes or machines there is `asapfn.adapters.redis`. An id that is still live is
 never pushed out: where there is no place for a new id, it is refused as `Unavailable`. No issuer
 can use up all places: it is refused while it has a quarter as many live ids as there are free
-places. So one alone can have a fifth of the store, eight that fill it leave a sixth of it free, and
-the next issuer has its share of that. What comes before its first colon says whose an id is
-(`asapfn.checks.not_replayed`); an id without a colon has an issuer of its own.
+places. So one issuer alone can have a fifth of the store, eight that fill it leave a sixth of it
+free, and the next issuer has its share of that. The part of an id before its first colon names the
+issuer (`asapfn.checks.not_replayed`); an id without a colon has an issuer of its own.
 """
 
 import heapq
@@ -21,7 +21,7 @@ from typing import Final
 from asapfn.errors import Unavailable
 from asapfn.types import ReplayStore
 
-# To forget all of 100,000 ids in one call would hold the event loop for half a second.
+# Ids that are forgotten in one call, at most: 100,000 would hold the event loop for half a second.
 _FORGOTTEN_AT_ONCE: Final = 1000
 # Free places for each live id of an issuer that may have another.
 _FREE_TO_ONE: Final = 4

@@ -77,7 +77,7 @@ async def _used(token_id: str, ttl_seconds: float) -> bool:
     return False
 
 
-# What rejects a token of ASAP for the reasons that ASAP alone does not have.
+# Checks that reject an ASAP token for the reasons that ASAP's own policy does not have.
 _CHECKS: Final[Mapping[Reason, Check]] = {
     "replayed": not_replayed(_used),
     "request_mismatch": request_matches("GET", "/"),
@@ -87,7 +87,7 @@ _CHECKS: Final[Mapping[Reason, Check]] = {
 ASAP_REASONS: Final[tuple[Reason, ...]] = tuple(
     reason for reason in get_args(Reason) if reason not in _CHECKS
 )
-"""The reasons for which each `asap.verifier` rejects that names its issuers; see `broken`."""
+"""The reasons that every `asap.verifier` with `issuers=` can give; see `broken`."""
 
 
 class Issuer(NamedTuple):

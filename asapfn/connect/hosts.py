@@ -1,7 +1,7 @@
-"""Which host is which of Atlassian's environments, and where that one's install keys are.
+"""Tables of hosts: which products belong to an environment of Atlassian, and where its keys are.
 
-What a table does not name is nobody's: there is no environment to fall back on. A pattern is a
-host, with its port unless that is https's own; `*` stands for exactly one label.
+A host that is in no table is refused: there is no default environment. A pattern is a host, with
+its port unless that is 443; `*` stands for exactly one label.
 """
 
 import re
@@ -31,7 +31,7 @@ _FEDRAMP_STAGING_KEYS: Final = (
     "https://cs-migrations--fedrampcdn.us-east-1.staging.cdn.atlassian-us-gov-mod.com/",
 )
 
-# Read-only, since they say who is trusted: a table of one's own is {**PRODUCTION_HOSTS, ...}.
+# Read-only, since they say who is trusted. Your own table is made by {**PRODUCTION_HOSTS, ...}.
 PRODUCTION_HOSTS: Final[Hosts] = MappingProxyType({"*.atlassian.net": _KEYS, "*.jira.com": _KEYS})
 FEDRAMP_HOSTS: Final[Hosts] = MappingProxyType({"*.atlassian-us-gov-mod.net": _FEDRAMP_KEYS})
 STAGING_HOSTS: Final[Hosts] = MappingProxyType({"*.jira-dev.com": _STAGING_KEYS})
@@ -41,7 +41,7 @@ FEDRAMP_STAGING_HOSTS: Final[Hosts] = MappingProxyType(
 
 _LABEL: Final = "[a-z0-9_-]+"
 _PATTERN: Final = re.compile(rf"(?:\*|{_LABEL})(?:\.(?:\*|{_LABEL}))*(?::[0-9]+)?")
-# Nothing but a host, a port and a path: how parsers differ about the rest has fooled many a table.
+# Nothing but a host, a port and a path: parsers differ about the rest, and so about the host.
 _PRODUCT_URL: Final = re.compile(
     rf"https://({_LABEL}(?:\.{_LABEL})*(?::[0-9]+)?)(?:/[\w.~%/-]*)?", re.ASCII | re.IGNORECASE
 )

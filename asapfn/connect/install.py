@@ -1,8 +1,8 @@
 """Connect's signed install and uninstall: the call that brings an app its tenant's secret.
 
 The token is signed by Atlassian with a key of the product's environment. Which environment that is
-follows from the product's host, and the host is in the body, which nothing signs: so the tables of
-hosts are the whole of the trust, and a host in none of them is refused.
+follows from the product's host, and the host is in the body, which is not signed. So the tables of
+hosts alone decide which keys are trusted, and a host that is in no table is refused.
 """
 
 import time
@@ -275,7 +275,7 @@ def _without_slash(base_urls: Names) -> set[str]:
 
 
 def _one_passes(checks: Mapping[str, Callable[[Token], None]], token: Token) -> None:
-    """Require that one check passes, of those for the base URLs that the token names."""
+    """Require that the check of one of the base URLs passes that the token's `aud` names."""
     named = as_names(token.claims["aud"], "aud")
     *others, last = [check for name, check in checks.items() if name in named]
     for check in others:

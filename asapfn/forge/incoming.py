@@ -51,7 +51,7 @@ API_HOSTS: Final = ("api.atlassian.com", "api.stg.atlassian.com")
 _ARI: Final = re.compile(r"ari:cloud:ecosystem::app/[\w-]+", re.ASCII)
 _LABEL: Final = re.compile(r"[a-z0-9_-]{1,50}", re.ASCII)
 _PLACE: Final = re.compile(r"\{(?:icLabel|IC_LABEL)\}")
-# White space, and a shell's ${...}, of which the dollar would stay in the URL.
+# White space; and a shell's ${icLabel}, whose dollar sign would stay in the URL.
 _NO_URL: Final = re.compile(r"\s|\$\{")
 _PLACE_IN_HOST: Final = re.compile(r"[^:]*://[^/?#{]*\{")
 

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from asapfn.errors import TokenRejected, one_of, shown
 from asapfn.types import Names, Token, as_names
 
-# The documented members, with the types that they have where they are there; null counts as absent.
+# The documented members and their types. Each may be absent, and null counts as absent.
 _CLAIMS: Final[Mapping[str, Any]] = {
     "app": {
         "id": str,
@@ -25,7 +25,7 @@ _CLAIMS: Final[Mapping[str, Any]] = {
     "context": {"cloudId": str},
     "principal": str,
 }
-# The path, API base URL and cloud id of what says where the app is installed.
+# A member of the token that says where the app is installed: its path, API base URL and cloud id.
 _Place = tuple[str, str | None, str | None]
 _WORDS: Final = {dict: "an object", str: "a text", bool: "true or false", list: "a list"}
 # https, a host in lower case and no port, a path of plain segments; braces as Bitbucket has them.
