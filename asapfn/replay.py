@@ -23,8 +23,8 @@ from asapfn.types import ReplayStore
 
 # Ids that are forgotten in one call, at most: 100,000 would hold the event loop for half a second.
 _FORGOTTEN_AT_ONCE: Final = 1000
-# Free places for each live id of an issuer that may have another.
-_FREE_TO_ONE: Final = 4
+# An issuer may have one more id while so many places are free for each id that it has.
+_FREE_PER_LIVE_ID: Final = 4
 
 
 def in_memory(
@@ -74,7 +74,7 @@ async def _use(ids: _Ids, token_id: str, ttl_seconds: float) -> bool:
         issuer, free = _issuer(token_id), ids.most - len(ids.live)
         if not free:
             raise Unavailable("replay store", f"full of {ids.most} live ids")
-        if ids.each_has[issuer] * _FREE_TO_ONE >= free:
+        if ids.each_has[issuer] * _FREE_PER_LIVE_ID >= free:
             share = f"the issuer has {ids.each_has[issuer]} live ids, its share"
             places = f"{free} of {ids.most} places are free"
             raise Unavailable("replay store", f"{share} while {places}")

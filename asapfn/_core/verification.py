@@ -337,18 +337,18 @@ def no_key(key: object, unverified: Unverified) -> TokenRejected | TypeError:
     """The error for what a resolver returned that is not a key, such as None for an unknown one."""
     if key is not None:
         return TypeError(f"the resolver returned {type(key).__name__}, not a key or None")
-    return TokenRejected("unknown_key", f"no key for {_whose(unverified)}")
+    return TokenRejected("unknown_key", f"no key for {_kid_and_iss(unverified)}")
 
 
 def bad_signature(algorithm: str, key: Key, unverified: Unverified) -> TokenRejected:
     """The error for a signature that does not hold by the key that was found."""
     form = other_form(algorithm, key, unverified.signing_input, unverified.signature)
     made, but = _BY_FORM[form]
-    detail = f"{made} the {algorithm} key of {_whose(unverified)}{but}"
+    detail = f"{made} the {algorithm} key of {_kid_and_iss(unverified)}{but}"
     return TokenRejected("bad_signature", detail)
 
 
-def _whose(unverified: Unverified) -> str:
+def _kid_and_iss(unverified: Unverified) -> str:
     """The token's kid and iss, by which keys are looked up, for a detail."""
     kid, issuer = unverified.header.get("kid"), shown(unverified.claims.get("iss"))
     return f"iss {issuer}; there is no kid" if kid is None else f"kid {shown(kid)} of iss {issuer}"

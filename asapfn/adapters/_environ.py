@@ -13,7 +13,7 @@ _NEXT_CREDENTIALS: Final = re.compile(rf",[ \t]*(?=$|{TOKEN}[ \t]+[^ \t=])")
 _ENCODED_SLASH: Final = re.compile("%2[Ff]")
 
 
-def each_credentials(value: str) -> list[str]:
+def split_credentials(value: str) -> list[str]:
     """The values of the `Authorization` headers that a server has joined to one."""
     return _NEXT_CREDENTIALS.split(value)
 

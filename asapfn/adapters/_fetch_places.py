@@ -93,7 +93,7 @@ async def acquire(places: Places, origin: str) -> Place:
         _drop_closed_loops(places)
     loop = places.loops.setdefault(place.loop, _Loop())
     its = loop.origins.setdefault(origin, _Origin())
-    if _is_free(places, loop, its) or _is_owed_one(places, loop, its):
+    if _is_free(places, loop, its) or _gets_one_more(places, loop, its):
         _begin(loop, place)
         return place
     its.waiting[place] = None
@@ -158,7 +158,7 @@ def _is_free(places: Places, loop: _Loop, its: _Origin) -> bool:
     return len(its.busy) < places.each and _may_begin(places, loop, its)
 
 
-def _is_owed_one(places: Places, loop: _Loop, its: _Origin) -> bool:
+def _gets_one_more(places: Places, loop: _Loop, its: _Origin) -> bool:
     """Whether nothing has begun for so long that the origin gets one place more."""
     quiet = anyio.current_time() - its.began >= _quiet(places)
     return quiet and _may_begin(places, loop, its)
@@ -200,7 +200,7 @@ async def _watch(places: Places, loop: _Loop, its: _Origin, place: Place) -> Non
     left = its.began + _quiet(places) - anyio.current_time()
     with anyio.move_on_after(left if left > 0 else _QUIET):
         await place.news.wait()
-    if place.began is None and _is_owed_one(places, loop, its):
+    if place.began is None and _gets_one_more(places, loop, its):
         _begin(loop, next(reversed(its.waiting)))
 
 

@@ -129,7 +129,7 @@ async def send(
         protocol, _, step = event.partition(".")
         if protocol == "http2" and "request" in info:
             progress.shared = info["request"].url.origin
-        _follow(progress, step, info)
+        _trace(progress, step, info)
 
     progress.phase = "waiting in the client's pool"
     request.extensions["trace"] = trace
@@ -150,7 +150,7 @@ async def send(
 
 
 @asynccontextmanager
-async def to_its_end(client: object, progress: Progress) -> AsyncIterator[None]:
+async def closing_if_cut_off(client: object, progress: Progress) -> AsyncIterator[None]:
     """Close the connection of an HTTP/2 request that does not come to its end.
 
     httpcore counts a stream that was cancelled as open for ever: with 100 of them a connection
@@ -245,7 +245,7 @@ def _connections(client: object) -> list[Any]:
     return [each for pool in _pools(client) for each in getattr(pool, "connections", ())]
 
 
-def _follow(progress: Progress, event: str, info: Mapping[str, Any]) -> None:
+def _trace(progress: Progress, event: str, info: Mapping[str, Any]) -> None:
     """Shield a request but for the steps that can be cancelled, and keep what must be closed."""
     if progress.has_head:
         return

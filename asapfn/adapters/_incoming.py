@@ -188,13 +188,13 @@ async def admit_to(
         return admitted
     if not known:
         verified.append((authenticate, request, admitted))
-    outcome = await satisfying(admitted, checks)
+    outcome = await apply_checks(admitted, checks)
     if outcome is not admitted:
         carrier[_REFUSED] = request
     return outcome
 
 
-async def satisfying(token: Token, checks: tuple[Check, ...]) -> Outcome:
+async def apply_checks(token: Token, checks: tuple[Check, ...]) -> Outcome:
     """The token, if it satisfies checks; else why not."""
     try:
         for check in checks:

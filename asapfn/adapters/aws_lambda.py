@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote
 
-from asapfn.adapters._environ import each_credentials
+from asapfn.adapters._environ import split_credentials
 from asapfn.types import Request
 
 __all__ = ["request"]
@@ -71,7 +71,7 @@ def request(event: Mapping[str, Any]) -> Request:
     for name, values in _values(event, "multiValueHeaders", "headers").items():
         if name.lower() == "authorization":
             # The formats without multi-value headers join a header that is sent twice by commas.
-            values = [each for value in values for each in each_credentials(value)]
+            values = [each for value in values for each in split_credentials(value)]
         headers += [(name, value) for value in values]
     return Request(method, path + "?" * bool(query) + query, tuple(headers), mismatch)
 

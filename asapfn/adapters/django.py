@@ -19,6 +19,7 @@ from asapfn.adapters._incoming import (
     Options,
     Outcome,
     admit_to,
+    apply_checks,
     carried_token,
     checked,
     conclude,
@@ -26,7 +27,6 @@ from asapfn.adapters._incoming import (
     decide,
     decide_in_thread,
     refusal,
-    satisfying,
 )
 from asapfn.adapters._threads import Loop, run_in_thread
 from asapfn.errors import DESCRIPTIONS, TokenRejected, Unavailable, challenge
@@ -215,7 +215,7 @@ async def _allowed(request: Any, checks: tuple[Check, ...], optional: bool) -> O
             " asapfn.adapters.django.middleware(...) makes in MIDDLEWARE"
         )
     if request.asapfn_token is not None:
-        return await satisfying(token(request), checks)
+        return await apply_checks(token(request), checks)
     if optional:
         return None
     return TokenRejected("missing_token", "this view needs a token, and there is none")

@@ -38,7 +38,7 @@ class _Refused(HTTPException):
         super().__init__(self.answer.status, reason, dict(self.answer.headers[2:]))
 
 
-class _Shown(SecurityBase):
+class _DocumentedScheme(SecurityBase):
     """A security scheme for the OpenAPI document alone: FastAPI's own ones fail for websockets."""
 
     def __init__(self, model: HTTPBase, name: str) -> None:
@@ -126,7 +126,7 @@ def requires(
     model = HTTPBase(scheme=scheme, description=description)
     if scheme.lower() == "bearer":
         model = HTTPBearer(bearerFormat="JWT", description=description)
-    shown = _Shown(model, name or scheme)
+    shown = _DocumentedScheme(model, name or scheme)
 
     async def caller(
         connection: HTTPConnection, _shown: Annotated[Any, Depends(shown)] = None

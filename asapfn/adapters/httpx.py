@@ -32,10 +32,10 @@ from asapfn.adapters._fetch_request import (
     OutgoingRequest,
     Progress,
     SomeRequest,
+    closing_if_cut_off,
     in_own_task,
     pool_size,
     send,
-    to_its_end,
 )
 from asapfn.adapters._fetch_response import read
 from asapfn.errors import Unavailable
@@ -187,7 +187,7 @@ async def _fetch(made: _Fetcher, url: str, accept: str, /) -> Document:
     progress = Progress(origin, made.sockets)
 
     async def ask() -> Document:
-        async with _client(made) as client, to_its_end(client, progress):
+        async with _client(made) as client, closing_if_cut_off(client, progress):
             response = await send(client, _request(client, made, url, accept), progress)
             return await read(response, source, made.max_bytes)
 

@@ -14,7 +14,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from anyio.from_thread import BlockingPortal
 
 from asapfn.adapters import asgi, aws_lambda
-from asapfn.adapters._environ import each_credentials, target_of
+from asapfn.adapters._environ import split_credentials, target_of
 from asapfn.adapters._incoming import Options, carried_token, checked, decide_in_thread, refusal
 from asapfn.adapters._threads import Loop
 from asapfn.errors import TokenRejected, Unavailable
@@ -127,7 +127,7 @@ def request(environ: WSGIEnvironment) -> Request:
     headers = []
     for name, value in environ.items():
         if name == "HTTP_AUTHORIZATION":
-            headers += [("authorization", each) for each in each_credentials(value)]
+            headers += [("authorization", each) for each in split_credentials(value)]
         elif name.startswith("HTTP_") or name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             headers.append((name.removeprefix("HTTP_").replace("_", "-").lower(), value))
     target, mismatch = target_of(environ)

@@ -32,7 +32,7 @@ def require_last(root: Path, kid: str, *places: str) -> None:
             )
 
 
-def right_place(given: str, wanted: str) -> str:
+def wanted_directory(given: str, wanted: str) -> str:
     """The directory of the wanted keys, if `given` is another one of keygen's; else empty."""
     here = Path(os.path.abspath(given))
     place = next((each for each in (here, *here.parents) if each.name in _PLACES), None)
@@ -57,7 +57,7 @@ def require_keys(given: str, wanted: Literal["private", "public"]) -> None:
     other = "public" if wanted == "private" else "private"
     if not path.is_dir():
         raise ValueError(f"{flag} is not a directory")
-    right = right_place(given, wanted)
+    right = wanted_directory(given, wanted)
     if right and (path / wanted).is_dir():
         raise ValueError(f"{flag} is not where the {wanted} keys are: {right} is")
     above = next((each for each in path.absolute().parents if each.name == wanted), None)

@@ -99,7 +99,7 @@ def _suggestion(parser: argparse.ArgumentParser, message: str, given: Sequence[s
         said = [f"{what} is unknown"] * missing + [f"did you mean {near}?"] * bool(near)
         if said:
             return f"; {': '.join(said)}"
-    return _taken_for_a_command(choice, given) if choice else ""
+    return _misread_as_name(choice, given) if choice else ""
 
 
 def _nearest(what: str, there: Sequence[str]) -> str:
@@ -110,7 +110,7 @@ def _nearest(what: str, there: Sequence[str]) -> str:
     return next((names[name] for name in longer or get_close_matches(typed, names, 1)), "")
 
 
-def _taken_for_a_command(choice: re.Match[str], given: Sequence[str]) -> str:
+def _misread_as_name(choice: re.Match[str], given: Sequence[str]) -> str:
     """A hint that a flag's value was read as the name of a command or a profile; else empty."""
     what, name = choice[2].strip("'"), choice[1].split()[1].rstrip(":")
     before = _flag(given[given.index(what) - 1]) if what in given[1:] else ""

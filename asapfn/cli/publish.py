@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from asapfn.cli.layout import is_of_keygen, make_folders, replace, right_place
+from asapfn.cli.layout import is_of_keygen, make_folders, replace, wanted_directory
 from asapfn.cli.options import Commands, Options, add_command, option
 from asapfn.cli.output import Line, answer
 from asapfn.cli.parsing import required
@@ -100,7 +100,7 @@ def _new(directories: list[str], published: Mapping[str, Key], withdrawn: bool) 
     """The public keys of directories, by key id; none is an error unless one was withdrawn."""
     new: dict[str, Key] = {}
     for directory in directories:
-        if right := right_place(directory, "public"):
+        if right := wanted_directory(directory, "public"):
             where = f"{directory} is not where the public keys are"
             raise ValueError(f"{where}: publish {right} instead")
         found = _read(Path(directory), links=False)

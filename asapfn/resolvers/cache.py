@@ -52,7 +52,7 @@ _LONGEST_RETRY_AFTER: Final = 60.0
 _TRIES: Final = 5
 # A full table of unproven keys drops one in this many of its entries at once, since it must look at
 # all of them to find the issuers that have the most.
-_EVICTED_AT_ONCE: Final = 16
+_EVICTED_ONE_IN: Final = 16
 # A question to the source hangs if one that was asked so many seconds later was answered.
 _OVERTAKEN: Final = 0.5
 
@@ -497,7 +497,7 @@ def _insert(
     for candidate, each in table.items():
         ranks[candidate] = left[each.issuer]
         left[each.issuer] -= 1
-    surplus = len(table) // _EVICTED_AT_ONCE or 1
+    surplus = len(table) // _EVICTED_ONE_IN or 1
     for oldest in heapq.nlargest(surplus, ranks, key=ranks.__getitem__):
         evicted = table.pop(oldest)
         if _has_proved(cache, evicted):
