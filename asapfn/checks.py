@@ -23,7 +23,7 @@ from asapfn.types import ReplayStore, Token, Unverified, require_bool
 CONTEXT_QSH = "context-qsh"
 _KEPT_LONGER: Final = 60.0
 
-# In origin form (RFC 9112, section 3.2.1), but for characters that some senders do not encode.
+# Origin form (RFC 9112, section 3.2.1), and characters that some senders do not encode.
 _LONGEST_TARGET: Final = 65_536
 _TARGET: Final = re.compile(r"/[!\"$-~]*")
 # RFC 6749, section 3.3.
@@ -31,7 +31,7 @@ _SCOPE: Final = re.compile(r"[!#-\[\]-~]+")
 
 
 def subject_is_issuer() -> Callable[[Token], None]:
-    """Require that the token speaks of nobody but its issuer.
+    """Require that the token's subject is its issuer.
 
     Returns:
         A check that rejects with `subject_mismatch` when `sub` is there and is not `iss`. An absent

@@ -123,9 +123,9 @@ def import_pem(
         password: The password of an encrypted private key; None or empty where there is none.
 
     Returns:
-        The key. A public key is read in no time. Of a private one the numbers are checked, which
-        costs 0.3 s for RSA at 4,096 bits and 4 s at 8,192; how long a password is hashed was chosen
-        by whoever encrypted the key. Private keys are to come from their owner alone.
+        The key. To read a public key takes almost no time. The numbers of a private key are
+        checked, which takes 0.3 s for RSA with 4,096 bits and 4 s with 8,192; how long a password
+        is hashed was chosen when the key was encrypted. Read private keys from their owner alone.
 
     Raises:
         ValueError: If there is not exactly one key, the password is wrong, missing or not needed,
@@ -188,8 +188,8 @@ def import_certificate(data: str | bytes, *, kid: str | None = None, now: Clock 
     """Read the public key of one X.509 certificate in PEM (RFC 7468, section 5).
 
     The certificate is a form in which a public key is published, no more: no chain is built, nor is
-    its signature verified, its name compared or its revocation looked up. Believe it as you would
-    the bare key, for the place where you found it.
+    its signature verified, its name compared or its revocation looked up. Trust it as you would
+    trust a bare key: because of the place where you found it.
 
     Args:
         data: PEM of one certificate, of at most 32,768 bytes; no chain.

@@ -1,8 +1,8 @@
 """The strict codec of JWS's compact serialization (RFC 7515, section 7.1).
 
 Every byte of a token is read once, here, and what was read is what is verified. Whatever two
-parsers could understand in two ways is rejected: lax base64url, duplicate members, numbers that are
-none, lone surrogates, endless nesting. The header comes first: an algorithm that is not accepted is
+parsers could understand in two ways is rejected: lax base64url, duplicate members, NaN, infinite
+numbers, lone surrogates, deep nesting. The header comes first: an algorithm that is not accepted is
 reported whatever else is wrong.
 """
 
@@ -31,15 +31,15 @@ _QUOTES: Final = (b'"', b"'")
 _BYTE_ORDER_MARKS: Final = (b"\xef\xbb\xbf", "\xef\xbb\xbf".encode())
 _WHITE_SPACE: Final = " \t\r\n"
 
-# Brackets to what they add to the depth, as signed bytes; and all that is no bracket.
+# What each bracket adds to the depth, as a signed byte; and all other bytes, to be deleted.
 _STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[{]}"))
 
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
-# To base64, where what is no base64url becomes what is no base64 either.
+# Translates base64url to base64; the characters that base64url does not have become invalid.
 _TO_STANDARD: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
 _PADDING: Final = (b"", b"", b"==", b"=")
-# By the number of characters beyond whole groups, those whose left-over bits are zero.
+# The last characters whose unused bits are zero, by the length of the text modulo 4.
 _LAST: Final = ((), (), b"AQgw", b"AEIMQUYcgkosw048")
 
 
@@ -109,8 +109,8 @@ def _fault(error: ValueError) -> str:
 def decode_object(data: bytes) -> dict[str, Any]:
     """Read a JSON object strictly (RFC 8259, RFC 7493): UTF-8, without a byte order mark.
 
-    A ValueError if it is not UTF-8, not JSON, not an object, repeats a member at any depth, holds a
-    number that is none or too large, a lone surrogate, or nests more than `MAX_DEPTH` deep.
+    A ValueError if it is not UTF-8, not JSON, not an object, repeats a member at any depth, holds
+    NaN, a number that is too large or a lone surrogate, or nests more than `MAX_DEPTH` deep.
     """
     # Counting brackets is a bound on the depth that costs next to nothing.
     brackets = data.count(b"{") + data.count(b"[")

@@ -89,7 +89,7 @@ def _described(error: Any) -> str:
 
 
 def _faults(error: Any) -> Any:
-    """The faults of an error of pydantic; without what is not used, where it can leave it out."""
+    """The faults of pydantic's error, without URLs, contexts and inputs if it can omit these."""
     try:
         return error.errors(include_url=False, include_context=False, include_input=False)
     except TypeError:

@@ -56,7 +56,7 @@ async def read(response: IncomingResponse, source: str, max_bytes: int) -> Docum
         if response.status_code in _REDIRECTS and "Location" in headers:
             raise Unavailable(source, _redirect(response), answered=True)
         encoding = _encoding(headers.get("Content-Encoding", ""), source)
-        # What cannot be compressed grows by its encoding: by a name, and a little with its size.
+        # Encoded, a body that cannot be compressed is larger: by a header, and in proportion.
         largest = max_bytes if encoding is None else max_bytes + max_bytes // 64 + 1024
         length = headers.get("Content-Length", "")
         if length.isdecimal() and (len(length) > 18 or int(length) > largest):

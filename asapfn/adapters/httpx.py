@@ -46,7 +46,7 @@ __all__ = ["auth", "fetcher", "request_hook"]
 # What of a client's own header fields goes with a fetch: any other may hold a credential.
 _NEEDED: Final = frozenset(("host", "user-agent", "accept", "accept-encoding", "connection"))
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
-# A header's value of fewer characters is no secret, and part of many an error's text.
+# Shorter values of header fields count as no secret: by chance, they are in the texts of errors.
 _LEAST_SECRET: Final = 4
 # Where a request remembers what the hook set: httpx hands extensions on to a redirected request.
 _SET_BY_HOOK: Final = "asapfn.authorization"
@@ -72,7 +72,7 @@ class RequestHook(Protocol):
 
 @dataclass(slots=True)
 class _Fetcher:
-    """What a fetcher was made with, and what it came to know.
+    """A fetcher's options and its state.
 
     Attributes:
         client: The caller's; None to open one for each request.
@@ -213,9 +213,9 @@ async def _fetch(made: _Fetcher, url: str, accept: str, /) -> Document:
 
 @asynccontextmanager
 async def _client(made: _Fetcher) -> AsyncIterator[Client[Any]]:
-    """The caller's client, lent to the event loop that asks first; or one for this request alone.
+    """The caller's client, for the event loop that asks first; or a client for this request alone.
 
-    The latter share nothing but the trusted certificates.
+    Those for one request share nothing but the trusted certificates.
     """
     if made.client is not None:
         if made.owner.setdefault("loop", current_token()) != current_token():
@@ -263,7 +263,7 @@ def _package_and_trust() -> tuple[Any, Any]:
 def _request(client: Client[Any], made: _Fetcher, url: str, accept: str) -> OutgoingRequest:
     wanted = {"Accept": accept, "Accept-Encoding": "identity"}
     request: OutgoingRequest = client.build_request("GET", url, headers=wanted, timeout=None)
-    # The client's base URL and parameters have no say in where a key is.
+    # The client's base URL and query parameters must not change the URL.
     request.url = type(request.url)(url)
     for name in [each for each in request.headers if each.lower() not in _NEEDED]:
         del request.headers[name]

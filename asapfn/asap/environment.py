@@ -75,7 +75,7 @@ def verifier_from_env(
     """
     environ = os.environ if environ is None else environ
     if fetch is None:
-        # Here, so that who brings a fetcher need not have this one's client.
+        # Imported here: a caller with a fetcher of their own does not need this client.
         from asapfn.adapters.httpx import fetcher
 
         fetch = fetcher()

@@ -117,14 +117,14 @@ def signer(
 
 def _own(issuer: str, key: Key | Callable[[], Key]) -> Callable[[], Key]:
     """A function that gives the key in use, and checks each that is new."""
-    vetted: Key | None = None
+    accepted: Key | None = None
 
     def current() -> Key:
-        nonlocal vetted
+        nonlocal accepted
         signing_key = key() if callable(key) else key
-        if signing_key is not vetted:
+        if signing_key is not accepted:
             _require_own(issuer, signing_key)
-            vetted = signing_key
+            accepted = signing_key
         return signing_key
 
     return current
@@ -269,7 +269,7 @@ def _newest_usable(
 
 
 def _with_staged(path: Path, issuer: str, error: Exception) -> Exception:
-    """The error, and the key that would sign after `asapfn activate` if there is no other."""
+    """The error; if there is no key but one is staged, an error that names `asapfn activate`."""
     if path.name == "private" and str(error).startswith("no *.pem file"):
         staged = max((path.parent / "staged" / issuer).glob("*.pem"), default=None)
         if staged is not None:

@@ -28,7 +28,7 @@ _TOKEN: Final = re.compile(
     r"|(data:)\S+|(-----BEGIN)[\s\S]*?(?:-----END[^-]*-----|\Z)"
 )
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
-# The years 1 to 9999, which is as far as a calendar goes here.
+# The years 1 to 9999, which are all that datetime has.
 _FIRST, _LAST = -62_135_596_800, 253_402_300_800
 _BEYOND: Final = 2**63  # no time of any token that is accepted
 

@@ -30,7 +30,7 @@ from asapfn.types import (
     require_bool,
 )
 
-# Of the letters, each may be encoded.
+# The parameter `jwt`, of which a sender may percent-encode any letter.
 _JWT: Final = re.compile(r"(?:\A|(?<=&))(?:j|%6[Aa])(?:w|%77)(?:t|%74)(?:=([^&]*))?(?=&|\Z)")
 
 
