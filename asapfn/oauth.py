@@ -36,10 +36,10 @@ def client_assertion(
     now: Clock = time.time,
     new_jti: Callable[[], str] = random_id,
 ) -> Callable[[str], Awaitable[str]]:
-    """Make a function that signs what a client hands in instead of a client secret.
+    """Make a function that signs assertions, which a client sends in place of a client secret.
 
-    The value goes into the token request as `client_assertion`, beside `client_assertion_type`,
-    which is `CLIENT_ASSERTION_TYPE`. Each has a `jti` of its own, for servers accept one once.
+    An assertion goes into the token request as `client_assertion`, beside `client_assertion_type`,
+    which is `CLIENT_ASSERTION_TYPE`. Each has its own `jti`, since servers accept each one once.
 
     Args:
         client_id: The client, as the server knows it: `iss` and `sub`.
@@ -111,8 +111,8 @@ def assertion_policy(
             alone. To look clients up elsewhere, replace the policy's resolver by one that gives
             only keys of the token's `iss`.
         audience: This server's issuer identifier, and the URL of its token endpoint where clients
-            use that. An assertion names one audience: one that names another server's too could
-            be handed on to it by either.
+            use that. An assertion must name one audience: if it named two servers, each of them
+            could use it at the other.
         replay: Where used assertions are remembered, so that each is accepted once.
         max_lifetime: The longest life of an assertion, in seconds.
         leeway: Seconds by which clocks may differ.

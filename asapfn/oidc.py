@@ -39,8 +39,8 @@ def policy(
 
     A token names every audience it is for, and any of them can present it here. So one with an
     audience that is not trusted is rejected, as OpenID Connect demands of a client. `azp` names
-    the client that got the token, and is nothing to a service unless it knows those clients: the
-    standard says to ignore it where no extension defines it.
+    the client that got the token. It helps only a service that knows those clients: the standard
+    says to ignore it unless an extension defines it.
 
     Args:
         resolver: Finds keys: `resolvers.discovered(issuer, fetch)`.
@@ -49,8 +49,8 @@ def policy(
         issuer: The one issuer that is accepted, exactly. For several there is `any_of`, of a policy
             for each.
         audience: This service's name, or several; one of them must be in `aud`.
-        trusted_audiences: What `aud` may name besides: other services, each of which can use
-            towards this one the tokens that it gets.
+        trusted_audiences: Other services that `aud` may name too. Each of them can present here the
+            tokens that it gets.
         authorized_parties: The clients that a token may have been issued to: `azp` must be one of
             these. None does not look at it.
         algorithms: The algorithms that are accepted, whatever the provider's metadata says.

@@ -67,11 +67,11 @@ class Request(NamedTuple):
         target: The path and query as they were sent, undecoded; None where the server does not
             say.
         headers: Pairs of name and value, in order, so that a header sent twice is seen twice.
-        mismatch: What the application reads otherwise than `target` says, in words; empty where
-            both are the same, or nothing was compared. A token that is bound to its request is
-            then refused.
-        server: Where `target` is None, the server that did not say it, by its name and why; empty
-            where that is not known.
+        mismatch: What the application reads that differs from `target`, in words; empty if nothing
+            differs, or nothing was compared. If it is not empty, a token that is bound to its
+            request is refused.
+        server: If `target` is None, the name of the server, and why it gives no target; empty if
+            that is not known.
     """
 
     method: str
@@ -127,12 +127,12 @@ class Caching(NamedTuple):
         max_keys: The size of each table: keys that have verified a token, keys that have not yet,
             unknown keys, failures, issuers' budgets. A key that has verified is never pushed out by
             one that has not.
-        issuer_misses: Look-ups of keys not in the cache that find none, for each issuer: a second,
-            and at once. To refresh a key that is in the cache costs nothing.
+        issuer_misses: How many look-ups of each issuer may find no key: in a second, and at once.
+            To refresh a key that is in the cache does not count.
         total_misses: The same for all issuers together.
         longest_wait: How long a look-up over budget waits for its turn.
-        spread: By how much of its freshness a key is refreshed earlier, at most; each key by a
-            random part of it, so that keys fetched together are not refreshed together.
+        spread: The part of its freshness by which a key is refreshed earlier, at most. It is random
+            for each key, so that keys fetched together are not refreshed together.
     """
 
     default_age: float = 600.0
@@ -178,8 +178,8 @@ class Verdict(NamedTuple):
         detail: What was expected and what was seen, or what caused the outage: printable ASCII of
             at most 600 characters, for the log.
         issuer: The token's issuer where it is accepted, and so verified; else empty. Printable
-            ASCII of at most 200 characters. Where whoever has a key may name any issuer, as by
-            `jitsi.verifier(issuers=None)`, there may be any number of them.
+            ASCII of at most 200 characters. If any key may sign for any issuer, as by
+            `jitsi.verifier(issuers=None)`, there is no limit to how many issuers appear here.
         seconds: What it took.
     """
 

@@ -107,8 +107,8 @@ def shared_secrets(
 
     Args:
         lookup: An async function from the issuer to its secret, or None for an unknown issuer.
-        caching: How long and how much to cache, by issuer alone; None looks up for each token. A
-            secret is then imported once while an issuer's is the same, for up to 1,024 issuers.
+        caching: How long and how much to cache, by issuer alone; None looks up for each token, and
+            imports a secret again only if it has changed, for up to 1,024 issuers.
         clock: For the cache, a monotonic clock in seconds.
         observe: Called with the cache's events.
 
@@ -131,7 +131,7 @@ async def _secret(
     imported: dict[str, OctKey] | None,
     unverified: Unverified,
 ) -> Key | None:
-    """The key of the issuer's secret: if there is a table of those imported, the one in there."""
+    """The key of the issuer's secret; one that was `imported` before is used again."""
     issuer = issuer_of(unverified)
     asked: object = lookup(issuer)
     if not isinstance(asked, Awaitable):
@@ -185,7 +185,7 @@ def pem_directory(path: str | Path) -> Resolver:
 
 @dataclass(slots=True, eq=False)
 class _Directory:
-    """A directory of keys, and the reads that threads are busy with, abandoned ones included."""
+    """A directory of keys, and the reads that run in threads, also those of cancelled callers."""
 
     root: Path
     reads: set[object] = field(default_factory=set)
@@ -205,7 +205,7 @@ async def _from_directory(directory: _Directory, unverified: Unverified) -> Key 
 
 
 async def _in_thread(directory: _Directory, read: Callable[[], bytes]) -> bytes:
-    """Read in a thread, which is left to itself on cancellation: nothing can end a read."""
+    """Read in a thread; a cancelled caller does not wait for it, since nothing can end a read."""
     place, begun = object(), False
     while True:
         with directory.lock:
@@ -256,7 +256,7 @@ def pem_repository(
 ) -> Resolver:
     """Find public keys in a key repository, `GET {base}{kid}`, and remember them.
 
-    Whose key it is is not asked here: see `owned_by_issuer`, or `asap.repository`.
+    It does not check to whom a key belongs: see `owned_by_issuer`, or `asap.repository`.
 
     Args:
         urls: The repository's https URL, or several mirrors, also as `url1 | url2`. The next
