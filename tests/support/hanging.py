@@ -1,4 +1,4 @@
-"""A key repository over real TLS that hangs where it is told to, and what a client keeps of it."""
+"""A key repository over real TLS that hangs on request, and what a client keeps of it."""
 
 import asyncio
 import contextlib

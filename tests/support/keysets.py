@@ -33,8 +33,8 @@ def same(one: Key | None, other: Key) -> bool:
     return one is not None and export_public_jwk(one) == export_public_jwk(other)
 
 
-class House:
-    """A key set in memory behind `jwks`, its clock, and the events."""
+class Client:
+    """A resolver for a key set in memory, the clock, the events, and the source."""
 
     def __init__(self, body: Any, *ages: float, **options: Any) -> None:
         self.clock, self.events = Clock(), Events()

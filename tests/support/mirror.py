@@ -1,4 +1,4 @@
-"""A key repository that behaves as it is told to, and a service that depends on it."""
+"""A key repository whose behaviour a test chooses, and a service that depends on it."""
 
 import socket
 import threading
@@ -30,7 +30,7 @@ MISSING = answers(response("404 Not Found", b"", "Content-Type: text/plain"))
 
 
 class Mirror:
-    """A repository that behaves as it is told to, and counts what it is asked."""
+    """A repository whose behaviour a test chooses; it counts what it is asked."""
 
     def __init__(self) -> None:
         self.behave: Behaviour = GOOD

@@ -1,4 +1,4 @@
-"""One service behind tokens, in three dresses, for real servers to run in processes of their own.
+"""One service behind tokens, by ASGI, WSGI and aiohttp, for real servers in their own processes.
 
 `asgi`, `wsgi()` and `aiohttp()` answer alike: with who called, on every path; `/once` takes a token
 once, `/shared` once by Redis, `/scoped` one with a scope, `/mounted` is a mounted application that

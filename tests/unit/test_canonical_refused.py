@@ -1,4 +1,4 @@
-"""What has no canonical request: it is refused, and nothing of it is told."""
+"""What has no canonical request: it is refused, and no message repeats any of it."""
 
 import contextlib
 import itertools

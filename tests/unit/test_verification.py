@@ -99,7 +99,7 @@ async def test_a_hopeless_token_never_costs_a_look_up(token: str | bytes) -> Non
 
 
 async def test_each_step_of_the_order_comes_before_the_next() -> None:
-    """One token with every fault; each is mended in turn, and the next one is what is told."""
+    """One token with every fault; each is removed in turn, and the next one is reported."""
     seen: list[str] = []
     header: dict[str, Any] = {"alg": "none", "typ": "other"}
     claims: Any = b"no JSON"

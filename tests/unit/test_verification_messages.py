@@ -1,4 +1,4 @@
-"""`verify`: what is told, word for word, of a token that is refused and of wrong use."""
+"""`verify`: the exact messages for a token that is refused and for wrong use."""
 
 from typing import Any
 

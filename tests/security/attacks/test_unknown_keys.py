@@ -8,8 +8,8 @@ from os import environ
 
 import pytest
 
-from tests.support.keyhouse import URL, House
 from tests.support.keysources import good, missing
+from tests.support.repository_client import URL, Client
 
 # How many unknown key ids are looked up, ten a second.
 FLOOD = int(environ.get("ASAPFN_FLOOD", "3000"))
@@ -24,7 +24,7 @@ FLOOD = int(environ.get("ASAPFN_FLOOD", "3000"))
 async def test_a_flood_of_unknown_key_ids_leaves_memory_flat_and_good_keys_alone(
     unknown: str, memory: Callable[[], int]
 ) -> None:
-    house = House(
+    client = Client(
         lambda url: missing(url) if "unknown" in url else good(url),
         issuer_misses=(5.0, 50),
         longest_wait=0.0,
@@ -34,17 +34,17 @@ async def test_a_flood_of_unknown_key_ids_leaves_memory_flat_and_good_keys_alone
     sizes: list[int] = []
     asked: Counter[str] = Counter()
     for kid in kids:
-        assert await house.sees(kid) == "key"
+        assert await client.sees(kid) == "key"
     for tenth in range(10):
         for number in range(FLOOD // 10):
-            assert await house.sees(unknown.format(f"{tenth}-{number}")) != "key"
-            house.clock.turn(0.1)
-        house.clock.turn(0.1)
-        assert [await house.sees(kid) for kid in kids] == ["key"] * 40
-        assert await house.sees(f"another{tenth}/key") == "key"
-        asked.update(url[len(URL) :][:6] for url in house.repository.asked)
-        house.repository.asked.clear()
-        house.events.clear()
+            assert await client.sees(unknown.format(f"{tenth}-{number}")) != "key"
+            client.clock.turn(0.1)
+        client.clock.turn(0.1)
+        assert [await client.sees(kid) for kid in kids] == ["key"] * 40
+        assert await client.sees(f"another{tenth}/key") == "key"
+        asked.update(url[len(URL) :][:6] for url in client.repository.asked)
+        client.repository.asked.clear()
+        client.events.clear()
         sizes.append(memory())
     rate, burst = (5, 50) if unknown == "unknown/{}" else (200, 5000)
     assert FLOOD // 2 < asked["unknow"] <= burst + rate * (FLOOD // 10 + 1)

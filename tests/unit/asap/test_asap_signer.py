@@ -1,4 +1,4 @@
-"""ASAP, the sending side: what signs, when a token is made anew, and what a request gets."""
+"""ASAP, the sending side: what signs, when a token is made again, and what a request gets."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

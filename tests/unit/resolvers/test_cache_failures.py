@@ -10,7 +10,6 @@ from asapfn.errors import TokenRejected, Unavailable
 from asapfn.resolvers import cached, pem_repository, prefetch
 from asapfn.types import Document, Event, Key, Unverified
 from tests.support.effort import ONE_BACKEND
-from tests.support.keyhouse import URL, House, says
 from tests.support.keyring import key_for
 from tests.support.keysources import (
     KID,
@@ -25,126 +24,127 @@ from tests.support.keysources import (
     missing,
     settle,
 )
+from tests.support.repository_client import URL, Client, says
 
 
 async def test_a_key_not_in_the_cache_is_asked_for_a_handful_of_times_while_its_source_fails() -> (
     None
 ):
-    house = House(down)
+    client = Client(down)
     first_second = 0
     for hundredth in range(1000):
-        assert [await house.sees() for _ in range(3)] == ["unavailable"] * 3
-        house.clock.turn(0.01)
+        assert [await client.sees() for _ in range(3)] == ["unavailable"] * 3
+        client.clock.turn(0.01)
         if hundredth == 99:
-            first_second = house.requests
+            first_second = client.requests
     assert first_second <= 4
-    assert house.requests <= 14
-    house.repository.answer = good
-    house.clock.turn(1.0)
-    assert await house.sees() == "key"
-    assert [await house.sees(f"other{n}/key") for n in range(200)] == ["key"] * 200
-    assert "rate_limited" not in house.events.kinds()
+    assert client.requests <= 14
+    client.repository.answer = good
+    client.clock.turn(1.0)
+    assert await client.sees() == "key"
+    assert [await client.sees(f"other{n}/key") for n in range(200)] == ["key"] * 200
+    assert "rate_limited" not in client.events.kinds()
 
 
 @ONE_BACKEND
 async def test_a_source_that_is_down_for_many_keys_is_asked_by_one_look_up_a_pause() -> None:
-    house = House(down)
+    client = Client(down)
     for _ in range(30):
-        assert {await house.sees(f"issuer{n}/key") for n in range(300)} == {"unavailable"}
-        house.clock.turn(0.1)
-    assert house.requests <= 5 + 3.0 / 0.25
+        assert {await client.sees(f"issuer{n}/key") for n in range(300)} == {"unavailable"}
+        client.clock.turn(0.1)
+    assert client.requests <= 5 + 3.0 / 0.25
     # One success, of any key, ends it for all: also for those that were not asked for at all.
-    house.repository.answer = good
-    house.clock.turn(1.0)
-    seen = [await house.sees(f"issuer{n}/key") for n in range(300)]
+    client.repository.answer = good
+    client.clock.turn(1.0)
+    seen = [await client.sees(f"issuer{n}/key") for n in range(300)]
     assert seen.count("key") >= 295
-    house.clock.turn(1.0)
-    assert [await house.sees(f"issuer{n}/key") for n in range(300)] == ["key"] * 300
+    client.clock.turn(1.0)
+    assert [await client.sees(f"issuer{n}/key") for n in range(300)] == ["key"] * 300
 
 
 async def test_an_issuer_whose_budget_is_spent_keeps_no_other_from_a_source_that_is_well() -> None:
-    house = House(missing, issuer_misses=(0.0, 3), longest_wait=0.0)
-    assert [await house.sees(f"spent/{n}") for n in range(4)] == ["unknown"] * 3 + ["unavailable"]
-    house.repository.answer = down
+    client = Client(missing, issuer_misses=(0.0, 3), longest_wait=0.0)
+    assert [await client.sees(f"spent/{n}") for n in range(4)] == ["unknown"] * 3 + ["unavailable"]
+    client.repository.answer = down
     for n in range(20):
-        await house.sees(f"issuer{n}/key")
-        house.clock.turn(0.05)
-    house.repository.answer = good
-    house.clock.turn(1.0)
-    assert await house.sees("spent/another") == "unavailable"
-    assert await house.sees("cold/key") == "key"
+        await client.sees(f"issuer{n}/key")
+        client.clock.turn(0.05)
+    client.repository.answer = good
+    client.clock.turn(1.0)
+    assert await client.sees("spent/another") == "unavailable"
+    assert await client.sees("cold/key") == "key"
 
 
 async def test_look_ups_that_come_at_once_are_one_question_to_a_source_that_is_down() -> None:
-    house = House(total_misses=(0.0, 10_000))
-    assert await house.sees() == "key"
-    house.clock.turn(301.0)
-    house.repository.answer = down
+    client = Client(total_misses=(0.0, 10_000))
+    assert await client.sees() == "key"
+    client.clock.turn(301.0)
+    client.repository.answer = down
     for n in range(20):
-        await house.sees(f"issuer{n}/key")
-    house.clock.turn(1.0)
-    asked, left = house.requests, house.cache.budget.total.left
+        await client.sees(f"issuer{n}/key")
+    client.clock.turn(1.0)
+    asked, left = client.requests, client.cache.budget.total.left
     async with anyio.create_task_group() as group:
         for n in range(50):
-            group.start_soon(house.sees, f"other{n}/key")
-        group.start_soon(house.sees)
-    assert house.requests == asked + 1
-    assert house.cache.budget.total.left == left
-    assert await house.sees() == "key"
+            group.start_soon(client.sees, f"other{n}/key")
+        group.start_soon(client.sees)
+    assert client.requests == asked + 1
+    assert client.cache.budget.total.left == left
+    assert await client.sees() == "key"
 
 
 async def test_look_ups_that_a_source_is_not_asked_for_cost_their_issuer_nothing() -> None:
-    house = House(down, issuer_misses=(0.0, 10), longest_wait=0.0)
+    client = Client(down, issuer_misses=(0.0, 10), longest_wait=0.0)
     for n in range(5):
-        await house.sees(f"issuer/{n}")
-    house.clock.turn(0.25)
+        await client.sees(f"issuer/{n}")
+    client.clock.turn(0.25)
     async with anyio.create_task_group() as group:
         for n in range(5, 11):
-            group.start_soon(house.sees, f"issuer/{n}")
-    assert house.requests == 6
-    house.repository.answer = missing
-    house.clock.turn(1.0)
-    seen = [await house.sees(f"issuer/{n}") for n in range(20, 30)]
+            group.start_soon(client.sees, f"issuer/{n}")
+    assert client.requests == 6
+    client.repository.answer = missing
+    client.clock.turn(1.0)
+    seen = [await client.sees(f"issuer/{n}") for n in range(20, 30)]
     # Those of before it was known to be down are charged.
     assert seen == ["unknown"] * 6 + ["unavailable"] * 4
 
 
 async def test_a_source_that_stays_down_is_asked_in_pauses_that_double_to_half_a_second() -> None:
-    house = House(down)
+    client = Client(down)
     asked: list[float] = []
     for number in range(4 * 64):
-        before = house.requests
-        await house.sees(f"issuer{number}/key")
-        asked += [number / 64] * (house.requests - before)
-        house.clock.turn(1 / 64)
+        before = client.requests
+        await client.sees(f"issuer{number}/key")
+        asked += [number / 64] * (client.requests - before)
+        client.clock.turn(1 / 64)
     pauses = [later - earlier for earlier, later in itertools.pairwise(asked[4:])]
     assert pauses == [0.125, 0.125, 0.25, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
 
 
 async def test_failures_in_the_same_instant_as_an_answer_count() -> None:
-    house = House()
-    assert await house.sees() == "key"
-    house.repository.answer = down
+    client = Client()
+    assert await client.sees() == "key"
+    client.repository.answer = down
     for _ in range(2):
-        assert {await house.sees(f"issuer{n}/key") for n in range(3)} == {"unavailable"}
-        assert house.requests == 1 + 3
-    assert {await house.sees(f"issuer{n}/key") for n in range(30)} == {"unavailable"}
-    assert house.requests == 1 + 5
+        assert {await client.sees(f"issuer{n}/key") for n in range(3)} == {"unavailable"}
+        assert client.requests == 1 + 3
+    assert {await client.sees(f"issuer{n}/key") for n in range(30)} == {"unavailable"}
+    assert client.requests == 1 + 5
 
 
 async def test_while_one_look_up_asks_a_source_that_is_down_the_others_need_not_wait() -> None:
-    house = House(down)
+    client = Client(down)
     for n in range(5):
-        await house.sees(f"issuer{n}/key")
-    house.clock.turn(0.25)
-    open_gate = house.repository.close_gate()
+        await client.sees(f"issuer{n}/key")
+    client.clock.turn(0.25)
+    open_gate = client.repository.close_gate()
     async with anyio.create_task_group() as group:
-        group.start_soon(house.sees, "asks/key")
+        group.start_soon(client.sees, "asks/key")
         await settle()
         with pytest.raises(Unavailable, match=r"not asked again for 0\.1 s, since it failed: no"):
-            await house.resolve(asking("other/key"))
+            await client.resolve(asking("other/key"))
         open_gate()
-    assert house.requests == 6
+    assert client.requests == 6
 
 
 async def test_who_waits_for_a_call_that_raises_hears_which_source_it_was() -> None:
@@ -175,27 +175,27 @@ async def test_a_refresh_that_raises_is_a_failure_of_its_source() -> None:
     def broken(url: str) -> Document:
         raise ValueError("a bug")
 
-    house = House(says(300.0, 100.0, 0.0))
-    assert await house.sees() == "key"
-    house.repository.answer = broken
-    house.clock.turn(399.9)
-    assert await house.sees() == "key"
+    client = Client(says(300.0, 100.0, 0.0))
+    assert await client.sees() == "key"
+    client.repository.answer = broken
+    client.clock.turn(399.9)
+    assert await client.sees() == "key"
     await settle()
-    house.clock.turn(0.2)
+    client.clock.turn(0.2)
     with pytest.raises(Unavailable, match=r"not asked again .*: asking failed") as raised:
-        await house.resolve(asking())
+        await client.resolve(asking())
     assert raised.value.source == URL
 
 
 async def test_pauses_are_spread_by_chance() -> None:
-    house = House(down)
+    client = Client(down)
     chances = iter((1.0, 0.0, 0.5))
-    house.cache.chance = lambda: next(chances)
+    client.cache.chance = lambda: next(chances)
     for pause in (0.125, 0.5, 0.75):
-        assert await house.sees() == "unavailable"
-        (failure,) = house.cache.failures.values()
-        assert failure.retry_at == house.clock.now + pause
-        house.clock.turn(pause)
+        assert await client.sees() == "unavailable"
+        (failure,) = client.cache.failures.values()
+        assert failure.retry_at == client.clock.now + pause
+        client.clock.turn(pause)
 
 
 @pytest.mark.parametrize(
@@ -204,25 +204,25 @@ async def test_pauses_are_spread_by_chance() -> None:
 async def test_a_source_is_asked_again_when_it_wants_to_be_within_bounds(
     says: float | None, pause: float
 ) -> None:
-    house = House(lambda url: Document(503, "", b"", retry_after=says))
-    assert await house.sees() == "unavailable"
-    house.repository.answer = good
-    house.clock.turn(pause - 0.01)
-    assert await house.sees() == "unavailable"
-    assert await house.sees("other/key") == ("key" if pause < 1 else "unavailable")
-    house.clock.turn(0.01)
-    assert await house.sees() == "key"
+    client = Client(lambda url: Document(503, "", b"", retry_after=says))
+    assert await client.sees() == "unavailable"
+    client.repository.answer = good
+    client.clock.turn(pause - 0.01)
+    assert await client.sees() == "unavailable"
+    assert await client.sees("other/key") == ("key" if pause < 1 else "unavailable")
+    client.clock.turn(0.01)
+    assert await client.sees() == "key"
 
 
 @pytest.mark.parametrize("status", [400, 503])
 async def test_a_key_is_asked_for_again_when_its_answer_says(status: int) -> None:
-    house = House(lambda url: Document(status, "", b"", retry_after=10.0))
-    assert await house.sees() == "unavailable"
-    house.repository.answer = good
-    assert await house.sees("other/key") == ("key" if status == 400 else "unavailable")
+    client = Client(lambda url: Document(status, "", b"", retry_after=10.0))
+    assert await client.sees() == "unavailable"
+    client.repository.answer = good
+    assert await client.sees("other/key") == ("key" if status == 400 else "unavailable")
     for step, seen in ((9.9, "unavailable"), (0.1, "key")):
-        house.clock.turn(step)
-        assert await house.sees() == seen
+        client.clock.turn(step)
+        assert await client.sees() == seen
 
 
 async def test_any_resolver_can_say_when_to_ask_it_again() -> None:
@@ -249,63 +249,63 @@ UNUSABLE = {
 
 @pytest.mark.parametrize("answer", UNUSABLE.values(), ids=UNUSABLE)
 async def test_a_key_that_cannot_be_used_is_no_outage_for_the_others(answer: Document) -> None:
-    house = House(lambda url: answer if "/bad" in url else good(url), unknown_for=20.0)
+    client = Client(lambda url: answer if "/bad" in url else good(url), unknown_for=20.0)
     for number in range(100):
-        assert await house.sees(f"issuer/bad{number % 10}") == "unavailable"
-        assert await house.sees(f"issuer{number}/key") == "key"
-        house.clock.turn(0.19)
-    assert house.requests == 110
-    house.clock.turn(1.1)
-    house.repository.answer = good
-    assert await house.sees("issuer/bad0") == "key"
+        assert await client.sees(f"issuer/bad{number % 10}") == "unavailable"
+        assert await client.sees(f"issuer{number}/key") == "key"
+        client.clock.turn(0.19)
+    assert client.requests == 110
+    client.clock.turn(1.1)
+    client.repository.answer = good
+    assert await client.sees("issuer/bad0") == "key"
 
 
 async def test_a_key_in_the_cache_outlives_an_answer_that_cannot_be_used() -> None:
-    house = House()
-    assert await house.sees() == "key"
-    house.repository.answer = lambda url: UNUSABLE["no PEM"]
-    house.clock.turn(300.0)
-    assert [await house.sees() for _ in range(5)] == ["key"] * 5
-    assert house.requests == 2
-    house.clock.turn(20.0)
-    assert await house.sees() == "key"
+    client = Client()
+    assert await client.sees() == "key"
+    client.repository.answer = lambda url: UNUSABLE["no PEM"]
+    client.clock.turn(300.0)
+    assert [await client.sees() for _ in range(5)] == ["key"] * 5
+    assert client.requests == 2
+    client.clock.turn(20.0)
+    assert await client.sees() == "key"
     await settle()
-    assert house.requests == 3
+    assert client.requests == 3
 
 
 async def test_without_leave_to_use_it_stale_a_key_is_gone_with_its_freshness() -> None:
-    house = House(lambda url: good(url)._replace(max_age=0.0, must_revalidate=True))
-    assert await house.sees() == "key"
-    house.repository.answer = down
-    house.clock.turn(4.9)
-    assert await house.sees() == "key"
-    house.clock.turn(0.1)
-    assert await house.sees() == "unavailable"
+    client = Client(lambda url: good(url)._replace(max_age=0.0, must_revalidate=True))
+    assert await client.sees() == "key"
+    client.repository.answer = down
+    client.clock.turn(4.9)
+    assert await client.sees() == "key"
+    client.clock.turn(0.1)
+    assert await client.sees() == "unavailable"
 
 
 async def test_an_outage_long_ago_is_not_taken_for_one_now() -> None:
-    house = House()
-    assert await house.sees() == "key"
-    house.repository.answer = down
-    house.clock.turn(300.0)
-    assert await house.sees() == "key"
-    house.repository.answer = lambda url: Document(404, "", b"")
-    house.clock.turn(1000.0)
-    assert await house.sees() == "unknown"
+    client = Client()
+    assert await client.sees() == "key"
+    client.repository.answer = down
+    client.clock.turn(300.0)
+    assert await client.sees() == "key"
+    client.repository.answer = lambda url: Document(404, "", b"")
+    client.clock.turn(1000.0)
+    assert await client.sees() == "unknown"
 
 
 @pytest.mark.parametrize("keys", [4, 20])
 async def test_look_ups_at_once_long_after_an_outage_are_all_answered(keys: int) -> None:
-    house = House(down)
+    client = Client(down)
     for n in range(keys):
-        assert await house.sees(f"issuer{n}/key") == "unavailable"
-    house.clock.turn(1000.0)
-    house.repository.answer = good
-    open_gate = house.repository.close_gate()
+        assert await client.sees(f"issuer{n}/key") == "unavailable"
+    client.clock.turn(1000.0)
+    client.repository.answer = good
+    open_gate = client.repository.close_gate()
     seen: list[str] = []
 
     async def look(kid: str) -> None:
-        seen.append(await house.sees(kid))
+        seen.append(await client.sees(kid))
 
     async with anyio.create_task_group() as group:
         for n in range(20):
@@ -316,14 +316,14 @@ async def test_look_ups_at_once_long_after_an_outage_are_all_answered(keys: int)
 
 
 async def test_failures_long_ago_do_not_count_with_those_of_now() -> None:
-    house = House(down)
+    client = Client(down)
     for n in range(20):
-        assert await house.sees(f"issuer{n}/key") == "unavailable"
-        house.clock.turn(10.0)
-    assert house.requests == 20
-    house.repository.answer = lambda url: down(url) if "bad" in url else good(url)
-    assert await house.sees("issuer/bad") == "unavailable"
-    assert await house.sees("cold/key") == "key"
+        assert await client.sees(f"issuer{n}/key") == "unavailable"
+        client.clock.turn(10.0)
+    assert client.requests == 20
+    client.repository.answer = lambda url: down(url) if "bad" in url else good(url)
+    assert await client.sees("issuer/bad") == "unavailable"
+    assert await client.sees("cold/key") == "key"
 
 
 async def test_a_refresh_that_breaks_beside_its_callers_is_reported_and_paused() -> None:
@@ -382,29 +382,29 @@ async def test_a_token_that_is_rejected_beside_its_callers_is_rejected_the_next_
 
 
 async def test_keys_are_kept_warm_by_those_who_run_the_service_whatever_tokens_cost() -> None:
-    house = House(issuer_misses=(0.0, 1), longest_wait=0.0)
-    house.repository.answer = lambda url: Document(404, "", b"")
-    assert await house.sees("issuer/random") == "unknown"
-    assert await house.sees("issuer/random2") == "unavailable"
-    house.repository.answer = good
-    assert await prefetch(house.resolve, ["issuer/new"]) == {"issuer/new": True}
-    assert await house.sees("issuer/new") == "key"
+    client = Client(issuer_misses=(0.0, 1), longest_wait=0.0)
+    client.repository.answer = lambda url: Document(404, "", b"")
+    assert await client.sees("issuer/random") == "unknown"
+    assert await client.sees("issuer/random2") == "unavailable"
+    client.repository.answer = good
+    assert await prefetch(client.resolve, ["issuer/new"]) == {"issuer/new": True}
+    assert await client.sees("issuer/new") == "key"
 
 
 async def test_a_resolver_of_its_own_pauses_nothing_with_no_least_age() -> None:
-    house = House(down, min_age=0.0)
+    client = Client(down, min_age=0.0)
     for requests in range(1, 20):
-        assert await house.sees(f"issuer/{requests}") == "unavailable"
-        assert house.requests == requests
+        assert await client.sees(f"issuer/{requests}") == "unavailable"
+        assert client.requests == requests
 
 
 async def test_an_error_that_many_get_is_each_ones_own() -> None:
-    house = House(down)
+    client = Client(down)
     errors: list[Unavailable] = []
 
     async def call() -> None:
         with pytest.raises(Unavailable) as raised:
-            await house.resolve(asking())
+            await client.resolve(asking())
         errors.append(raised.value)
 
     async with anyio.create_task_group() as group:
@@ -415,83 +415,83 @@ async def test_an_error_that_many_get_is_each_ones_own() -> None:
 
 
 async def test_questions_that_still_hang_when_a_source_is_well_again_do_not_make_it_down() -> None:
-    house = House(lambda url: down(url) if "hangs" in url else good(url))
-    open_gate = house.repository.close_gate()
+    client = Client(lambda url: down(url) if "hangs" in url else good(url))
+    open_gate = client.repository.close_gate()
     async with anyio.create_task_group() as group:
         for n in range(20):
-            group.start_soon(house.sees, f"hangs{n}/key")
+            group.start_soon(client.sees, f"hangs{n}/key")
         await settle()
-        house.clock.turn(1.0)
-        house.repository.closed = None
-        assert await house.sees("cold/key") == "key"
+        client.clock.turn(1.0)
+        client.repository.closed = None
+        assert await client.sees("cold/key") == "key"
         open_gate()
-    assert len(house.cache.failures) == 20
-    assert [await house.sees(f"colder{n}/key") for n in range(20)] == ["key"] * 20
+    assert len(client.cache.failures) == 20
+    assert [await client.sees(f"colder{n}/key") for n in range(20)] == ["key"] * 20
 
 
 async def test_old_questions_that_fail_one_by_one_do_not_put_off_the_next_try() -> None:
-    house = House(down)
+    client = Client(down)
     open_gates: list[Callable[[], None]] = []
     async with anyio.create_task_group() as group:
         for n in range(40):
-            open_gates.append(house.repository.close_gate())
-            group.start_soon(house.sees, f"hangs{n}/key")
+            open_gates.append(client.repository.close_gate())
+            group.start_soon(client.sees, f"hangs{n}/key")
             await settle()
-        house.repository.closed = None
+        client.repository.closed = None
         for n in range(10):
-            assert await house.sees(f"issuer{n}/key") == "unavailable"
-        asked, seen = house.requests, list[str]()
+            assert await client.sees(f"issuer{n}/key") == "unavailable"
+        asked, seen = client.requests, list[str]()
         for n, open_gate in enumerate(open_gates):
             # As fast as those fail that wait for their deadlines in a source that hangs.
-            house.clock.turn(0.1)
+            client.clock.turn(0.1)
             open_gate()
             await settle()
-            seen.append(await house.sees(f"cold{n}/key"))
+            seen.append(await client.sees(f"cold{n}/key"))
         assert seen == ["unavailable"] * 40
-        assert house.requests - asked >= 4.0 / 0.5 - 1
+        assert client.requests - asked >= 4.0 / 0.5 - 1
 
 
 @pytest.mark.parametrize("later", [0.4, 0.6])
 async def test_who_comes_after_a_recovery_does_not_wait_for_a_question_that_hangs(
     later: float,
 ) -> None:
-    house = House()
-    open_gate = house.repository.close_gate()
+    client = Client()
+    open_gate = client.repository.close_gate()
     seen: list[str] = []
 
     async def look(kid: str) -> None:
-        seen.append(await house.sees(kid))
+        seen.append(await client.sees(kid))
 
     async with anyio.create_task_group() as group:
         group.start_soon(look, "cold/key")
         await settle()
-        house.repository.closed = None
-        house.clock.turn(later)
+        client.repository.closed = None
+        client.clock.turn(later)
         # Another key's question began later and is answered: so the first one hangs, or was slow.
-        assert await house.sees("other/key") == "key"
+        assert await client.sees("other/key") == "key"
         with anyio.move_on_after(0.05):
             await look("cold/key")
         assert seen == ([] if later < 0.5 else ["key"])
-        asked = house.requests
+        asked = client.requests
         open_gate()
     assert seen == ["key"] * (1 if later < 0.5 else 2)
-    assert house.requests == asked == (2 if later < 0.5 else 3)
-    assert not house.cache.flights
+    assert client.requests == asked == (2 if later < 0.5 else 3)
+    assert not client.cache.flights
 
 
 async def test_a_question_that_fails_after_a_recovery_puts_off_no_later_one_for_its_key() -> None:
-    house = House(down)
-    open_gate = house.repository.close_gate()
+    client = Client(down)
+    open_gate = client.repository.close_gate()
     async with anyio.create_task_group() as group:
-        group.start_soon(house.sees, "cold/key")
+        group.start_soon(client.sees, "cold/key")
         await settle()
-        house.repository.closed, house.repository.answer = None, good
-        house.clock.turn(0.1)
-        assert await house.sees("other/key") == "key"
-        house.repository.answer = down
+        client.repository.closed, client.repository.answer = None, good
+        client.clock.turn(0.1)
+        assert await client.sees("other/key") == "key"
+        client.repository.answer = down
         open_gate()
-    house.repository.answer = good
-    assert await house.sees("cold/key") == "key"
+    client.repository.answer = good
+    assert await client.sees("cold/key") == "key"
 
 
 def fails_for_some(retry_after: float | None = None) -> Callable[[str], Document]:
@@ -499,70 +499,70 @@ def fails_for_some(retry_after: float | None = None) -> Callable[[str], Document
     return lambda url: failure if "/bad" in url else good(url)
 
 
-async def ask_beside_others(house: House, kid: str) -> None:
+async def ask_beside_others(client: Client, kid: str) -> None:
     """Ask for a key; the answer comes after that to a later question for another key."""
-    open_gate = house.repository.close_gate()
+    open_gate = client.repository.close_gate()
     async with anyio.create_task_group() as group:
-        group.start_soon(house.sees, kid)
+        group.start_soon(client.sees, kid)
         await settle()
-        house.repository.closed = None
-        house.clock.turn(0.1)
-        assert await house.sees(f"other/{house.clock.now}") == "key"
-        house.clock.turn(0.1)
+        client.repository.closed = None
+        client.clock.turn(0.1)
+        assert await client.sees(f"other/{client.clock.now}") == "key"
+        client.clock.turn(0.1)
         open_gate()
 
 
 async def test_a_key_that_fails_is_put_off_though_other_keys_are_answered_meanwhile() -> None:
-    house = House(fails_for_some())
+    client = Client(fails_for_some())
     for _ in range(20):
-        await ask_beside_others(house, "issuer/bad")
+        await ask_beside_others(client, "issuer/bad")
     # At once after the first time, and then after 0.5, 1, 1 and 1 seconds.
-    assert house.repository.asked.count(f"{URL}issuer/bad") <= 6
+    assert client.repository.asked.count(f"{URL}issuer/bad") <= 6
 
 
 async def test_a_key_is_not_asked_for_sooner_than_was_said_with_its_failure() -> None:
-    house = House(fails_for_some(retry_after=30.0))
+    client = Client(fails_for_some(retry_after=30.0))
     for _ in range(20):
-        await ask_beside_others(house, "issuer/bad")
-    assert house.repository.asked.count(f"{URL}issuer/bad") == 1
+        await ask_beside_others(client, "issuer/bad")
+    assert client.repository.asked.count(f"{URL}issuer/bad") == 1
 
 
 async def test_keys_that_fail_spend_the_budget_though_other_keys_are_answered_meanwhile() -> None:
-    house = House(fails_for_some(), issuer_misses=(0.0, 5), longest_wait=0.0)
+    client = Client(fails_for_some(), issuer_misses=(0.0, 5), longest_wait=0.0)
     for number in range(20):
-        await ask_beside_others(house, f"issuer/bad{number}")
-    assert sum("/bad" in url for url in house.repository.asked) == 5
+        await ask_beside_others(client, f"issuer/bad{number}")
+    assert sum("/bad" in url for url in client.repository.asked) == 5
 
 
 async def test_questions_that_hung_when_the_source_was_well_again_spend_no_budget() -> None:
-    house = House(down, issuer_misses=(0.0, 5), longest_wait=0.0)
-    open_gate = house.repository.close_gate()
+    client = Client(down, issuer_misses=(0.0, 5), longest_wait=0.0)
+    open_gate = client.repository.close_gate()
     async with anyio.create_task_group() as group:
         for number in range(5):
-            group.start_soon(house.sees, f"issuer/hangs{number}")
+            group.start_soon(client.sees, f"issuer/hangs{number}")
         await settle()
-        house.repository.closed, house.repository.answer = None, good
-        house.clock.turn(1.0)
-        assert await house.sees("other/key") == "key"
-        house.repository.answer = down
+        client.repository.closed, client.repository.answer = None, good
+        client.clock.turn(1.0)
+        assert await client.sees("other/key") == "key"
+        client.repository.answer = down
         open_gate()
-    house.repository.answer = good
-    assert await house.sees("issuer/key") == "key"
+    client.repository.answer = good
+    assert await client.sees("issuer/key") == "key"
 
 
 async def test_an_outage_spends_no_budget() -> None:
-    house = House(lambda url: down(url))
-    open_gate = house.repository.close_gate()
+    client = Client(lambda url: down(url))
+    open_gate = client.repository.close_gate()
     async with anyio.create_task_group() as group:
         for n in range(190):  # as many as an issuer may ask for at once, and a few less
-            group.start_soon(house.sees, f"issuer/hangs{n}")
+            group.start_soon(client.sees, f"issuer/hangs{n}")
         await settle()
         open_gate()
-    house.repository.closed, house.repository.answer = None, good
-    house.clock.turn(1.0)
-    assert [await house.sees(f"issuer/cold{n}") for n in range(30)] == ["key"] * 30
-    house.repository.answer = missing
-    seen = [await house.sees(f"issuer/missing{n}") for n in range(190)]
+    client.repository.closed, client.repository.answer = None, good
+    client.clock.turn(1.0)
+    assert [await client.sees(f"issuer/cold{n}") for n in range(30)] == ["key"] * 30
+    client.repository.answer = missing
+    seen = [await client.sees(f"issuer/missing{n}") for n in range(190)]
     assert seen == ["unknown"] * 190
 
 
@@ -585,12 +585,12 @@ async def test_what_a_source_answers_for_one_key_is_no_outage_for_the_others(
             raise answer
         return answer
 
-    house = House(say)
+    client = Client(say)
     for number in range(20):
         for bad in range(10):
-            assert await house.sees(f"issuer{number}/bad{bad}") == "unavailable"
-        assert await house.sees(f"issuer{number}/key") == "key"
-        house.clock.turn(0.02)
+            assert await client.sees(f"issuer{number}/bad{bad}") == "unavailable"
+        assert await client.sees(f"issuer{number}/key") == "key"
+        client.clock.turn(0.02)
 
 
 async def test_unknown_keys_are_no_outage_of_a_mirror_while_the_first_is_down() -> None:
@@ -629,12 +629,12 @@ async def test_a_failure_beside_it_does_not_shorten_what_a_source_asks_for() -> 
 async def test_a_key_that_expires_in_an_outage_is_asked_for_again_as_soon_as_an_unknown_one() -> (
     None
 ):
-    house = House(says(10.0), stale_if_error=20.0)
-    assert await house.sees() == "key"
-    house.clock.turn(29.5)
-    house.repository.answer = down
-    assert await house.sees() == "key"
-    house.repository.answer = says(10.0)
-    house.clock.turn(1.0)
-    assert await house.sees() == "key"
-    assert house.requests == 3
+    client = Client(says(10.0), stale_if_error=20.0)
+    assert await client.sees() == "key"
+    client.clock.turn(29.5)
+    client.repository.answer = down
+    assert await client.sees() == "key"
+    client.repository.answer = says(10.0)
+    client.clock.turn(1.0)
+    assert await client.sees() == "key"
+    assert client.requests == 3

@@ -25,7 +25,6 @@ from asapfn.resolvers import (
 )
 from asapfn.types import Caching, Document, Unverified
 from tests.support.effort import ONE_BACKEND
-from tests.support.keyhouse import URL, House, says
 from tests.support.keyring import key_for
 from tests.support.keysources import (
     KID,
@@ -38,6 +37,7 @@ from tests.support.keysources import (
     missing,
     settle,
 )
+from tests.support.repository_client import URL, Client, says
 
 
 async def test_callers_less_patient_than_the_source_get_the_key_from_the_first_ones_fetch() -> None:
@@ -66,40 +66,40 @@ async def test_callers_less_patient_than_the_source_get_the_key_from_the_first_o
 
 
 async def test_a_fetch_whose_callers_were_cancelled_is_charged_once() -> None:
-    house = House(issuer_misses=(0.0, 1), longest_wait=0.0)
-    open_gate = house.repository.close_gate()
+    client = Client(issuer_misses=(0.0, 1), longest_wait=0.0)
+    open_gate = client.repository.close_gate()
     for _ in range(20):
         async with anyio.create_task_group() as group:
-            group.start_soon(house.sees)
+            group.start_soon(client.sees)
             await settle(2)
             group.cancel_scope.cancel()
     open_gate()
-    assert await house.sees() == "key"
-    assert house.requests == 1
+    assert await client.sees() == "key"
+    assert client.requests == 1
 
 
 @ONE_BACKEND
 async def test_500_keys_that_expire_together_are_not_refreshed_together() -> None:
-    house = House(says(300.0))
-    house.cache.chance = random.Random(1).random
+    client = Client(says(300.0))
+    client.cache.chance = random.Random(1).random
     kids = [f"issuer{number}/key" for number in range(500)]
     for kid in kids:
-        await house.sees(kid)
-    house.clock.turn(280.0)
+        await client.sees(kid)
+    client.clock.turn(280.0)
     a_second: list[int] = []
     for _ in range(25):
-        before = house.requests
+        before = client.requests
         for kid in kids:
-            assert await house.sees(kid) == "key"
-        a_second.append(house.requests - before)
-        house.clock.turn(1.0)
+            assert await client.sees(kid) == "key"
+        a_second.append(client.requests - before)
+        client.clock.turn(1.0)
     assert sum(a_second) == 500
     assert max(a_second) <= 60
 
 
 @ONE_BACKEND
 async def test_100_workers_that_start_together_do_not_refresh_together() -> None:
-    workers = [House(says(300.0)) for _ in range(100)]
+    workers = [Client(says(300.0)) for _ in range(100)]
     chance = random.Random(1).random
     refreshes: collections.Counter[int] = collections.Counter()
     for worker in workers:
@@ -181,11 +181,11 @@ async def test_unsigned_tokens_in_a_tenants_name_neither_evict_nor_lock_it_out(
 
 @ONE_BACKEND
 async def test_look_ups_of_existing_keys_are_not_limited_at_500_a_second() -> None:
-    house = House(says(300.0))
+    client = Client(says(300.0))
     seen = []
     for number in range(1500):
-        seen.append(await house.sees(f"orders/{number}"))
-        house.clock.turn(0.002)
+        seen.append(await client.sees(f"orders/{number}"))
+        client.clock.turn(0.002)
     assert seen == ["key"] * 1500
 
 
@@ -194,19 +194,19 @@ async def test_look_ups_of_existing_keys_are_not_limited_at_500_a_second() -> No
 async def test_random_key_ids_in_an_issuers_name_leave_its_first_look_ups(
     rate: int, least: int
 ) -> None:
-    house = House(lambda url: good(url) if "/real" in url else missing(url), longest_wait=0.0)
+    client = Client(lambda url: good(url) if "/real" in url else missing(url), longest_wait=0.0)
     chance, found = random.Random(7), 0
     for second in range(20):
         turn = chance.randrange(rate)
         for number in range(rate):
-            await house.sees(f"orders/{second}-{number}")
+            await client.sees(f"orders/{second}-{number}")
             if number == turn:
-                found += await house.sees(f"orders/real{second}") == "key"
-            house.clock.turn(1 / rate)
+                found += await client.sees(f"orders/real{second}") == "key"
+            client.clock.turn(1 / rate)
     assert found >= least
     # Those who run the service have another way, that no token is in the way of.
-    assert await prefetch(house.resolve, ["orders/real-new"]) == {"orders/real-new": True}
-    assert await house.sees("orders/real-new") == "key"
+    assert await prefetch(client.resolve, ["orders/real-new"]) == {"orders/real-new": True}
+    assert await client.sees("orders/real-new") == "key"
 
 
 async def test_waiting_callers_and_fetches_in_progress_can_be_seen() -> None:

@@ -13,26 +13,26 @@ import pytest
 from asapfn.errors import Unavailable
 from asapfn.resolvers import activity, pem_repository
 from asapfn.types import Caching, Document, Key
-from tests.support.keyhouse import URL, House
 from tests.support.keysources import Clock, asking, down, flights_of, good, missing, settle
+from tests.support.repository_client import URL, Client
 
 
 @pytest.mark.parametrize("other", ["asyncio", "trio"])
 async def test_two_loops_in_two_threads_share_keys_and_never_wait_for_one_another(
     other: str,
 ) -> None:
-    house = House()
+    client = Client()
     mine, theirs = threading.Event(), threading.Event()
     seen: list[str] = []
 
     async def fetch(url: str, accept: str) -> Document:
-        house.repository.asked.append(url)
-        landing = mine if house.requests == 1 else theirs
+        client.repository.asked.append(url)
+        landing = mine if client.requests == 1 else theirs
         while not landing.is_set():
             await anyio.sleep(0.001)
         return good(url)
 
-    resolve = pem_repository(URL, fetch, clock=house.clock, observe=house.events)
+    resolve = pem_repository(URL, fetch, clock=client.clock, observe=client.events)
 
     async def call() -> None:
         assert await resolve(asking()) is not None
@@ -50,10 +50,10 @@ async def test_two_loops_in_two_threads_share_keys_and_never_wait_for_one_anothe
     with anyio.fail_after(10):
         async with anyio.create_task_group() as group:
             group.start_soon(herd)
-            while house.requests < 1:
+            while client.requests < 1:
                 await anyio.sleep(0.001)
             thread.start()
-            while house.requests < 2:
+            while client.requests < 2:
                 await anyio.sleep(0.001)
             # Theirs lands first; ours, which asked before, must neither wait nor overwrite it.
             theirs.set()
@@ -62,7 +62,7 @@ async def test_two_loops_in_two_threads_share_keys_and_never_wait_for_one_anothe
             assert await resolve(asking()) is not None
             mine.set()
     assert len(seen) == 200
-    assert house.requests == 2
+    assert client.requests == 2
 
 
 async def test_an_answer_asked_for_earlier_in_another_loop_does_not_undo_a_later_one() -> None:
@@ -138,34 +138,34 @@ def test_four_loops_stand_a_source_that_comes_and_goes() -> None:
 
 
 def test_what_a_closed_loop_left_is_no_fetch_in_progress() -> None:
-    house = House()
+    client = Client()
 
     async def leave() -> None:
-        house.repository.close_gate()
+        client.repository.close_gate()
         with anyio.move_on_after(0.01):
-            await house.resolve(asking())
-        assert activity(house.resolve).fetching == 1
+            await client.resolve(asking())
+        assert activity(client.resolve).fetching == 1
 
     loop = asyncio.new_event_loop()
     # asyncio complains about tasks that are dropped while pending; that is its user's fault.
     loop.set_exception_handler(lambda loop, context: None)
     loop.run_until_complete(leave())
     loop.close()
-    assert activity(house.resolve).fetching == 0
-    flights_of(house.resolve).clear()
+    assert activity(client.resolve).fetching == 0
+    flights_of(client.resolve).clear()
     gc.collect()
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 async def test_a_fork_takes_no_fetch_in_progress_along() -> None:
-    house = House()
-    open_gate = house.repository.close_gate()
+    client = Client()
+    open_gate = client.repository.close_gate()
     async with anyio.create_task_group() as group:
-        group.start_soon(house.resolve, asking())
+        group.start_soon(client.resolve, asking())
         await settle()
         child = os.fork()
         if child == 0:  # pragma: no cover
-            os._exit(activity(house.resolve) != (0, 0, 0, 0))
+            os._exit(activity(client.resolve) != (0, 0, 0, 0))
         assert os.waitpid(child, 0)[1] == 0
-        assert activity(house.resolve)[:2] == (1, 1)
+        assert activity(client.resolve)[:2] == (1, 1)
         open_gate()

@@ -6,45 +6,45 @@ import pytest
 from asapfn.errors import TokenRejected
 from asapfn.resolvers import cached
 from asapfn.types import Key, Unverified
-from tests.support.keyhouse import House
 from tests.support.keyring import key_for
 from tests.support.keysources import Clock, asking, down, settle
+from tests.support.repository_client import Client
 
 
 async def test_a_thousand_callers_on_a_cold_cache_make_one_request() -> None:
-    house = House()
+    client = Client()
     seen: list[str] = []
 
     async def call() -> None:
-        seen.append(await house.sees())
+        seen.append(await client.sees())
 
-    house.repository.close_gate()
+    client.repository.close_gate()
     async with anyio.create_task_group() as group:
         for _ in range(1_000):
             group.start_soon(call)
         await settle()
-        assert house.repository.closed is not None
-        house.repository.closed.set()
+        assert client.repository.closed is not None
+        client.repository.closed.set()
     assert seen == ["key"] * 1_000
-    assert house.requests == 1
-    assert house.events.kinds() == ["fetched"]
+    assert client.requests == 1
+    assert client.events.kinds() == ["fetched"]
 
 
 async def test_callers_that_wait_on_an_outage_are_each_told() -> None:
-    house = House(down)
+    client = Client(down)
     seen: list[str] = []
 
     async def call() -> None:
-        seen.append(await house.sees())
+        seen.append(await client.sees())
 
-    open_gate = house.repository.close_gate()
+    open_gate = client.repository.close_gate()
     async with anyio.create_task_group() as group:
         for _ in range(50):
             group.start_soon(call)
         await settle()
         open_gate()
     assert seen == ["unavailable"] * 50
-    assert house.requests == 1
+    assert client.requests == 1
 
 
 async def test_what_fails_is_the_askers_to_see_and_an_outage_to_those_who_wait() -> None:

@@ -9,17 +9,17 @@ from asapfn.keys import export_jwks, export_public_jwk, import_jwk
 from asapfn.resolvers import jwks
 from asapfn.types import Document, Event
 from tests.support.keyring import key_for
-from tests.support.keysets import EC, NEW, PS, RSA, SOURCE, URL, House, of, same, serving
+from tests.support.keysets import EC, NEW, PS, RSA, SOURCE, URL, Client, of, same, serving
 from tests.support.keysources import Events, Repository, asking
 
 
 async def test_a_key_is_chosen_by_its_id() -> None:
-    house = House(export_jwks([RSA, EC]))
-    assert same(await house.resolve(asking(RSA.kid)), RSA)
-    assert same(await house.resolve(asking(EC.kid, algorithm="ES256")), EC)
-    assert await house.resolve(asking("issuer/other")) is None
-    assert await house.resolve(asking("issuer")) is None
-    assert house.source.asked == [URL]
+    client = Client(export_jwks([RSA, EC]))
+    assert same(await client.resolve(asking(RSA.kid)), RSA)
+    assert same(await client.resolve(asking(EC.kid, algorithm="ES256")), EC)
+    assert await client.resolve(asking("issuer/other")) is None
+    assert await client.resolve(asking("issuer")) is None
+    assert client.source.asked == [URL]
 
 
 async def test_what_is_accepted_is_said() -> None:
@@ -40,38 +40,38 @@ async def test_a_key_is_chosen_by_type_curve_and_algorithm_too() -> None:
         export_public_jwk(EC) | {"kid": "k"},
         export_public_jwk(key_for("ES384")) | {"kid": "k"},
     ]
-    house = House({"keys": same_id})
+    client = Client({"keys": same_id})
     for algorithm, member in zip(("RS256", "PS256", "ES256", "ES384"), same_id, strict=True):
-        found = await house.resolve(asking("k", "issuer", algorithm))
+        found = await client.resolve(asking("k", "issuer", algorithm))
         assert found is not None
         assert export_public_jwk(found) == member
-    assert "another algorithm than RS512" in await house.why(asking("k", "issuer", "RS512"))
-    assert "of type OKP, not RSA" in await house.why(asking("k", "issuer", "EdDSA"))
+    assert "another algorithm than RS512" in await client.why(asking("k", "issuer", "RS512"))
+    assert "of type OKP, not RSA" in await client.why(asking("k", "issuer", "EdDSA"))
 
 
 async def test_without_a_key_id_the_only_candidate_is_the_key_and_of_two_none_is() -> None:
-    house = House(export_jwks([RSA, EC, PS]))
-    assert same(await house.resolve(asking(None, "issuer", "ES256")), EC)
-    assert same(await house.resolve(asking(None, "issuer", "RS256")), RSA)
+    client = Client(export_jwks([RSA, EC, PS]))
+    assert same(await client.resolve(asking(None, "issuer", "ES256")), EC)
+    assert same(await client.resolve(asking(None, "issuer", "RS256")), RSA)
     two = of(RSA, EC)
     two["keys"].append(export_public_jwk(NEW))
-    house = House(two)
-    assert "more than one key of the set" in await house.why(asking(None, "issuer", "ES256"))
-    assert same(await house.resolve(asking(EC.kid, algorithm="ES256")), EC)
-    assert house.requests == 1
+    client = Client(two)
+    assert "more than one key of the set" in await client.why(asking(None, "issuer", "ES256"))
+    assert same(await client.resolve(asking(EC.kid, algorithm="ES256")), EC)
+    assert client.requests == 1
 
 
 async def test_a_key_id_twice_is_no_answer() -> None:
-    house = House({"keys": [export_public_jwk(key) | {"kid": "k"} for key in (EC, NEW)]})
-    assert "more than one key of it" in await house.why(asking("k", "issuer", "ES256"))
+    client = Client({"keys": [export_public_jwk(key) | {"kid": "k"} for key in (EC, NEW)]})
+    assert "more than one key of it" in await client.why(asking("k", "issuer", "ES256"))
 
 
 async def test_a_key_without_an_id_is_not_that_of_a_token_with_one() -> None:
     member = export_public_jwk(RSA)
     del member["kid"]
-    house = House({"keys": [member]})
-    assert await house.resolve(asking(RSA.kid)) is None
-    assert await house.resolve(asking(None, "issuer")) is not None
+    client = Client({"keys": [member]})
+    assert await client.resolve(asking(RSA.kid)) is None
+    assert await client.resolve(asking(None, "issuer")) is not None
 
 
 NOT_UNDERSTOOD: dict[str, Any] = {
@@ -90,12 +90,12 @@ NOT_UNDERSTOOD: dict[str, Any] = {
 
 @pytest.mark.parametrize("member", NOT_UNDERSTOOD.values(), ids=NOT_UNDERSTOOD)
 async def test_a_member_that_is_not_for_us_is_passed_over(member: Any) -> None:
-    house = House({"keys": [member, export_public_jwk(RSA), member]})
-    assert same(await house.resolve(asking(RSA.kid)), RSA)
+    client = Client({"keys": [member, export_public_jwk(RSA), member]})
+    assert same(await client.resolve(asking(RSA.kid)), RSA)
     if isinstance(member, dict) and member["kid"] == EC.kid:
-        assert await house.why(asking(EC.kid, algorithm="ES256"))
+        assert await client.why(asking(EC.kid, algorithm="ES256"))
     else:
-        assert await house.resolve(asking(EC.kid, algorithm="ES256")) is None
+        assert await client.resolve(asking(EC.kid, algorithm="ES256")) is None
 
 
 # A bundle as SPIFFE has it ("SPIFFE Trust Domain and Bundle", section 4): one key for tokens, one
@@ -111,25 +111,25 @@ BUNDLE = {
 
 
 async def test_keys_of_other_uses_are_accepted_where_the_caller_names_them() -> None:
-    assert "its use is" in await House(BUNDLE).why(asking(EC.kid, algorithm="ES256"))
+    assert "its use is" in await Client(BUNDLE).why(asking(EC.kid, algorithm="ES256"))
     for uses in (("sig", "jwt-svid"), "jwt-svid", ["jwt-svid"], {"jwt-svid"}):
-        house = House(BUNDLE, uses=uses)
-        found = await house.resolve(asking(EC.kid, algorithm="ES256"))
+        client = Client(BUNDLE, uses=uses)
+        found = await client.resolve(asking(EC.kid, algorithm="ES256"))
         assert found is not None
         assert found.thumbprint() == EC.thumbprint()
         # The key for certificates does not count.
-        assert await house.resolve(asking(None, "issuer", "ES256")) is found
+        assert await client.resolve(asking(None, "issuer", "ES256")) is found
 
 
 async def test_a_use_that_is_not_named_is_not_accepted() -> None:
     both = {"keys": [export_public_jwk(RSA), *BUNDLE["keys"]]}  # type: ignore[misc]
-    assert 'its use is "sig"' in await House(both, uses="jwt-svid").why(asking(RSA.kid))
-    assert await House(both, uses=("sig", "jwt-svid")).resolve(asking(RSA.kid)) is not None
+    assert 'its use is "sig"' in await Client(both, uses="jwt-svid").why(asking(RSA.kid))
+    assert await Client(both, uses=("sig", "jwt-svid")).resolve(asking(RSA.kid)) is not None
     unsaid = {name: value for name, value in export_public_jwk(RSA).items() if name != "use"}
-    assert await House({"keys": [unsaid]}, uses="jwt-svid").resolve(asking(RSA.kid)) is not None
+    assert await Client({"keys": [unsaid]}, uses="jwt-svid").resolve(asking(RSA.kid)) is not None
     other = {"keys": [export_public_jwk(EC) | {"use": "JWT-SVID"}]}
-    house = House(other, uses="jwt-svid")
-    assert 'its use is "JWT-SVID"' in await house.why(asking(EC.kid, algorithm="ES256"))
+    client = Client(other, uses="jwt-svid")
+    assert 'its use is "JWT-SVID"' in await client.why(asking(EC.kid, algorithm="ES256"))
 
 
 @pytest.mark.parametrize(
@@ -152,20 +152,20 @@ UNSET = ("use", "key_ops", "alg", "d", "p", "q", "dp", "dq", "qi", "oth", "k", "
 
 async def test_a_member_that_is_null_is_absent() -> None:
     nulls = export_public_jwk(EC) | dict.fromkeys(UNSET)
-    house = House({"keys": [export_public_jwk(RSA), nulls], "other": None})
-    assert same(await house.resolve(asking(RSA.kid)), RSA)
-    found = await house.resolve(asking(EC.kid, algorithm="ES256"))
+    client = Client({"keys": [export_public_jwk(RSA), nulls], "other": None})
+    assert same(await client.resolve(asking(RSA.kid)), RSA)
+    found = await client.resolve(asking(EC.kid, algorithm="ES256"))
     assert found is not None
     assert found.thumbprint() == EC.thumbprint()
-    nameless = House({"keys": [nulls | {"kid": None}]})
+    nameless = Client({"keys": [nulls | {"kid": None}]})
     assert await nameless.resolve(asking(EC.kid, algorithm="ES256")) is None
     assert await nameless.resolve(asking(None, "issuer", "ES256")) is not None
 
 
 async def test_keys_to_verify_with_may_say_so() -> None:
     for members in ({"use": "sig"}, {"key_ops": ["verify"]}, {"x5t": "unread"}):
-        house = House(of(EC, **members))
-        assert await house.resolve(asking(EC.kid, algorithm="ES256")) is not None
+        client = Client(of(EC, **members))
+        assert await client.resolve(asking(EC.kid, algorithm="ES256")) is not None
 
 
 REFUSED: dict[str, tuple[Any, str]] = {
@@ -200,9 +200,9 @@ REFUSED: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize(("member", "detail"), REFUSED.values(), ids=REFUSED)
 async def test_a_set_that_tells_a_secret_is_refused_whole(member: Any, detail: str) -> None:
-    house = House({"keys": [export_public_jwk(RSA), member]})
+    client = Client({"keys": [export_public_jwk(RSA), member]})
     with pytest.raises(Unavailable, match=detail) as raised:
-        await house.resolve(asking(RSA.kid))
+        await client.resolve(asking(RSA.kid))
     assert raised.value.source == SOURCE
     assert "AAAA" not in str(raised.value)
 
@@ -223,7 +223,7 @@ async def test_a_set_that_tells_a_secret_is_refused_whole(member: Any, detail: s
 )
 async def test_what_is_no_key_set_is_an_outage(body: bytes, detail: str) -> None:
     with pytest.raises(Unavailable, match=detail) as raised:
-        await House(body).resolve(asking(RSA.kid))
+        await Client(body).resolve(asking(RSA.kid))
     assert raised.value.source == SOURCE
     assert isinstance(raised.value.__cause__, Unavailable)
     if "no list" not in detail:
@@ -244,10 +244,10 @@ async def test_what_is_no_key_set_is_an_outage(body: bytes, detail: str) -> None
 async def test_what_is_no_key_set_is_named_by_its_media_type(
     body: bytes, media_type: str, named: str
 ) -> None:
-    house = House(b"")
-    house.source.answer = lambda url: Document(200, media_type, body)
+    client = Client(b"")
+    client.source.answer = lambda url: Document(200, media_type, body)
     with pytest.raises(Unavailable) as raised:
-        await house.resolve(asking(RSA.kid))
+        await client.resolve(asking(RSA.kid))
     assert raised.value.source == SOURCE
     assert isinstance(raised.value.__cause__, Unavailable)
     unread = body != b"{}" and b"oct" not in body
@@ -259,40 +259,40 @@ async def test_what_is_no_key_set_is_named_by_its_media_type(
 
 @pytest.mark.parametrize("status", [201, 204, 301, 403, 404, 500])
 async def test_a_status_but_200_is_an_outage(status: int) -> None:
-    house = House(b"")
-    house.source.answer = serving(export_jwks([RSA]), status=status)
+    client = Client(b"")
+    client.source.answer = serving(export_jwks([RSA]), status=status)
     with pytest.raises(Unavailable, match=f": status {status}"):
-        await house.resolve(asking(RSA.kid))
+        await client.resolve(asking(RSA.kid))
 
 
 async def test_a_source_that_says_when_to_ask_again_is_not_asked_before() -> None:
-    house = House(b"")
-    house.source.answer = lambda url: Document(503, "", b"", retry_after=17.0)
+    client = Client(b"")
+    client.source.answer = lambda url: Document(503, "", b"", retry_after=17.0)
     with pytest.raises(Unavailable) as raised:
-        await house.resolve(asking(RSA.kid))
+        await client.resolve(asking(RSA.kid))
     assert raised.value.retry_after == 17.0
 
 
 async def test_a_set_that_says_when_to_ask_again_is_a_set() -> None:
-    house = House(b"")
+    client = Client(b"")
     served = serving(export_jwks([RSA]))(URL)
-    house.source.answer = lambda url: served._replace(retry_after=17.0)
-    assert await house.resolve(asking(RSA.kid)) is not None
+    client.source.answer = lambda url: served._replace(retry_after=17.0)
+    assert await client.resolve(asking(RSA.kid)) is not None
 
 
 async def test_a_set_of_1000_keys_is_read_and_no_larger_one() -> None:
     members: list[Any] = [{"kty": "AKP", "kid": str(number)} for number in range(1000)]
-    assert "kty is none of" in await House({"keys": members}).why(asking("999", "issuer"))
+    assert "kty is none of" in await Client({"keys": members}).why(asking("999", "issuer"))
     with pytest.raises(Unavailable) as raised:
-        await House({"keys": [*members, {}]}).resolve(asking("999", "issuer"))
+        await Client({"keys": [*members, {}]}).resolve(asking("999", "issuer"))
     assert raised.value.source == SOURCE
     assert raised.value.detail == "a set of 1001 keys: expected at most 1000"
 
 
 @pytest.mark.parametrize("kid", [True, 1.5, ["a"], None])
 async def test_a_key_id_that_is_neither_text_nor_a_whole_number_names_no_key(kid: Any) -> None:
-    house = House({"keys": [{"kty": "AKP", "kid": kid}]})
-    assert await house.resolve(asking(str(kid), "issuer")) is None
+    client = Client({"keys": [{"kty": "AKP", "kid": kid}]})
+    assert await client.resolve(asking(str(kid), "issuer")) is None
 
 
 async def test_events_name_the_url_up_to_its_first_question_mark() -> None:
@@ -310,16 +310,16 @@ def test_a_key_set_is_at_an_https_url(url: str) -> None:
 
 
 async def test_an_empty_set_is_a_set() -> None:
-    house = House({"keys": []})
-    assert await house.resolve(asking(RSA.kid)) is None
-    assert await house.resolve(asking(None, "issuer")) is None
-    assert house.requests == 1
-    assert house.events[-1] == Event("unknown", SOURCE, "", 0.0)
+    client = Client({"keys": []})
+    assert await client.resolve(asking(RSA.kid)) is None
+    assert await client.resolve(asking(None, "issuer")) is None
+    assert client.requests == 1
+    assert client.events[-1] == Event("unknown", SOURCE, "", 0.0)
 
 
 async def test_keys_are_parsed_once_a_fetch() -> None:
-    house = House(export_jwks([RSA]))
-    assert await house.resolve(asking(RSA.kid)) is await house.resolve(asking(RSA.kid))
+    client = Client(export_jwks([RSA]))
+    assert await client.resolve(asking(RSA.kid)) is await client.resolve(asking(RSA.kid))
 
 
 def test_the_test_keys_are_what_they_seem() -> None:

@@ -32,7 +32,7 @@ def public(name: str) -> str:
 MAP: dict[str, Any] = {"a1b2": pem("rsa"), "c3d4": pem("ec"), "e5f6": pem("ed25519")}
 
 
-class House:
+class Client:
     """A map of certificates behind `certificates`, and the two clocks."""
 
     def __init__(self, body: Any, now: float = IN_2020, **options: Any) -> None:
@@ -55,96 +55,96 @@ class House:
 
 
 async def test_a_key_is_found_by_its_id_in_the_map() -> None:
-    house = House(MAP)
-    key = await house.find("a1b2")
+    client = Client(MAP)
+    key = await client.find("a1b2")
     assert key is not None
     assert (export_public_pem(key), key.kid) == (public("rsa"), "a1b2")
-    assert await house.find("a1b2") is key
-    assert "ES256 needs a key of type EC" in await house.why("a1b2", "ES256")
-    assert await house.find("unknown") is None
-    ed25519 = await house.find("e5f6", "EdDSA")
+    assert await client.find("a1b2") is key
+    assert "ES256 needs a key of type EC" in await client.why("a1b2", "ES256")
+    assert await client.find("unknown") is None
+    ed25519 = await client.find("e5f6", "EdDSA")
     assert ed25519 is not None
     assert export_public_pem(ed25519) == public("ed25519")
-    assert house.source.asked == [URL]
+    assert client.source.asked == [URL]
 
 
 async def test_a_certificate_that_expires_in_the_cache_is_used_no_more() -> None:
-    house = House(MAP, now=EXPIRES)
-    assert await house.find("a1b2") is not None
+    client = Client(MAP, now=EXPIRES)
+    assert await client.find("a1b2") is not None
     for now in (EXPIRES + 1, math.nan, 0):
-        house.now = now
-        assert "from 2020-01-01T00:00:00Z to 2021-01-01T00:00:00Z" in await house.why("a1b2")
-    house.now = EXPIRES
-    assert await house.find("a1b2") is not None
-    assert house.source.asked == [URL]
+        client.now = now
+        assert "from 2020-01-01T00:00:00Z to 2021-01-01T00:00:00Z" in await client.why("a1b2")
+    client.now = EXPIRES
+    assert await client.find("a1b2") is not None
+    assert client.source.asked == [URL]
 
 
 async def test_a_certificate_that_is_not_valid_yet_is_used_once_it_is() -> None:
-    house = House(MAP)
-    assert "from 2040-02-29T12:00:00Z to 2060-01" in await house.why("c3d4", "ES256")
-    house.now = IN_2050
-    key = await house.find("c3d4", "ES256")
+    client = Client(MAP)
+    assert "from 2040-02-29T12:00:00Z to 2060-01" in await client.why("c3d4", "ES256")
+    client.now = IN_2050
+    key = await client.find("c3d4", "ES256")
     assert key is not None
     assert export_public_pem(key) == public("ec")
-    assert "from 2020-01-01" in await house.why("a1b2")
-    assert house.source.asked == [URL]
+    assert "from 2020-01-01" in await client.why("a1b2")
+    assert client.source.asked == [URL]
 
 
 async def test_a_key_that_is_absent_makes_the_map_be_fetched_again_after_the_cooldown() -> None:
-    house = House({"a1b2": pem("rsa")}, cooldown=30.0)
-    assert await house.find("new") is None
-    house.source.answer = serving({"new": pem("rsa")})
-    house.clock.turn(30.0)
-    assert await house.find("new") is not None
+    client = Client({"a1b2": pem("rsa")}, cooldown=30.0)
+    assert await client.find("new") is None
+    client.source.answer = serving({"new": pem("rsa")})
+    client.clock.turn(30.0)
+    assert await client.find("new") is not None
 
 
 @pytest.mark.parametrize(("options", "cooldown"), [({}, 30.0), ({"cooldown": 7.0}, 7.0)])
 async def test_the_cooldown_is_the_one_that_is_given(
     options: dict[str, Any], cooldown: float
 ) -> None:
-    house = House({"a1b2": pem("rsa")}, **options)
+    client = Client({"a1b2": pem("rsa")}, **options)
     for _ in range(2):
-        assert await house.find("new") is None
-        house.clock.turn(cooldown - 0.5)
-        assert await house.find("new") is None
-        assert len(house.source.asked) == 1
-        house.clock.turn(0.5)
-        assert await house.find("new") is None
-        assert len(house.source.asked) == 2
-        house.source.asked.pop()
+        assert await client.find("new") is None
+        client.clock.turn(cooldown - 0.5)
+        assert await client.find("new") is None
+        assert len(client.source.asked) == 1
+        client.clock.turn(0.5)
+        assert await client.find("new") is None
+        assert len(client.source.asked) == 2
+        client.source.asked.pop()
 
 
 async def test_the_map_is_cached_and_reported_under_its_url_without_the_query() -> None:
-    house = House(MAP, caching=Caching(max_age=50.0, spread=0.0))
-    assert await house.find("a1b2") is not None
-    assert [(event.kind, event.source) for event in house.events] == [("fetched", SOURCE)]
-    house.clock.turn(49.0)
-    assert await house.find("a1b2") is not None
-    assert len(house.source.asked) == 1
-    house.clock.turn(10_000.0)  # the source said more
-    assert await house.find("a1b2") is not None
+    client = Client(MAP, caching=Caching(max_age=50.0, spread=0.0))
+    assert await client.find("a1b2") is not None
+    assert [(event.kind, event.source) for event in client.events] == [("fetched", SOURCE)]
+    client.clock.turn(49.0)
+    assert await client.find("a1b2") is not None
+    assert len(client.source.asked) == 1
+    client.clock.turn(10_000.0)  # the source said more
+    assert await client.find("a1b2") is not None
     await settle()
-    assert len(house.source.asked) == 2
+    assert len(client.source.asked) == 2
 
 
 async def test_a_map_of_1000_members_is_read_and_says_what_is_wrong_with_each() -> None:
-    house = House({str(number): 1 for number in range(999)} | {"weak": pem("weak")})
-    assert await house.why("998") == "the key set has this kid, but it is not a certificate in PEM"
-    assert "less than 2048 bits" in await house.why("weak")
+    client = Client({str(number): 1 for number in range(999)} | {"weak": pem("weak")})
+    assert await client.why("998") == "the key set has this kid, but it is not a certificate in PEM"
+    assert "less than 2048 bits" in await client.why("weak")
 
 
 async def test_without_a_key_id_the_refusal_says_why_no_key_of_its_type_can_be_used() -> None:
-    house = House({"a": pem("rsa"), "b": pem("ec")}, IN_2050)
-    found = await house.why(None, "RS256")
+    client = Client({"a": pem("rsa"), "b": pem("ec")}, IN_2050)
+    found = await client.why(None, "RS256")
     assert found.startswith("the token has no kid, and no key of the set can be used for RS256: ")
     assert "valid from 2020-01-01" in found
     assert "EC" not in found
 
 
 async def test_a_token_without_a_key_id_has_the_only_key_that_fits() -> None:
-    assert await House({"a": pem("rsa"), "b": pem("rsa")}).find(None) is not None
-    assert await House({"a": pem("old")}, IN_2050).find(None, "ES256") is not None
-    two = House({"a": pem("old"), "b": pem("ec")}, IN_2050)
+    assert await Client({"a": pem("rsa"), "b": pem("rsa")}).find(None) is not None
+    assert await Client({"a": pem("old")}, IN_2050).find(None, "ES256") is not None
+    two = Client({"a": pem("old"), "b": pem("ec")}, IN_2050)
     assert "more than one key of the set fits" in await two.why(None, "ES256")
 
 
@@ -154,10 +154,10 @@ async def test_a_token_without_a_key_id_has_the_only_key_that_fits() -> None:
      pem("rsa")[:-40], public("rsa"), {"kty": "RSA"}],
 )  # fmt: skip
 async def test_a_member_that_is_no_certificate_is_passed_over(member: Any) -> None:
-    house = House({"bad": member, "null": None, "a1b2": pem("rsa")})
-    assert await house.find("null") is None
-    assert await house.why("bad")
-    assert await house.find("a1b2") is not None
+    client = Client({"bad": member, "null": None, "a1b2": pem("rsa")})
+    assert await client.find("null") is None
+    assert await client.why("bad")
+    assert await client.find("a1b2") is not None
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ async def test_a_member_that_is_no_certificate_is_passed_over(member: Any) -> No
 )
 async def test_what_is_no_map_of_certificates_is_an_outage(body: Any, detail: str) -> None:
     with pytest.raises(Unavailable, match=detail) as raised:
-        await House(body).find("a1b2")
+        await Client(body).find("a1b2")
     assert raised.value.source == SOURCE
 
 
@@ -186,10 +186,10 @@ async def test_a_key_set_and_a_map_name_each_others_function() -> None:
 
 @pytest.mark.parametrize("status", [204, 403, 404, 500])
 async def test_a_status_but_200_is_an_outage(status: int) -> None:
-    house = House(b"")
-    house.source.answer = serving(json.dumps(MAP).encode(), status=status)
+    client = Client(b"")
+    client.source.answer = serving(json.dumps(MAP).encode(), status=status)
     with pytest.raises(Unavailable, match=f": status {status}"):
-        await house.find("a1b2")
+        await client.find("a1b2")
 
 
 @pytest.mark.parametrize("url", ["http://keys.example/", "https://u:p@keys.example/"])
@@ -199,8 +199,8 @@ def test_a_map_is_at_an_https_url(url: str) -> None:
 
 
 async def test_a_byte_order_mark_before_the_map_is_no_part_of_it() -> None:
-    house = House(b"\xef\xbb\xbf" + json.dumps(MAP).encode())
-    assert await house.find("a1b2") is not None
-    twice = House(b"\xef\xbb\xbf" * 2 + json.dumps(MAP).encode())
+    client = Client(b"\xef\xbb\xbf" + json.dumps(MAP).encode())
+    assert await client.find("a1b2") is not None
+    twice = Client(b"\xef\xbb\xbf" * 2 + json.dumps(MAP).encode())
     with pytest.raises(Unavailable, match="not UTF-8 JSON"):
         await twice.find("a1b2")

@@ -7,7 +7,7 @@ import pytest
 from asapfn import Document, Event, Unavailable
 from asapfn.keys import export_public_jwk
 from asapfn.resolvers import jwks
-from tests.support.keysets import EC, NEW, House
+from tests.support.keysets import EC, NEW, Client
 from tests.support.keysources import asking, cache_of
 
 # RFC 7638, section 3.1: the key, and its thumbprint.
@@ -41,28 +41,28 @@ BARE = {name: RFC_KEY[name] for name in ("kty", "n", "e", "kid")}
 async def test_the_same_key_twice_in_a_set_is_one_key(
     copies: list[dict[str, Any]], kid: str | None
 ) -> None:
-    house = House({"keys": copies})
-    found = await house.resolve(asking(kid, "issuer"))
+    client = Client({"keys": copies})
+    found = await client.resolve(asking(kid, "issuer"))
     assert found is not None
     assert found.thumbprint() == THUMBPRINT
     # The same object each time: a verifier remembers what it has verified by it.
-    assert await house.resolve(asking(kid, "issuer")) is found
+    assert await client.resolve(asking(kid, "issuer")) is found
 
 
 async def test_the_same_key_under_two_ids_is_one_key_to_a_token_without_an_id() -> None:
-    house = House({"keys": [RFC_KEY, RFC_KEY | {"kid": "other"}]})
+    client = Client({"keys": [RFC_KEY, RFC_KEY | {"kid": "other"}]})
     for kid in (None, "other", "2011-04-29"):
-        found = await house.resolve(asking(kid, "issuer"))
+        found = await client.resolve(asking(kid, "issuer"))
         assert found is not None
         assert found.thumbprint() == THUMBPRINT
 
 
 async def test_a_copy_for_one_algorithm_does_not_serve_another() -> None:
-    house = House({"keys": [RFC_KEY, RFC_KEY | {"alg": "PS512"}]})
+    client = Client({"keys": [RFC_KEY, RFC_KEY | {"alg": "PS512"}]})
     for algorithm in ("RS256", "PS512"):
-        key = await _found(house, "2011-04-29", algorithm)
+        key = await _found(client, "2011-04-29", algorithm)
         assert key.alg == algorithm
-    assert "another algorithm than RS512" in await house.why(
+    assert "another algorithm than RS512" in await client.why(
         asking("2011-04-29", "issuer", "RS512")
     )
 
@@ -70,19 +70,19 @@ async def test_a_copy_for_one_algorithm_does_not_serve_another() -> None:
 @pytest.mark.parametrize("others", [[NEW], [EC, NEW], [NEW, EC], [EC, EC, NEW]])
 async def test_different_keys_of_one_id_are_none(others: list[Any]) -> None:
     members = [export_public_jwk(key) | {"kid": "k"} for key in (EC, *others)]
-    house = House({"keys": members})
+    client = Client({"keys": members})
     for kid in ("k", None):
-        assert "more than one key" in await house.why(asking(kid, "issuer", "ES256"))
+        assert "more than one key" in await client.why(asking(kid, "issuer", "ES256"))
 
 
-async def _found(house: House, kid: str | None, algorithm: str) -> Any:
-    return await house.resolve(asking(kid, "issuer", algorithm))
+async def _found(client: Client, kid: str | None, algorithm: str) -> Any:
+    return await client.resolve(asking(kid, "issuer", algorithm))
 
 
 async def test_a_set_of_copies_costs_no_token_more_than_a_few() -> None:
-    house = House({"keys": [RFC_KEY | {"x5t": str(number)} for number in range(900)]})
-    assert await house.resolve(asking("2011-04-29", "issuer")) is not None
-    cache = cache_of(house.resolve)
+    client = Client({"keys": [RFC_KEY | {"x5t": str(number)} for number in range(900)]})
+    assert await client.resolve(asking("2011-04-29", "issuer")) is not None
+    cache = cache_of(client.resolve)
     (entry,) = [*cache.proven.values(), *cache.unproven.values()]
     assert len(entry.value.keys) == 1
 

@@ -12,7 +12,7 @@ from asapfn.resolvers import cached, first_of, jwks, keys_by_id, prefetch
 from asapfn.types import Document, Key, Unverified
 from tests.support.keyforms import rsa_jwk, weak_pair
 from tests.support.keyring import key_for
-from tests.support.keysets import EC, NEW, RSA, House
+from tests.support.keysets import EC, NEW, RSA, Client
 from tests.support.keysources import asking
 
 JWK = export_public_jwk(EC) | {"kid": "k"}
@@ -54,8 +54,8 @@ CAUSES: dict[str, tuple[list[Any], str]] = {
 async def test_the_refusal_says_why_a_published_key_cannot_be_used(
     members: list[Any], cause: str
 ) -> None:
-    house = House({"keys": [export_public_jwk(RSA), *members]})
-    rules = policy(house.resolve, required=())
+    client = Client({"keys": [export_public_jwk(RSA), *members]})
+    rules = policy(client.resolve, required=())
     token = sign({"iss": "issuer"}, EC, kid="k")
     with pytest.raises(TokenRejected) as caught:
         await verifier(rules)(token)
@@ -70,18 +70,18 @@ async def test_the_refusal_says_why_a_published_key_cannot_be_used(
     assert explained.verdict.detail == error.detail
     assert "publish the public key under" not in explained.hint
     assert "publish one usable key under this kid" in explained.hint
-    assert house.requests == 1
+    assert client.requests == 1
 
 
 async def test_a_kid_that_is_a_number_in_the_set_is_said_to_be_no_string() -> None:
-    house = House({"keys": [JWK | {"kid": 2024}]})
-    found = await house.why(asking("2024", "issuer", "ES256"))
+    client = Client({"keys": [JWK | {"kid": 2024}]})
+    found = await client.why(asking("2024", "issuer", "ES256"))
     assert found == "the key set has this kid, but the JWK's kid is missing or not a string"
 
 
 async def test_a_key_that_is_not_published_is_to_be_published() -> None:
-    house = House({"keys": [export_public_jwk(RSA), JWK | {"use": "enc"}]})
-    rules = policy(house.resolve, required=())
+    client = Client({"keys": [export_public_jwk(RSA), JWK | {"use": "enc"}]})
+    rules = policy(client.resolve, required=())
     explained = await explain(sign({"iss": "issuer"}, EC, kid="another"), rules)
     assert isinstance(explained.verdict, TokenRejected)
     assert explained.verdict.detail == 'no key for kid "another" of iss "issuer"'
@@ -89,19 +89,19 @@ async def test_a_key_that_is_not_published_is_to_be_published() -> None:
 
 
 async def test_a_copy_that_can_be_used_is_used() -> None:
-    house = House({"keys": [JWK | {"use": "enc"}, JWK, JWK | {"x": "="}]})
-    assert await house.resolve(asking("k", "issuer", "ES256")) is not None
+    client = Client({"keys": [JWK | {"use": "enc"}, JWK, JWK | {"x": "="}]})
+    assert await client.resolve(asking("k", "issuer", "ES256")) is not None
 
 
 async def test_a_token_without_a_kid_must_have_one_key_that_fits() -> None:
-    house = House({"keys": [JWK, export_public_jwk(NEW), export_public_jwk(RSA)]})
+    client = Client({"keys": [JWK, export_public_jwk(NEW), export_public_jwk(RSA)]})
     with pytest.raises(TokenRejected) as caught:
-        await house.resolve(asking(None, "issuer", "ES256"))
+        await client.resolve(asking(None, "issuer", "ES256"))
     assert caught.value.reason == "unknown_key"
     assert (
         caught.value.detail == "the token has no kid, and more than one key of the set fits ES256"
     )
-    assert await house.resolve(asking(None, "issuer", "EdDSA")) is None
+    assert await client.resolve(asking(None, "issuer", "EdDSA")) is None
 
 
 WITHOUT_KID = {name: value for name, value in JWK.items() if name != "kid"}
@@ -120,7 +120,7 @@ WITHOUT_KID = {name: value for name, value in JWK.items() if name != "kid"}
 async def test_the_refusal_of_a_token_without_a_kid_says_why_no_key_can_be_used(
     jwk: dict[str, Any], change: dict[str, Any], cause: str
 ) -> None:
-    rules = policy(House({"keys": [jwk | change]}).resolve, required=())
+    rules = policy(Client({"keys": [jwk | change]}).resolve, required=())
     token = sign({"iss": "issuer"}, key_without_kid("ES256"))
     with pytest.raises(TokenRejected) as caught:
         await verifier(rules)(token)
@@ -134,35 +134,35 @@ async def test_the_refusal_of_a_token_without_a_kid_says_why_no_key_can_be_used(
 
 
 async def test_an_ambiguous_token_without_a_kid_is_to_have_one() -> None:
-    rules = policy(House({"keys": [JWK, export_public_jwk(NEW)]}).resolve, required=())
+    rules = policy(Client({"keys": [JWK, export_public_jwk(NEW)]}).resolve, required=())
     found = await explain(sign({"iss": "issuer"}, key_without_kid("ES256")), rules)
     assert found.hint.startswith("have the signer set the kid of its key")
     assert "under this kid" not in found.hint
 
 
 async def test_a_newer_set_is_asked_for_before_the_refusal() -> None:
-    house = House({"keys": [JWK | {"use": "enc"}]}, cooldown=30.0)
+    client = Client({"keys": [JWK | {"use": "enc"}]}, cooldown=30.0)
     with pytest.raises(TokenRejected, match="not for signatures"):
-        await house.resolve(asking("k", "issuer", "ES256"))
-    house.clock.turn(30.0)
+        await client.resolve(asking("k", "issuer", "ES256"))
+    client.clock.turn(30.0)
     with pytest.raises(TokenRejected, match="not for signatures"):
-        await house.resolve(asking("k", "issuer", "ES256"))
-    assert house.requests == 2
-    assert house.events.kinds() == ["fetched", "unknown", "refreshed", "unknown"]
+        await client.resolve(asking("k", "issuer", "ES256"))
+    assert client.requests == 2
+    assert client.events.kinds() == ["fetched", "unknown", "refreshed", "unknown"]
 
 
 async def test_a_detail_is_cut() -> None:
-    house = House({"keys": [export_public_jwk(key_for("RS256")) | {"kid": "k"}] * 2
+    client = Client({"keys": [export_public_jwk(key_for("RS256")) | {"kid": "k"}] * 2
                   + [JWK | {"alg": f"unknown {number}"} for number in range(500)]
                   + [JWK | {"use": "enc"}]})  # fmt: skip
     with pytest.raises(TokenRejected) as caught:
-        await house.resolve(asking("k", "issuer", "ES256"))
+        await client.resolve(asking("k", "issuer", "ES256"))
     assert len(caught.value.detail) < 300
 
 
 async def test_another_resolver_may_still_have_the_key() -> None:
-    unusable = House({"keys": [JWK | {"use": "enc"}]}).resolve
-    nothing = House({"keys": []}).resolve
+    unusable = Client({"keys": [JWK | {"use": "enc"}]}).resolve
+    nothing = Client({"keys": []}).resolve
     other = keys_by_id({"k": EC})
 
     async def down(unverified: Unverified) -> Key | None:
@@ -182,8 +182,8 @@ async def test_another_resolver_may_still_have_the_key() -> None:
 
 
 async def test_a_key_that_cannot_be_used_is_not_prefetched() -> None:
-    house = House({"keys": [JWK | {"use": "enc"}]})
-    assert await prefetch(house.resolve, ["k"], algorithm="ES256") == {"k": False}
+    client = Client({"keys": [JWK | {"use": "enc"}]})
+    assert await prefetch(client.resolve, ["k"], algorithm="ES256") == {"k": False}
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "text/plain", ""])

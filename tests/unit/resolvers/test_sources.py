@@ -1,4 +1,4 @@
-"""Keys at hand, shared secrets, and keys in a directory."""
+"""Resolvers of keys in memory, of shared secrets, and of keys in a directory."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A key repository in memory behind the memo, its clock and its events."""
+"""A client of a key repository in memory: its resolver, its clock and its events."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,8 +22,8 @@ from tests.support.keysources import (
 URL = "https://keys.example/"
 
 
-class House:
-    """A key repository behind the memo, its clock, and the events."""
+class Client:
+    """A resolver for a key repository in memory, the clock, the events, and the repository."""
 
     def __init__(self, answer: Callable[[str], Document] = good, **caching: Any) -> None:
         self.clock, self.events, self.repository = Clock(), Events(), Repository(answer)
