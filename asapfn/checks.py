@@ -1,4 +1,4 @@
-"""What a verified token must also satisfy, as functions to hand to `verify`.
+"""What a verified token must also satisfy, as functions to pass to `verify`.
 
 Each of these makes a check: a function of the verified token that raises when it is not satisfied.
 Checks run in the order they are given. One with an effect, `not_replayed`, goes last, so that a

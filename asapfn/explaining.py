@@ -1,4 +1,4 @@
-"""Explanation: every rule that a token is put to, what it saw and wanted, and what to do about it.
+"""Explain a verdict: every rule for a token, what it saw and wanted, and what to do about it.
 
 The rules are those of `verification`, called in the same order; here the first that is broken is
 noted, and the others are looked at too. The key is looked up once and the signature verified once.

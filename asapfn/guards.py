@@ -1,4 +1,4 @@
-"""What is asked of a token before its key is looked up, as functions for `policy(guards=...)`.
+"""What a token must satisfy before its key is looked up, as functions for `policy(guards=...)`.
 
 A guard sees what the token says of itself, which anybody can write: it can reject, never accept. It
 costs nothing and asks nobody, so what it rejects causes no look-up.

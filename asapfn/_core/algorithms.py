@@ -1,4 +1,4 @@
-"""Which algorithms exist, and which key each of them needs.
+"""The algorithms: which key each of them needs, how to sign by it, and how to verify.
 
 Keys are joserfc's, signatures cryptography's and the standard library's (HMAC). Each algorithm is
 bound to a type of key, a curve and a least size, and a key that does not fit is refused before

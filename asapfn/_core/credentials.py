@@ -1,4 +1,4 @@
-"""Who sent a request: from its `Authorization` header to a verified token."""
+"""Authenticate a request by the token in its `Authorization` header; combine what does that."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final

@@ -1,4 +1,4 @@
-"""From bytes to keys: what is too large, weak, or not what it claims to be stops here.
+"""Read keys from bytes and numbers; refuse what is too large, weak, or not what it claims to be.
 
 OpenSSL checks what it reads as thoroughly as it can, with the interpreter's lock held: whether a
 Diffie-Hellman modulus is prime costs it 20 seconds. So public keys are parsed here, and given

@@ -1,4 +1,4 @@
-"""Claims as a type of the caller's own, such as pydantic, msgspec or a dataclass makes it."""
+"""Read claims into a type of the caller's own, such as a model of pydantic or a dataclass."""
 
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine

@@ -1,4 +1,4 @@
-"""What became of each request: to a function of the caller's, and to the logger `asapfn`.
+"""Report what became of each request: to the caller's function, and to the logger `asapfn`.
 
 A refusal is logged as INFO and an outage as WARNING, whatever else is configured, so that its cause
 can be found. Requests that are accepted go to the function alone.

@@ -1,4 +1,4 @@
-"""Signing: claims and a key in, a token out; and what the claims that profiles make share."""
+"""Sign claims into a token; and make the claims that several profiles have."""
 
 import functools
 import secrets

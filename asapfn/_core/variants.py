@@ -1,4 +1,4 @@
-"""From which request could a token's `qsh` have come, if not from the given one?
+"""Find the request that a wrong `qsh` was made of, for `asapfn explain connect`.
 
 A hash cannot be undone, but the ways in which two sides come to differ are few: another base URL, a
 slash, a space, a sort, another method. Each part of the canonical request is varied in those ways,

@@ -1,4 +1,4 @@
-"""What went wrong, in a few words: the cause at the end of an exception's chain."""
+"""Describe an exception in a few words, by the cause at the end of its chain."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What a WSGI environ says of the request as it was sent."""
+"""Read from a WSGI environ what was sent: the request target, and each Authorization header."""
 
 import re
 from collections.abc import Mapping
