@@ -205,10 +205,9 @@ async def apply_checks(token: Token, checks: tuple[Check, ...]) -> Outcome:
 
 
 def carry(carrier: MutableMapping[str, Any], request: Request, token: Token | None) -> Token | None:
-    """Put a token where an endpoint finds it, unless a check of the endpoint refused it; return it.
+    """Put a token where an endpoint finds it, unless a check there has refused it; what is there.
 
-    With `enforce=False` a request goes on although a check has refused its token. Then a dependency
-    without checks would put the same token there again.
+    A check that enforces nothing lets a request through to what may demand less of the same token.
     """
     carrier.pop("asapfn.token", None)
     if token is None or carrier.get(_REFUSED) == request:

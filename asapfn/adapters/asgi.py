@@ -210,7 +210,7 @@ def request(scope: Scope) -> Request:
 
 
 def _of_environ(scope: Scope) -> tuple[str | None, str, str]:
-    """Target, mismatch and server where a2wsgi made the scope of an environ."""
+    """A request's target, mismatch and server, if a2wsgi made the scope from an environ."""
     environ = scope["wsgi_environ"]
     target, mismatch = target_of(environ)
     if target is None:

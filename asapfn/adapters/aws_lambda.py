@@ -79,7 +79,7 @@ def request(event: Mapping[str, Any]) -> Request:
 def read_event(
     adapter: str, event: Mapping[str, Any], routed: str, query: str
 ) -> tuple[str | None, str, str]:
-    """Target, mismatch and server of an event that an adapter made a scope or an environ of.
+    """A request's target, mismatch and server, if an adapter made a scope or environ from an event.
 
     Args:
         adapter: The adapter's name.

@@ -30,8 +30,8 @@ _STATUS: Final = {
     403: grpc.StatusCode.PERMISSION_DENIED,
     503: grpc.StatusCode.UNAVAILABLE,
 }
-# By whether requests and responses are streams: which of its functions a method has, and what
-# makes a method of one.
+# By whether requests and responses are streams: the attribute of a method that has its function,
+# and what makes a method from such a function.
 _KINDS: Final[dict[tuple[bool, bool], tuple[str, Callable[..., Any]]]] = {
     (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
     (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
@@ -39,7 +39,7 @@ _KINDS: Final[dict[tuple[bool, bool], tuple[str, Callable[..., Any]]]] = {
     (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
 }
 
-# What gRPC calls the handler of a method. It has a type's parameter in its stubs alone.
+# gRPC's RpcMethodHandler, which is generic only in its stubs.
 _Method = Any
 
 

@@ -22,7 +22,7 @@ from asapfn.types import Authenticate, ObserveRequest, Request, Token, Unless
 
 __all__ = ["protect", "request", "token"]
 
-# Where those that make an environ of an event of AWS Lambda keep the event.
+# Where adapters that make an environ from an event of AWS Lambda keep the event.
 _EVENTS: Final = {"serverless.event": "serverless-wsgi", "apig_wsgi.full_event": "apig-wsgi"}
 
 
@@ -141,7 +141,7 @@ def request(environ: WSGIEnvironment) -> Request:
 
 
 def _of_event(name: str, environ: WSGIEnvironment) -> tuple[str | None, str, str]:
-    """Target, mismatch and server where an environ was made of an event of AWS Lambda."""
+    """A request's target, mismatch and server, if an event of AWS Lambda became the environ."""
     # A native string of WSGI holds bytes; of a path that AWS decoded, apig-wsgi makes other text.
     path, query = (
         str(environ.get(each, "")).encode("latin-1", "replace").decode("utf-8", "surrogateescape")
@@ -151,7 +151,7 @@ def _of_event(name: str, environ: WSGIEnvironment) -> tuple[str | None, str, str
 
 
 def _of_scope(environ: WSGIEnvironment) -> tuple[str | None, str, str]:
-    """Target, mismatch and server where a2wsgi made the environ of an ASGI scope."""
+    """A request's target, mismatch and server, if a2wsgi made the environ from an ASGI scope."""
     scope = environ.get("asgi.scope")
     if scope is None:
         return None, "", str(environ.get("SERVER_SOFTWARE", ""))
@@ -162,7 +162,7 @@ def _of_scope(environ: WSGIEnvironment) -> tuple[str | None, str, str]:
 
 
 def _scope_mismatch(scope: Mapping[str, Any], environ: WSGIEnvironment) -> str:
-    """What the application reads otherwise than the ASGI scope that an environ was made of says."""
+    """The mismatch of an environ that was made from an ASGI scope; empty if they agree."""
     mount, rest = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
     path = scope["path"].encode("utf-8", "surrogateescape").decode("latin-1")
     query = scope["query_string"].decode("latin-1")

@@ -44,7 +44,7 @@ def wanted_directory(given: str, wanted: str) -> str:
 
 
 def is_of_keygen(folder: Path) -> bool:
-    """Whether a folder is one of keygen's, or lies within one, or has them below it."""
+    """Whether keygen keeps keys in a folder, around it or below it."""
     here = Path(os.path.abspath(folder))
     places = (here, *here.parents, *(here / name for name in _PLACES if (here / name).is_dir()))
     beside = {"private": "public", "staged": "public", "public": "staged"}
