@@ -256,7 +256,7 @@ def pem_repository(
 ) -> Resolver:
     """Find public keys in a key repository, `GET {base}{kid}`, and remember them.
 
-    It does not check to whom a key belongs: see `owned_by_issuer`, or `asap.repository`.
+    It does not check which issuer owns a key: see `owned_by_issuer`, or `asap.repository`.
 
     Args:
         urls: The repository's https URL, or several mirrors, also as `url1 | url2`. The next

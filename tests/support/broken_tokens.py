@@ -356,7 +356,7 @@ TOKENS = {
     ),
 }
 
-# What a token's qsh was made of, instead of the expected request, and how that is told.
+# What a token's qsh was made of, instead of the expected request, and how that is reported.
 PITFALLS = {
     "base URL not taken off": (BELOW, canonical, "the path of the base URL is not removed"),
     "base URL unknown here": (CONNECT, below, "another base URL: /jira is removed from the path"),
