@@ -52,7 +52,7 @@ async def run(options: Options) -> int:
     staged, private = _staged(root, kid)
     if not is_key_id(kid):
         raise ValueError(f"{staged}: the name makes no key id")
-    text = staged.read_text("ascii", "replace")
+    text = staged.read_text("ascii", "surrogateescape")
     key = read_key(str(staged), "staged key", kid)
     if not key.is_private:
         raise ValueError(f"{staged} is a public key: the private one is needed to sign")
@@ -79,7 +79,7 @@ async def run(options: Options) -> int:
 def _move(root: Path, kid: str, text: str) -> None:
     """Move the key that was looked at, unless it or what signs was changed in the meantime."""
     staged, private = _staged(root, kid)
-    if staged.read_text("ascii", "replace") != text:
+    if staged.read_text("ascii", "surrogateescape") != text:
         raise ValueError(f"{staged} was changed in the meantime: activate it again")
     require_last(root, kid, "private")
     make_folders(private.parent, 0o700)

@@ -8,6 +8,8 @@ that cannot be written whole, as on a full disk.
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
@@ -91,18 +93,43 @@ def make_folders(path: Path, mode: int, *, exact: bool = False) -> None:
     """
     if not path.is_dir():
         make_folders(path.parent, mode, exact=exact)
-        path.mkdir(mode, exist_ok=True)
-        if exact:
-            path.chmod(mode)
+        with _mode_as_given(exact):
+            path.mkdir(mode, exist_ok=True)
 
 
-def create(path: Path, text: str, mode: int) -> None:
+@contextmanager
+def _mode_as_given(exact: bool) -> Iterator[None]:
+    """With `exact`, let what is made have its mode whatever the umask.
+
+    Nothing is changed later by its name, under which another who may write there, such as a
+    service, can have put a link to any file: whoever runs the command, such as root, may change it.
+    """
+    umask = os.umask(0)
+    if not exact:
+        os.umask(umask)
+    try:
+        yield
+    finally:
+        os.umask(umask)
+
+
+def create(
+    path: Path,
+    text: str,
+    mode: int,
+    *,
+    exact: bool = False,
+    owner: tuple[int, int] | None = None,
+) -> None:
     """Write a file that does not exist yet; a link by its name is not followed."""
     # Made with its mode, so that a private key is never readable by others, not even briefly.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with _mode_as_given(exact):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with open(descriptor, "wb") as file:
-            file.write(text.encode("ascii"))
+            if owner is not None and owner[0] != os.fstat(descriptor).st_uid:
+                os.fchown(descriptor, *owner)
+            file.write(text.encode("ascii", "surrogateescape"))
             file.flush()
             os.fsync(descriptor)
     except OSError as error:
@@ -118,11 +145,8 @@ def replace(path: Path, text: str, mode: int, *, owner: tuple[int, int] | None =
     """
     # Not made of the file's own name, which may have the greatest length that a name can have.
     new = path.with_name(f".{secrets.token_hex(8)}.new")
-    create(new, text, mode)
+    create(new, text, mode, exact=True, owner=owner)
     try:
-        new.chmod(mode)
-        if owner is not None and owner[0] != new.stat().st_uid:
-            os.chown(new, *owner)
         os.replace(new, path)
     except OSError:
         new.unlink()

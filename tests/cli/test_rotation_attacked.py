@@ -225,30 +225,93 @@ def test_a_key_becomes_that_of_the_user_who_owns_the_key_before_it(
 ):
     given = []
 
-    def chown(path, *owner):
-        given.append((path.parent, *owner))
+    def fchown(descriptor, *owner):
+        folder = Path("keys/private/orders")
+        (new,) = {path.name for path in folder.iterdir()} - {"1.pem"}
+        given.append((os.path.samestat(os.stat(folder / new), os.fstat(descriptor)), *owner))
         # Nobody finds the key under its name before it is the service's.
         assert not Path("keys/private", KID).exists()
 
-    monkeypatch.setattr(os, "chown", chown)
+    monkeypatch.setattr(os, "fchown", fchown)
     assert asapfn("activate", KID, "--now").code == 0
-    assert given == [(Path("keys/private/orders"), os.getuid() + 1, 7)]
+    assert given == [(True, os.getuid() + 1, 7)]
 
 
 def test_a_key_that_cannot_be_given_to_the_service_stays_staged(
     asapfn, of_the_service, monkeypatch
 ):
-    def refused(path, *owner):
-        raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+    def refused(descriptor, *owner):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
 
     with monkeypatch.context() as without_rights:
-        without_rights.setattr(os, "chown", refused)
+        without_rights.setattr(os, "fchown", refused)
         ran = asapfn("activate", KID, "--now")
     assert ran.code == 2
     assert "Operation not permitted" in ran.err
     assert [path.name for path in Path("keys/private/orders").iterdir()] == ["1.pem"]
-    monkeypatch.setattr(os, "chown", lambda *arguments: None)
+    monkeypatch.setattr(os, "fchown", lambda *arguments: None)
     assert asapfn("activate", KID, "--now").code == 0
+
+
+def others_files():
+    """A file and a folder that the commands have nothing to do with."""
+    file, folder = Path("theirs"), Path("their-folder")
+    file.write_text("secret")
+    file.chmod(0o640)
+    folder.mkdir(0o710)
+    return file.absolute(), folder.absolute()
+
+
+def modes_and_owners(paths):
+    return [(stat.S_IMODE(path.stat().st_mode), path.stat().st_uid) for path in paths]
+
+
+@pytest.mark.parametrize("command", ["publish keys/public --to www", f"activate {KID} --now"])
+def test_who_may_write_there_cannot_put_another_file_under_a_new_one(command, asapfn, monkeypatch):
+    keygen(asapfn, "1.pem")
+    asapfn("activate", "orders/1.pem", "--now")
+    keygen(asapfn)
+    if os.getuid() == 0:  # root could give any file to the service that owns the key before
+        os.chown("keys/private/orders/1.pem", 65_534, 65_534)
+    others = others_files()
+    before = modes_and_owners(others)
+
+    def put_links(descriptor):
+        for path in Path().rglob(".*.new"):
+            path.unlink()
+            path.symlink_to(others[0])
+
+    monkeypatch.setattr(os, "fsync", put_links)
+    asapfn(*command.split())
+    assert [path for path in Path().rglob("*.pem") if path.is_symlink()]
+    assert modes_and_owners(others) == before
+
+
+def test_who_may_write_there_cannot_put_another_folder_under_a_new_one(asapfn, monkeypatch):
+    keygen(asapfn)
+    others = others_files()
+    before, make = modes_and_owners(others), os.mkdir
+
+    def make_and_put_link(path, mode):
+        make(path, mode)
+        if Path(path) == Path("www/orders"):
+            Path(path).rmdir()
+            Path(path).symlink_to(others[1])
+
+    monkeypatch.setattr(os, "mkdir", make_and_put_link)
+    asapfn("publish", "keys/public", "--to", "www")
+    assert Path("www/orders").is_symlink()
+    assert modes_and_owners(others) == before
+
+
+def test_a_key_with_a_comment_of_any_letters_is_activated_as_it_is(asapfn):
+    keygen(asapfn)
+    staged = Path("keys/staged", KID)
+    key = "# für orders\n".encode() + staged.read_bytes()
+    staged.write_bytes(key)
+    assert asapfn("activate", KID, "--now").code == 0
+    assert names("keys/private") == [KID]
+    assert Path("keys/private", KID).read_bytes() == key
 
 
 def test_a_redirect_is_an_answer(asapfn):
