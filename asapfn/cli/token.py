@@ -154,6 +154,8 @@ def _claims(options: Options) -> dict[str, Any]:
     for name, value in options.claim or ():
         try:
             claims[name] = json.loads(value)
+        except RecursionError:
+            raise ValueError("nested too deep") from None
         except ValueError:
             claims[name] = value
     return claims

@@ -42,6 +42,13 @@ def test_an_asap_token_is_signed_by_what_flags_say(asapfn, pem):
     assert claims["exp"] - claims["iat"] == 30
 
 
+@pytest.mark.parametrize("depth", [100, 985, 990, 995, 5000])
+def test_a_claim_that_is_nested_too_deep_is_wrong_use(depth, asapfn, pem):
+    claim = f"a={'[' * depth}{']' * depth}"
+    ran = asapfn(*ASAP, "--key-from", pem, "--kid", "issuer/k.pem", "--claim", claim)
+    assert (ran.code, ran.out, ran.err) == (2, "", "asapfn: nested too deep\n")
+
+
 def test_an_asap_token_is_signed_by_what_the_environment_says(asapfn, monkeypatch):
     monkeypatch.setenv("ASAP_ISSUER", "issuer")
     monkeypatch.setenv("ASAP_AUDIENCE", "billing")
