@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, NoReturn
 
 import anyio
@@ -101,5 +102,6 @@ async def _run(options: Options) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    sys.stderr.write(fitted(sys.stderr, "", "asapfn: ", safe(without_tokens(message))))
+    with suppress(OSError):  # such as of a full disk, where the code still says what is wrong
+        sys.stderr.write(fitted(sys.stderr, "", "asapfn: ", safe(without_tokens(message))))
     return code

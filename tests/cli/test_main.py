@@ -1,7 +1,10 @@
 import importlib
 import io
+import os
+import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -95,6 +98,56 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(arguments, said, asapfn):
     assert said in ran.err
     assert "S3cr3t" not in ran.err
     assert "s" * 40 not in ran.err
+
+
+@pytest.mark.parametrize("quote", ['"', "'", '\\"'])
+@pytest.mark.parametrize("space", ["", " ", "\n\t"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("verify", "asap", "a.b.c", "--audience", "a", "--jwks"),
+        ("verify", "asap", "a.b.c", "--audience", "a", "--key-directory"),
+        ("verify", "asap", "a.b.c", "--audience", "a", "--jwks", "https://x/", "--cacert"),
+        ("token", "asap", "--issuer", "a", "--audience", "b", "--key-directory"),
+        ("activate", "a/b.pem", "--now", "--directory"),
+        ("publish",),
+    ],
+)
+def test_of_a_jwk_in_the_place_of_a_path_no_secret_part_is_repeated(
+    arguments, space, quote, asapfn
+):
+    members = {"kty": "RSA", "n": "modulus", "kid": "a/b.pem", "use": "sig", "crv": "P-256"}
+    members |= dict.fromkeys(("d", "p", "q", "dp", "dq", "qi", "k", "r", "t"), "S3cr3t-_==")
+    pairs = (
+        f"{quote}{name}{quote}:{space}{quote}{value}{quote}" for name, value in members.items()
+    )
+    more = ("--to", "www") if arguments == ("publish",) else ()
+    ran = asapfn(*arguments, f"{{{', '.join(pairs)}}}", *more)
+    assert (ran.code, ran.out) == (2, "")
+    assert "modulus" in ran.err
+    assert "3cr3t" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ("verify asap a.b.c", 2),
+        ("verify asap --no-such-flag", 2),
+        ("request connect GET https://127.0.0.1:1/ --issuer a --secret-from env:HUSH", 3),
+    ],
+)
+@pytest.mark.parametrize("stream", ["a closed pipe", "/dev/full"])
+def test_the_exit_code_is_the_same_where_no_message_can_be_written(arguments, code, stream):
+    if stream == "/dev/full":
+        writing = os.open(stream, os.O_WRONLY)
+    else:
+        reading, writing = os.pipe()
+        os.close(reading)
+    environ = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "HUSH": "s" * 40}
+    command = [sys.executable, "-m", "asapfn", *arguments.split()]
+    ran = subprocess.run(command, stderr=writing, stdout=subprocess.PIPE, check=False, env=environ)
+    os.close(writing)
+    assert (ran.returncode, ran.stdout) == (code, b"")
 
 
 def test_what_a_file_cannot_do_is_wrong_use_and_names_the_file(asapfn, tmp_path):
