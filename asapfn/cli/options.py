@@ -92,7 +92,18 @@ def _named_value(text: str) -> tuple[str, str]:
     return name, value
 
 
-_TYPES: Final = {"SECONDS": _seconds, "NAME=VALUE": _named_value}
+def _not_empty(text: str) -> str:
+    """A name or a place: for an empty one, what stands for one left out must not be used."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a value, got an empty one")
+    return text
+
+
+_TYPES: Final = {
+    "SECONDS": _seconds,
+    "NAME=VALUE": _named_value,
+    **dict.fromkeys(("NAME", "WHERE", "FILE", "DIR"), _not_empty),
+}
 
 
 class Profile(NamedTuple):

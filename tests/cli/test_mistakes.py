@@ -405,3 +405,40 @@ def test_a_thread_reads_a_file_as_the_main_thread_does(tmp_path):
     (tmp_path / "token.txt").write_text("token")
     with ThreadPoolExecutor(1) as thread:
         assert thread.submit(read_file, tmp_path / "token.txt").result() == b"token"
+
+
+EMPTY = [
+    ("verify connect a.b.c --url / --secret-from", "--secret-from"),
+    ("verify connect a.b.c --url / --public-key", "--public-key"),
+    ("explain asap a.b.c --audience a --key-directory", "--key-directory"),
+    ("verify asap a.b.c --key-directory keys/public --audience", "--audience"),
+    ("verify asap a.b.c --audience a --key-directory keys/public --used", "--used"),
+    ("verify asap a.b.c --audience a --key-directory keys/public --issuer", "--issuer"),
+    ("verify asap a.b.c --audience a --repository https://x/ --cacert", "--cacert"),
+    ("verify jitsi a.b.c --issuer a --audience", "--audience"),
+    ("token asap --key-from", "--key-from"),
+    ("token asap --issuer", "--issuer"),
+    ("token asap --subject", "--subject"),
+    ("token asap --password-from", "--password-from"),
+    ("token connect POST / --issuer a --form-from", "--form-from"),
+    ("qsh POST / --form-from", "--form-from"),
+    ("keygen --issuer a --directory", "--directory"),
+    ("keygen --issuer", "--issuer"),
+    ("activate a/b.pem --now --directory", "--directory"),
+    ("publish keys/public --to", "--to"),
+    ("publish", "DIR"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "name"), EMPTY)
+def test_a_name_or_a_place_that_is_empty_is_not_one_that_was_left_out(
+    arguments, name, asapfn, monkeypatch
+):
+    """Such as of a variable of the shell that is not set: something else would be used."""
+    for variable in ("ASAP_ISSUER", "ASAP_AUDIENCE", "ASAP_SUBJECT", "ASAPFN_SECRET"):
+        monkeypatch.setenv(variable, "s" * 40)
+    monkeypatch.setenv("ASAP_PUBLIC_KEY_REPOSITORY_URL", "https://keys.example/")
+    more = ("--to", "www") if arguments == "publish" else ()
+    ran = asapfn(*arguments.split(), "", *more)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"error: argument {name}: expected a value, got an empty one" in ran.err
