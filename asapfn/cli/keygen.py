@@ -12,7 +12,7 @@ from typing import Final
 
 from asapfn._core.algorithms import ALGORITHMS, ASAP
 from asapfn.cli.layout import SUFFIXES, create, make_folders, require_last
-from asapfn.cli.options import Commands, Options, add_command, option
+from asapfn.cli.options import Commands, Once, Options, add_command, option
 from asapfn.cli.output import answer
 from asapfn.keys import export_data_uri, export_private_pem, export_public_pem, generate, is_key_id
 from asapfn.types import Key
@@ -39,7 +39,7 @@ def add_to(commands: Commands) -> None:
     option(parser, "--algorithm NAME", f"one of {', '.join(_ALGORITHMS)}", default="RS256")
     option(parser, "--directory DIR", default="keys")
     form = "the private key's form: PEM, ASAP's data URI for an environment variable, or a JWK"
-    parser.add_argument("--format", choices=list(SUFFIXES), default="pem", help=form)
+    parser.add_argument("--format", choices=list(SUFFIXES), default="pem", help=form, action=Once)
 
 
 async def run(options: Options) -> int:

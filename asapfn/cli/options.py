@@ -72,7 +72,23 @@ def option(parser: Arguments, usage: str, what: str = "", **more: Any) -> None:
     again = "repeatable" if more.get("action") == "append" else ""
     default = f"default {more['default']}" if more.get("default") else ""
     shown = "; ".join(filter(None, (what, again, default)))
+    if usage.startswith("-"):
+        more.setdefault("action", Once)
     parser.add_argument(*names, metavar=metavar, help=shown, **more)
+
+
+class Once(argparse.Action):
+    """Stores a value that may be given once: of two, one would not count, without a word."""
+
+    def __call__(
+        self, parser: object, namespace: Options, values: object, option_string: str | None = None
+    ) -> None:
+        """Store it, and remember that."""
+        given = vars(namespace).setdefault("_given", set())
+        if self.dest in given:
+            raise argparse.ArgumentError(self, "given twice")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
 
 
 def _seconds(text: str) -> float:

@@ -442,3 +442,27 @@ def test_a_name_or_a_place_that_is_empty_is_not_one_that_was_left_out(
     ran = asapfn(*arguments.split(), "", *more)
     assert (ran.code, ran.out) == (2, "")
     assert f"error: argument {name}: expected a value, got an empty one" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ("verify oidc a.b.c --audience a --issuer S3cr3t --issuer S3cr3t", "--issuer"),
+        ("verify asap a.b.c --audience a --jwks S3cr3t --jwks=S3cr3t", "--jwks"),
+        ("explain forge a.b.c --app-id S3cr3t --app-id S3cr3t", "--app-id"),
+        ("verify connect a.b.c --url /1 --context --url /2", "--url"),
+        ("explain asap a.b.c --audience a --leeway 10 --leeway 10", "--leeway"),
+        ("token asap --lifetime 60 --json --lifetime 61", "--lifetime"),
+        ("request asap https://x/ -X PUT --request POST", "-X/--request"),
+        ("keygen --issuer a --name S3cr3t --name S3cr3t", "--name"),
+        ("keygen --issuer a --format jwk --format pem", "--format"),
+        ("activate a/b.pem --wait 1 --wait 2", "--wait"),
+        ("publish keys/public --to a --to b", "--to"),
+    ],
+)
+def test_an_option_of_one_value_is_not_given_twice(arguments, name, asapfn):
+    """The first would not count, without a word; others may be given again."""
+    ran = asapfn(*arguments.split())
+    assert (ran.code, ran.out) == (2, "")
+    assert f"error: argument {name}: given twice" in " ".join(ran.err.split())
+    assert "S3cr3t" not in ran.err
