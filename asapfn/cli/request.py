@@ -53,6 +53,8 @@ def add_to(commands: Commands) -> None:
 async def run(options: Options) -> int:
     """Run the command: 0, 1 or 3, by the status of the answer; Unavailable if there is none."""
     method, given = _method_and_url(options)
+    if not options.timeout > 0:  # nan neither
+        raise ValueError("--timeout is a number of seconds, more than 0")
     headers = _headers(options.headers)
     body = None if options.data is None else _body(options.data)
     if body is not None:
@@ -93,6 +95,9 @@ async def _send(request: httpx.Request, authorize: Authorize, options: Options) 
     ) as client:
         try:
             return await client.send(request)
+        except httpx.TimeoutException as error:  # which quotes asyncio's own words
+            what = f"{type(error).__name__}: no answer within {options.timeout:g} seconds"
+            raise Unavailable(origin, what) from error
         except httpx.HTTPError as error:
             raise Unavailable(origin, described(error)) from error
 

@@ -1,4 +1,5 @@
 import json
+import socket
 
 import pytest
 
@@ -7,7 +8,7 @@ from asapfn._core.verification import peek
 from asapfn.keys import export_private_pem
 from tests.support.keyring import key_for
 from tests.support.lifespan import lifespan
-from tests.support.servers import Turns, asgi_server
+from tests.support.servers import Turns, asgi_server, hangs, raw_server
 from tests.support.trust import trust
 
 SECRET = b"a secret of the tenant's, long enough"
@@ -211,3 +212,29 @@ def test_wrong_use_is_told_with_exit_code_2(url, more, told, asapfn, signed):
     ran = asapfn("request", "asap", "GET", url, *signed, *more)
     assert (ran.code, ran.out) == (2, "")
     assert told in ran.err
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "-0.5", "nan", "-inf"])
+def test_a_timeout_of_no_time_is_wrong_use(seconds, asapfn, signed):
+    ran = asapfn("request", "asap", "https://x.example/", *signed, f"--timeout={seconds}")
+    error = "asapfn: --timeout is a number of seconds, more than 0\n"
+    assert (ran.code, ran.out, ran.err) == (2, "", error)
+
+
+def silent():
+    """A listener that accepts connections, where nobody answers a handshake."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    return listener, f"https://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_no_answer_in_time_is_said_in_seconds(asapfn, signed, monkeypatch, tmp_path):
+    trust(monkeypatch, tmp_path)
+    listener, origin = silent()
+    with listener:
+        ran = asapfn("request", "asap", origin, "--timeout", "0.3", *signed)
+        text = "ConnectTimeout: no answer within 0.3 seconds"
+        assert (ran.code, ran.err) == (3, f"asapfn: unavailable: {origin}: {text}\n")
+    with raw_server(hangs()) as origin:
+        ran = asapfn("request", "asap", origin, "--timeout", "2", *signed)
+        text = "ReadTimeout: no answer within 2 seconds"
+        assert (ran.code, ran.err) == (3, f"asapfn: unavailable: {origin}: {text}\n")
