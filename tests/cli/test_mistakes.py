@@ -432,9 +432,10 @@ EMPTY = [
 
 @pytest.mark.parametrize(("arguments", "name"), EMPTY)
 def test_a_name_or_a_place_that_is_empty_is_not_one_that_was_left_out(
-    arguments, name, asapfn, monkeypatch
+    arguments, name, asapfn, monkeypatch, tmp_path
 ):
     """Such as of a variable of the shell that is not set: something else would be used."""
+    monkeypatch.chdir(tmp_path)
     for variable in ("ASAP_ISSUER", "ASAP_AUDIENCE", "ASAP_SUBJECT", "ASAPFN_SECRET"):
         monkeypatch.setenv(variable, "s" * 40)
     monkeypatch.setenv("ASAP_PUBLIC_KEY_REPOSITORY_URL", "https://keys.example/")
@@ -460,8 +461,9 @@ def test_a_name_or_a_place_that_is_empty_is_not_one_that_was_left_out(
         ("publish keys/public --to a --to b", "--to"),
     ],
 )
-def test_an_option_of_one_value_is_not_given_twice(arguments, name, asapfn):
+def test_an_option_of_one_value_is_not_given_twice(arguments, name, asapfn, monkeypatch, tmp_path):
     """The first would not count, without a word; others may be given again."""
+    monkeypatch.chdir(tmp_path)
     ran = asapfn(*arguments.split())
     assert (ran.code, ran.out) == (2, "")
     assert f"error: argument {name}: given twice" in " ".join(ran.err.split())
