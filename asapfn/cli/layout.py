@@ -46,9 +46,11 @@ def wanted_directory(given: str, wanted: str) -> str:
 
 
 def is_of_keygen(folder: Path) -> bool:
-    """Whether keygen keeps keys in a folder, around it or below it."""
-    here = Path(os.path.abspath(folder))
-    places = (here, *here.parents, *(here / name for name in _PLACES if (here / name).is_dir()))
+    """Whether keygen keeps keys in a folder, around it or below it, or where a link leads."""
+    places: list[Path] = []
+    for here in (Path(os.path.abspath(folder)), Path(os.path.realpath(folder))):
+        below = (here / name for name in _PLACES)
+        places += (here, *here.parents, *(each for each in below if each.is_dir()))
     beside = {"private": "public", "staged": "public", "public": "staged"}
     return any((p.parent / beside[p.name]).is_dir() for p in places if p.name in beside)
 

@@ -356,6 +356,21 @@ def test_nothing_is_published_into_the_folders_where_keygen_keeps_keys(source, p
     assert asapfn("activate", KID, "--now").code == 0
 
 
+@pytest.mark.parametrize(
+    ("target", "place"),
+    [("keys", "www"), ("keys", "www/private"), ("keys/private", "www"), ("keys/staged", "www"),
+     ("keys/public", "www"), ("keys/public", "www/orders"), ("keys/private", "www/new/one")],
+)  # fmt: skip
+def test_nothing_is_published_there_through_a_link_either(target, place, asapfn):
+    keygen(asapfn)
+    Path("keys/private").mkdir()
+    Path("www").symlink_to(target)
+    ran = asapfn("publish", "keys/public", "--to", place)
+    assert ran.code == 2
+    assert "is where keygen keeps keys: give the folder that a web server serves" in ran.err
+    assert names("keys") == [f"public/{KID}", f"staged/{KID}"]
+
+
 @pytest.mark.parametrize("place", ["site/public/keys", "site/public", "private/www"])
 def test_a_folder_of_another_use_is_published_into_whatever_its_name(place, asapfn):
     Path("site/private").mkdir(parents=True)
