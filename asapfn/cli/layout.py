@@ -106,13 +106,12 @@ def _mode_as_given(exact: bool) -> Iterator[None]:
     Nothing is changed later by its name, under which another who may write there, such as a
     service, can have put a link to any file: whoever runs the command, such as root, may change it.
     """
-    umask = os.umask(0)
-    if not exact:
-        os.umask(umask)
+    umask = os.umask(0) if exact else None
     try:
         yield
     finally:
-        os.umask(umask)
+        if umask is not None:
+            os.umask(umask)
 
 
 def create(
