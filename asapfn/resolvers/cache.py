@@ -540,7 +540,8 @@ def _failed(
 ) -> Unavailable:
     """Report a failure and note when the source may be asked again, for this key and for all."""
     now, detail = cache.clock(), cause(outage)
-    asked_off = min(outage.retry_after or 0.0, _LONGEST_RETRY_AFTER)
+    # A date may be past, and a `fetch` of the caller's may subtract it as it is.
+    asked_off = max(0.0, min(outage.retry_after or 0.0, _LONGEST_RETRY_AFTER))
     with cache.lock:
         tries = cache.failures.pop(key, _NO_FAILURE).tries + 1
         entry = cache.proven.get(key) or cache.unproven.get(key)
