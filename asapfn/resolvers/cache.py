@@ -492,10 +492,13 @@ def _insert(
         table.popitem(last=False)
         return
     left = Counter(each.issuer for each in table.values())
+    # Where there is a place for each issuer, none loses its newest key.
+    least = 1 if len(left) == len(table) else 2
     # For each key, how many its issuer has from it on: the most for its oldest.
     ranks: dict[Hashable, int] = {}
     for candidate, each in table.items():
-        ranks[candidate] = left[each.issuer]
+        if left[each.issuer] >= least:
+            ranks[candidate] = left[each.issuer]
         left[each.issuer] -= 1
     surplus = len(table) // _EVICTED_ONE_IN or 1
     for oldest in heapq.nlargest(surplus, ranks, key=ranks.__getitem__):

@@ -192,6 +192,19 @@ def test_of_two_issuers_with_many_keys_neither_is_left_with_fewer() -> None:
     assert sum(each.issuer == 2 for each in cache.unproven.values()) == 76
 
 
+@pytest.mark.parametrize("max_keys", [1, 2, 15, 16, 17, 64, 1024])
+@pytest.mark.parametrize("left", [1, 2, 25])
+def test_no_issuers_only_key_goes_for_an_issuer_that_has_more(max_keys: int, left: int) -> None:
+    cache = cache_of(max_keys)
+    others = [(issuer, 0) for issuer in range(max_keys - left)]
+    for key in others:
+        _put(cache, key, entry(Value(), issuer=key[0]))
+    for number in range(100):
+        _put(cache, number, entry(Value(), issuer=-3))
+    assert [key for key in cache.unproven if isinstance(key, tuple)] == others
+    assert list(cache.unproven)[-1] == 99
+
+
 def test_keys_of_as_many_issuers_as_there_are_go_oldest_first() -> None:
     cache = cache_of(64)
     for number in range(200):
