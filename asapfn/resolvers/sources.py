@@ -171,8 +171,9 @@ def pem_directory(path: str | Path) -> Resolver:
         often, and `with_deadline` where the file system may hang: a read that hangs keeps its
         thread, of which a directory has 16. It raises TokenRejected `missing_claim` or
         `invalid_claim` for a `kid` that is missing or ill-formed, and `Unavailable` for a file
-        that cannot be read or is no public key. A key id must match the names in the directory in
-        each letter, also where the file system finds files by other spellings.
+        that cannot be read or is no public key, and where there is no such directory. A key id must
+        match the names in the directory in each letter, also where the file system finds files by
+        other spellings.
 
     Raises:
         ValueError: If the path is a key.
@@ -235,6 +236,8 @@ async def _in_thread(directory: _Directory, read: Callable[[], bytes]) -> bytes:
 
 def _read(root: Path, kid: str) -> bytes:
     folder = root
+    if not root.is_dir():  # such as a volume that is not mounted
+        raise Unavailable(str(root), "there is no such directory")
     for name in kid.split("/"):
         with os.scandir(folder) as entries:
             if not any(entry.name == name for entry in entries):

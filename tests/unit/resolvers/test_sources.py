@@ -6,7 +6,7 @@ import pytest
 
 from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import export_private_pem, export_public_pem, generate, import_secret
-from asapfn.resolvers import keys_by_id, pem_directory, shared_secrets
+from asapfn.resolvers import cached, keys_by_id, pem_directory, shared_secrets
 from asapfn.types import Caching, Key
 from tests.support.keyring import key_for
 from tests.support.keysources import ILL_FORMED, KID, Clock, Events, asking
@@ -164,6 +164,22 @@ async def test_what_cannot_be_read_in_a_directory_is_an_outage(directory: Path) 
         await pem_directory(directory)(asking("issuer/loop"))
     assert (raised.value.source, str(raised.value)) == (str(directory), f"{directory}: OSError")
     assert isinstance(raised.value.__cause__, OSError)
+
+
+@pytest.mark.parametrize("instead", ["nothing", "a file", "a link to nothing"])
+async def test_a_directory_that_is_not_there_is_an_outage(directory: Path, instead: str) -> None:
+    clock = Clock()
+    resolve = cached(pem_directory(directory), caching=Caching(default_age=30.0), clock=clock)
+    assert await resolve(asking()) is not None
+    directory.rename(directory.with_name("away"))
+    if instead == "a file":
+        directory.write_text(export_public_pem(key_for("RS256")))
+    elif instead == "a link to nothing":
+        directory.symlink_to("nothing")
+    clock.turn(30.0)
+    assert same(await resolve(asking()), key_for("RS256"))
+    with pytest.raises(Unavailable, match="there is no such directory"):
+        await pem_directory(directory)(asking())
 
 
 @pytest.mark.parametrize(
