@@ -269,7 +269,8 @@ def clear(resolver: Resolver, kid: str | None = None) -> None:
 def _is_about(key: Hashable, value: object, kid: str) -> bool:
     """Whether what is cached is the key of this id, a set that has it, or that there is none."""
     named = key == kid or (isinstance(key, tuple) and kid in key)
-    return named or kid == getattr(value, "kid", None) or kid in getattr(value, "by_id", ())
+    in_set = any(kid in getattr(value, each, ()) for each in ("by_id", "faults"))
+    return named or in_set or kid == getattr(value, "kid", None)
 
 
 def is_prefetch(unverified: Unverified) -> bool:

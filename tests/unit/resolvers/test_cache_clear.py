@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from asapfn import policy, sign, verifier
-from asapfn.errors import Unavailable
+from asapfn.errors import TokenRejected, Unavailable
 from asapfn.keys import export_jwks
 from asapfn.resolvers import activity, cached, clear, first_of, jwks, keys_by_id, pem_repository
 from asapfn.resolvers.cache import _caches
@@ -94,6 +94,21 @@ async def test_a_key_set_that_has_the_key_is_dropped_whole():
     clear(resolve, KID)
     assert await resolve(asking()) is None
     assert await resolve(asking(OTHER, algorithm="ES256"))
+
+
+async def test_a_key_set_where_the_key_cannot_be_used_is_dropped_too():
+    keys = export_jwks([key_for("RS256")])
+    keys["keys"][0]["use"] = "enc"
+
+    async def fetch(url, accept):
+        return Document(200, "application/json", json.dumps(keys).encode(), 86_400.0)
+
+    resolve = jwks(f"{URL}set", fetch, clock=Clock())
+    with pytest.raises(TokenRejected, match="the key set has this kid, but"):
+        await resolve(asking())
+    keys["keys"][0]["use"] = "sig"
+    clear(resolve, KID)
+    assert await resolve(asking()) is not None
 
 
 async def test_what_a_resolver_of_ones_own_gave_is_dropped_too():
