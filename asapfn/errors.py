@@ -146,8 +146,8 @@ def cause(error: BaseException) -> str:
     while link not in seen:
         seen.append(link)
         own = link.detail if isinstance(link, Unavailable) else str(link)
-        # A message that ends with this one, and says more, is kept.
-        if own and f": {own}" not in words:
+        # What was said already is said with more, such as other mirrors, or the media type got.
+        if own and f": {own}" not in words and f"; {own}" not in words:
             words = own
         # An error without words, as httpcore has them, is explained by its context only.
         context = None if own and link.__suppress_context__ else link.__context__

@@ -126,6 +126,17 @@ async def test_when_every_mirror_is_down_all_are_told_of() -> None:
     assert "two.example" in str(raised.value.__cause__.__cause__)
 
 
+async def test_when_every_mirror_fails_the_event_and_later_refusals_name_each_cause() -> None:
+    page, events = Document(200, "text/html", b""), Events()
+    repository = Repository(lambda url: page if url.startswith(ONE) else Document(503, "", b""))
+    resolve = pem_repository([ONE, TWO], repository, observe=events, clock=Clock())
+    causes = f"every mirror is unavailable: expected media type {PEM}, got text/html; status 503"
+    for start in ("", r"not asked again for .* s, since it failed: "):
+        with pytest.raises(Unavailable, match=f": {start}{causes}$"):
+            await resolve(asking())
+    assert [event.detail for event in events] == [causes]
+
+
 async def test_when_every_mirror_is_down_each_cause_is_said_once() -> None:
     failures = [Unavailable("a"), Unavailable("b", "down"), Unavailable("c"), Unavailable("d")]
     for failure in (failures[0], failures[2]):
