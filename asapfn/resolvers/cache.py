@@ -439,7 +439,7 @@ def dated(
         return Entry(None, serial, 0, gone, gone, gone, gone, False)
     age = caching.default_age if answer.max_age is None else answer.max_age
     age = min(age, caching.max_age) * (1 - caching.spread * chance)
-    fresh = max(began + age, completed + caching.min_age)
+    fresh = max(completed + caching.min_age, began + age)  # in this order the age may be NaN
     revalidate = fresh + min(answer.stale_while_revalidate or 0.0, caching.max_age)
     stale = caching.stale_if_error
     if answer.stale_if_error is not None:

@@ -1,5 +1,7 @@
 """The cache: the life of an answer, and answers before they are asked for."""
 
+import math
+
 import anyio
 import pytest
 
@@ -24,6 +26,15 @@ async def test_a_fresh_key_is_served_without_asking() -> None:
     assert await client.sees() == "key"
     assert client.requests == 2
     assert client.events.kinds() == ["fetched", "refreshed"]
+
+
+@pytest.mark.parametrize("age", [math.nan, -math.inf, -1.0, 0.0])
+async def test_a_key_is_fresh_for_the_least_age_whatever_number_its_source_says(age: float) -> None:
+    client = Client(says(age), min_age=5.0)
+    for seconds in (0.0, 4.9, 0.1):
+        client.clock.turn(seconds)
+        assert await client.sees() == "key"
+    assert client.requests == 2
 
 
 async def test_while_a_key_is_revalidated_no_caller_waits() -> None:

@@ -218,11 +218,11 @@ async def test_a_source_is_asked_again_when_it_wants_to_be_within_bounds(
 @ONE_BACKEND
 @pytest.mark.parametrize("wait", [0.0, -10.0, -math.inf, math.nan])
 async def test_a_source_that_names_a_time_in_the_past_is_asked_as_seldom(wait: float) -> None:
-    house = House(lambda url: Document(503, "", b"", retry_after=wait))
+    client = Client(lambda url: Document(503, "", b"", retry_after=wait))
     for _ in range(30):
-        assert {await house.sees(f"issuer{n}/key") for n in range(50)} == {"unavailable"}
-        house.clock.turn(0.1)
-    assert house.requests <= 5 + 3.0 / 0.25
+        assert {await client.sees(f"issuer{n}/key") for n in range(50)} == {"unavailable"}
+        client.clock.turn(0.1)
+    assert client.requests <= 5 + 3.0 / 0.25
 
 
 @pytest.mark.parametrize("status", [400, 503])
