@@ -17,7 +17,6 @@ Values are shared between event loops, under a lock that is never held across an
 state is in `Cache`.
 """
 
-import heapq
 import itertools
 import math
 import random
@@ -50,9 +49,6 @@ _LONGEST_PAUSE: Final = 1.0
 _LONGEST_OUTAGE_PAUSE: Final = 0.5
 _LONGEST_RETRY_AFTER: Final = 60.0
 _TRIES: Final = 5
-# A full table of unproven keys drops one in this many of its entries at once, since it must look at
-# all of them to find the issuers that have the most.
-_EVICTED_ONE_IN: Final = 16
 # A question to the source hangs if one that was asked so many seconds later was answered.
 _OVERTAKEN: Final = 0.5
 
@@ -485,27 +481,19 @@ def _put(cache: Cache[T], key: Hashable, entry: Entry[T]) -> Entry[T]:
 def _insert(
     cache: Cache[T], table: OrderedDict[Hashable, Entry[T]], key: Hashable, entry: Entry[T]
 ) -> None:
-    """Insert an entry; over `max_keys` others go, a part of the table at once in `unproven`."""
+    """Insert an entry; over `max_keys` another one goes."""
     table[key] = entry
     if len(table) <= cache.caching.max_keys:
         return
     if table is not cache.unproven:
         table.popitem(last=False)
         return
-    left = Counter(each.issuer for each in table.values())
-    # Where there is a place for each issuer, none loses its newest key.
-    least = 1 if len(left) == len(table) else 2
-    # For each key, how many its issuer has from it on: the most for its oldest.
-    ranks: dict[Hashable, int] = {}
-    for candidate, each in table.items():
-        if left[each.issuer] >= least:
-            ranks[candidate] = left[each.issuer]
-        left[each.issuer] -= 1
-    surplus = len(table) // _EVICTED_ONE_IN or 1
-    for oldest in heapq.nlargest(surplus, ranks, key=ranks.__getitem__):
-        evicted = table.pop(oldest)
-        if _has_proved(cache, evicted):
-            _insert(cache, cache.proven, oldest, evicted)
+    # Of the issuer that has the most, so that each issuer keeps its share.
+    issuer, _ = Counter(each.issuer for each in table.values()).most_common(1)[0]
+    oldest = next(each for each, candidate in table.items() if candidate.issuer == issuer)
+    candidate = table.pop(oldest)
+    if _has_proved(cache, candidate):
+        _insert(cache, cache.proven, oldest, candidate)
 
 
 def _has_proved(cache: Cache[T], entry: Entry[T]) -> bool:
