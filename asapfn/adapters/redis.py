@@ -32,6 +32,8 @@ __all__ = ["replay_store"]
 _SOURCE: Final = "replay store"
 # The connections that coredis's pool has by default.
 _PLACES: Final = 64
+# What a cluster's client of redis and valkey has for any number.
+_UNLIMITED: Final = 2**31
 
 
 class Client(Protocol):
@@ -127,9 +129,11 @@ class _Store:
         only_new: How SET is asked for NX.
         used: What it answers where the key exists.
         places: None for a client that may be cancelled. coredis loses a connection of its pool when
-            it is cancelled as it connects: so each call goes on when its caller has gone, for
-            however long, and ends by the client's own time-outs or with its connection. There are
-            no more at once than the pool has connections, so that none waits in the pool.
+            it is cancelled as it connects, and so do the clusters of valkey and of redis-py before
+            8: so each call goes on when its caller has gone, for however long, and ends by the
+            client's own time-outs or with its connection. There are no more at once than the pool
+            has connections, so that none waits in the pool. A cluster's node has a pool of its own,
+            which does not wait.
         flights: The calls under way, where there are places.
     """
 
@@ -144,10 +148,18 @@ def _store(client: Client) -> _Store:
     # coredis has NX as a condition and answers True or False; the others as a flag, and answer
     # True or None.
     if "condition" not in inspect.signature(client.set).parameters:
-        return _Store(client, {"nx": True}, None)
+        return _Store(client, {"nx": True}, None, _places_of_nodes(client))
     pool: Any = getattr(client, "connection_pool", None)
     places = anyio.CapacityLimiter(getattr(pool, "max_connections", _PLACES))
     return _Store(client, {"condition": b"NX"}, False, places)
+
+
+def _places_of_nodes(client: Client) -> anyio.CapacityLimiter | None:
+    """Places without number, where the nodes of a cluster have places to lose."""
+    nodes: Any = getattr(client, "nodes_manager", None)
+    if nodes is None or nodes.connection_kwargs.get("max_connections", _UNLIMITED) >= _UNLIMITED:
+        return None
+    return anyio.CapacityLimiter(math.inf)
 
 
 async def _call(store: _Store, write: Callable[[], Awaitable[bool]]) -> bool:

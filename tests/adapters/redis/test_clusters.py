@@ -1,10 +1,12 @@
 """Redis as the store of used tokens: clusters, and pools."""
 
+import itertools
 import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import anyio
 import coredis
 import pytest
 import redis
@@ -14,6 +16,8 @@ import valkey.asyncio
 import valkey.asyncio.cluster
 
 from asapfn.adapters.redis import replay_store
+from asapfn.errors import Unavailable
+from asapfn.types import ReplayStore
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.redis_stores import AMPLE, LEFTOVERS, all_at_once
 
@@ -50,6 +54,36 @@ async def test_in_a_cluster_an_id_is_used_once(package, cluster):
         store = replay_store(client, prefix=f"{time.time()}:", timeout=AMPLE)
         said = await all_at_once(store, [f"id-{n}" for n in range(20)] * 2)
     assert said == {(f"id-{n}", first): 1 for n in range(20) for first in (True, False)}
+
+
+@pytest.mark.parametrize("pair", [("asyncio", "redis"), ("asyncio", "valkey")], ids="-".join)
+async def test_a_cluster_whose_node_hung_has_all_its_connections_again(package, cluster):
+    """Calls that are cut off as they connect cost the node's pool none of its places."""
+    made: Any = {
+        "redis": redis.asyncio.cluster.RedisCluster,
+        "valkey": valkey.asyncio.cluster.ValkeyCluster,
+    }[package]
+    async with made(host="127.0.0.1", port=cluster.port, max_connections=4) as client:
+        ids = (f"{time.time()}-{n}" for n in itertools.count())
+        of_the_first = (each for each in ids if client.keyslot(each) < 8192)
+        hasty, patient = (replay_store(client, prefix="", timeout=t) for t in (0.1, AMPLE))
+        with cluster.paused():
+            for _ in range(3):
+                said = await all_at_once(hasty, list(itertools.islice(of_the_first, 8)))
+                assert not {True, False} & {answer for _, answer in said}
+        with anyio.fail_after(AMPLE):
+            while not await works(patient, next(of_the_first)):
+                await anyio.sleep(0.05)
+        said = await all_at_once(patient, list(itertools.islice(of_the_first, 4)))
+    assert [answer for _, answer in said] == [True] * 4
+
+
+async def works(store: ReplayStore, token_id: str) -> bool:
+    """Whether a store answers; a cluster's pool that has no connection left raises at once."""
+    try:
+        return await store(token_id, 60)
+    except Unavailable:
+        return False
 
 
 @pytest.mark.parametrize("pair", [("asyncio", "redis"), ("asyncio", "valkey")], ids="-".join)
