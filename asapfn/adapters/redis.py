@@ -130,7 +130,7 @@ class _Store:
         used: What it answers where the key exists.
         places: None for a client that may be cancelled. coredis loses a connection of its pool when
             it is cancelled as it connects, and so do the clusters of valkey and of redis-py before
-            8: so each call goes on when its caller has gone, for however long, and ends by the
+            8.1: so each call goes on when its caller has gone, for however long, and ends by the
             client's own time-outs or with its connection. There are no more at once than the pool
             has connections, so that none waits in the pool. A cluster's node has a pool of its own,
             which does not wait.
