@@ -136,6 +136,8 @@ def _refused(request: Any, outcome: Outcome, scheme: str) -> HttpResponse | None
     """The refusal of a request; None for one that goes on, with its token."""
     if isinstance(outcome, (TokenRejected, Unavailable)):
         status, headers, body = refusal(outcome, scheme)
+        # Not every server leaves it out.
+        body = b"" if request.method == "HEAD" else body
         return HttpResponse(body, status=status, headers=dict(headers))
     request.asapfn_token = outcome
     return None
