@@ -31,6 +31,8 @@ _ENCODED_SLASH: Final = re.compile("%(?:2[Ff]|5[Cc])")
 _VERIFIED: Final = "asapfn.verified"
 _REFUSED: Final = "asapfn.refused"
 
+# What carries a request through an application: its scope or environ.
+Carrier = MutableMapping[str, Any]
 # The verified token; None where there is none and none is needed; else why there is none.
 Outcome = Token | TokenRejected | Unavailable | None
 
@@ -75,7 +77,11 @@ def checked(options: Options) -> Options:
 
 
 async def decide(
-    authenticate: Authenticate, options: Options, request: Request, path: str | None
+    authenticate: Authenticate,
+    options: Options,
+    carrier: Carrier,
+    request: Request,
+    path: str | None,
 ) -> Outcome:
     """Decide about a request and report the outcome, but of one that `unless` exempts.
 
@@ -84,16 +90,22 @@ async def decide(
     if is_exempt(options.unless, request, path):
         return None
     began = time.monotonic()
-    return conclude(await admit(authenticate, request, options.optional), began, options)
+    admitted = await admit_to(authenticate, (), carrier, request, options.optional)
+    return conclude(admitted, began, options)
 
 
 def decide_in_thread(
-    loop: Loop, authenticate: Authenticate, options: Options, request: Request, path: str | None
+    loop: Loop,
+    authenticate: Authenticate,
+    options: Options,
+    carrier: Carrier,
+    request: Request,
+    path: str | None,
 ) -> Outcome:
     """`decide`, in a thread without an event loop: what must wait runs in `loop`."""
     if is_exempt(options.unless, request, path):
         return None
-    admitting = partial(admit, authenticate, request, options.optional)
+    admitting = partial(admit_to, authenticate, (), carrier, request, options.optional)
     return conclude_in_thread(loop, admitting, options)
 
 
@@ -168,16 +180,16 @@ async def admit(authenticate: Authenticate, request: Request, optional: bool) ->
 async def admit_to(
     authenticate: Authenticate,
     checks: tuple[Check, ...],
-    carrier: MutableMapping[str, Any],
+    carrier: Carrier,
     request: Request,
     optional: bool,
 ) -> Outcome:
-    """Authenticate a request to an endpoint, which has checks of its own.
+    """Authenticate a request, also to an endpoint, which has checks of its own.
 
-    A request is authenticated once by the same function, also where a router and an endpoint both
-    require it: with a store of used tokens the second time would be a replay. So verified tokens
-    are kept in the carrier, the request's scope or environ. A token that is optional must satisfy
-    the checks where it is there.
+    A request is authenticated once by the same function, also where an application, a router and an
+    endpoint all require it: with a store of used tokens the second time would be a replay. So
+    verified tokens are kept in the carrier. A token that is optional must satisfy the checks where
+    it is there.
     """
     # Compared are the function itself, since its id may be given to another later, and the request,
     # since an application may change it in the scope or environ.
@@ -204,7 +216,7 @@ async def apply_checks(token: Token, checks: tuple[Check, ...]) -> Outcome:
     return token
 
 
-def carry(carrier: MutableMapping[str, Any], request: Request, token: Token | None) -> Token | None:
+def carry(carrier: Carrier, request: Request, token: Token | None) -> Token | None:
     """Put a token where an endpoint finds it, unless a check there has refused it; what is there.
 
     A check that enforces nothing lets a request through to what may demand less of the same token.

@@ -38,6 +38,7 @@ class _Key(web.RequestKey[Any]):
 
 
 _TOKEN: Final = _Key(_NAME)
+_CARRIER: Final = web.RequestKey[Any]("asapfn.carrier", dict)
 
 
 def client_middleware(
@@ -118,7 +119,8 @@ def server_middleware(
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         asked = _request(request)
-        outcome = await decide(authenticate, options, asked, request.path)
+        carrier = request.setdefault(_CARRIER, {})
+        outcome = await decide(authenticate, options, carrier, asked, request.path)
         if isinstance(outcome, (TokenRejected, Unavailable)):
             status, headers, body = refusal(outcome, scheme)
             return web.Response(status=status, headers=headers, body=body)

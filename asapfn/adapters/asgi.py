@@ -101,12 +101,12 @@ def protect(
         if scope["type"] not in ("http", "websocket"):
             raise ValueError(f"protect knows http and websocket, not {scope['type']!r}")
         path = _routed_path(scope) if scope["type"] == "http" else None
-        outcome = await decide(authenticate, options, request(scope), path)
+        # A copy: what is added here must not be seen outside (ASGI specification, "Middleware").
+        inner = dict(scope)
+        outcome = await decide(authenticate, options, inner, request(scope), path)
         if isinstance(outcome, (TokenRejected, Unavailable)):
             await refuse(refusal(outcome, scheme), scope, receive, send)
             return
-        # A copy: what is added here must not be seen outside (ASGI specification, "Middleware").
-        inner = dict(scope)
         inner.pop("asapfn.token", None)
         if outcome is not None:
             inner["asapfn.token"] = outcome

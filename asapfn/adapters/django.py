@@ -115,14 +115,14 @@ def middleware(
 
     def factory(get_response: _Handler) -> _Handler:
         def handle(request: Any) -> Any:
-            asked = _asked(request)
-            outcome = decide_in_thread(loop, authenticate, options, asked, request.path_info)
+            asked, carrier, path = _asked(request), _carrier(request), request.path_info
+            outcome = decide_in_thread(loop, authenticate, options, carrier, asked, path)
             refused = _refused(request, outcome, scheme)
             return get_response(request) if refused is None else refused
 
         async def handle_async(request: Any) -> Any:
-            asked = _asked(request)
-            outcome = await decide(authenticate, options, asked, request.path_info)
+            asked, carrier, path = _asked(request), _carrier(request), request.path_info
+            outcome = await decide(authenticate, options, carrier, asked, path)
             refused = _refused(request, outcome, scheme)
             return await get_response(request) if refused is None else refused
 

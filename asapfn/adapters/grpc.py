@@ -89,7 +89,7 @@ def interceptor(
         async def intercept_service(self, continuation: Any, handler_call_details: Any) -> _Method:
             try:
                 asked = _request(handler_call_details)
-                outcome = await decide(authenticate, options, asked, asked.target)
+                outcome = await decide(authenticate, options, {}, asked, asked.target)
             except Exception:
                 LOGGER.exception("asapfn: a call of gRPC could not be decided about")
                 return _ending(grpc.StatusCode.INTERNAL, "internal error")

@@ -78,7 +78,7 @@ def protect(
 
     def protected(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         asked, path = request(environ), _routed_path(environ)
-        outcome = decide_in_thread(loop, authenticate, options, asked, path)
+        outcome = decide_in_thread(loop, authenticate, options, environ, asked, path)
         if isinstance(outcome, (TokenRejected, Unavailable)):
             status, headers, body = refusal(outcome, scheme)
             start_response(f"{status} {HTTPStatus(status).phrase}", list(headers))

@@ -5,8 +5,10 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
-from asapfn import connect
+from asapfn import Request, Token, TokenRejected, connect
 from asapfn.adapters.aiohttp import server_middleware
 from asapfn.keys import import_secret
 from tests.support.aiohttp_service import AUTHENTICATE, SECRET, aiohttp_server, authorizer
@@ -100,3 +102,25 @@ def test_a_target_that_the_application_reads_otherwise_is_refused(server: str, t
 def test_a_malformed_scheme_is_a_programming_error() -> None:
     with pytest.raises(ValueError, match="one word"):
         server_middleware(AUTHENTICATE, scheme="Bearer realm=x")
+
+
+async def test_an_application_and_one_within_it_use_a_token_once() -> None:
+    used = set[str]()
+
+    async def once(request: Request) -> Token:
+        token = dict(request.headers)["Authorization"]
+        if token in used:
+            raise TokenRejected("replayed")
+        used.add(token)
+        return Token({}, {"iss": "issuer"}, 0.0, 1.0)
+
+    async def who(request: web.Request) -> web.Response:
+        return web.Response(text=request["asapfn.token"].claims["iss"])
+
+    inner, outer = (web.Application(middlewares=[server_middleware(once)]) for _ in range(2))
+    inner.router.add_get("/who", who)
+    outer.add_subapp("/inner", inner)
+    async with TestClient(TestServer(outer)) as client:
+        for status in (200, 401):
+            answer = await client.get("/inner/who", headers={"Authorization": "Bearer x"})
+            assert answer.status == status

@@ -182,6 +182,16 @@ def test_a_store_of_used_tokens_is_asked_in_an_event_loop(way: str) -> None:
 
 
 @WAYS
+@pytest.mark.parametrize("by", [("strict_once",), ("strict_once", "strict_once")])
+def test_the_middleware_and_an_authentication_behind_it_use_a_token_once(
+    way: str, by: tuple[str, ...]
+) -> None:
+    headers = good()
+    assert ask(way, "/rest/named", headers, by=by).json()["user"] == "user issuer"
+    assert ask(way, "/rest/named", headers, by=by).json()["reason"] == "replayed"
+
+
+@WAYS
 @pytest.mark.parametrize("path", ["/need", "/need/async"])
 def test_a_requirement_without_the_middleware_is_an_error_that_says_so(
     way: str, path: str, caplog: pytest.LogCaptureFixture

@@ -192,6 +192,34 @@ async def test_a_requirement_of_the_router_and_one_of_the_endpoint_use_a_token_o
         assert (await http.get("/other", headers=good())).json()["reason"] == "invalid_claim"
 
 
+async def test_protect_and_a_requirement_behind_it_use_a_token_once() -> None:
+    once = bearer(asap.verifier(RESOLVER, "service", issuers=None, replay=in_memory()))
+    app = FastAPI()
+
+    @app.get("/other", dependencies=[Depends(requires(once, checks.claim_equals("iss", "other")))])
+    def other(request: Request) -> str:
+        return str(asgi.token(request.scope).claims["iss"])
+
+    for inner in (app, asgi.protect(app, once)):
+        async with client(asgi.protect(inner, once)) as http:
+            headers = good("other")
+            assert (await http.get("/other", headers=headers)).json() == "other"
+            assert (await http.get("/other", headers=headers)).json()["reason"] == "replayed"
+            assert (await http.get("/other", headers=good())).json()["reason"] == "invalid_claim"
+
+
+async def test_a_request_that_was_changed_behind_protect_is_authenticated_again() -> None:
+    app = FastAPI()
+    app.get("/who", dependencies=[Depends(requires(AUTHENTICATE))])(lambda: "in")
+
+    async def exchange(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"authorization", b"Bearer x")]
+        await app({**scope, "headers": headers}, receive, send)
+
+    async with client(asgi.protect(exchange, AUTHENTICATE)) as http:
+        assert (await http.get("/who", headers=good())).json()["reason"] == "malformed"
+
+
 async def test_two_identities_of_one_request_are_not_mixed_up() -> None:
     def x_token(name: str) -> Callable[[Asked], Any]:
         async def authenticate(request: Asked) -> Token:

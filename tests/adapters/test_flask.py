@@ -172,6 +172,21 @@ def test_a_requirement_of_the_blueprint_and_one_of_the_view_use_a_token_once() -
         assert http.get("/other", headers=good()).json()["reason"] == "invalid_claim"
 
 
+def test_protect_and_a_requirement_behind_it_use_a_token_once() -> None:
+    once = bearer(asap.verifier(RESOLVER, "service", issuers=None, replay=in_memory()))
+    narrow = requires(once, checks.claim_equals("iss", "other"))
+    app = Flask(__name__, static_folder=None)
+    app.add_url_rule("/other", view_func=narrow(who))
+    for layers in (1, 2):
+        served: Any = app
+        served.wsgi_app = wsgi.protect(app.wsgi_app, once)
+        with client(app) as http:
+            headers = good("other")
+            assert http.get("/other", headers=headers).text == "other", layers
+            assert http.get("/other", headers=headers).json()["reason"] == "replayed"
+            assert http.get("/other", headers=good()).json()["reason"] == "invalid_claim"
+
+
 def test_a_check_that_waits_runs_in_an_event_loop_and_uses_the_token_once() -> None:
     threads: list[int] = []
 
