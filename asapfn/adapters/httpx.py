@@ -267,6 +267,7 @@ def _request(client: Client[Any], made: _Fetcher, url: str, accept: str) -> Outg
     request.url = type(request.url)(url)
     for name in [each for each in request.headers if each.lower() not in _NEEDED]:
         del request.headers[name]
+    request.headers["Host"] = request.url.netloc.decode("ascii")
     if made.origins is None or origin_of(_sent_origin(request)) in made.origins:
         request.headers.update(made.headers)
     request.headers["Accept"] = accept

@@ -114,6 +114,7 @@ async def test_of_a_clients_own_fields_only_those_that_a_fetch_needs_are_sent(
 ) -> None:
     """Wherever a provider's metadata points: a header of any name may be a credential."""
     own = {"X-Api-Key": "secret", "X-Amz-Security-Token": "secret", "User-Agent": "mine/1.0"}
+    own |= {"Host": "elsewhere.example"}
     async with package.AsyncClient(verify=trusting(), headers=own) as client:
         await fetcher(client, headers={"X-Tenant": "ours"}, origins=origin)(f"{origin}/key", PEM)
         await fetcher(client)(f"{origin}/key", PEM)
@@ -122,6 +123,7 @@ async def test_of_a_clients_own_fields_only_those_that_a_fetch_needs_are_sent(
     assert set(first) == needed | {"x-tenant"}
     assert set(second) == needed
     assert second["user-agent"] == "mine/1.0"
+    assert first["host"] == second["host"] == origin.removeprefix("https://")
 
 
 async def test_credentials_that_the_fetcher_is_given_are_sent(
