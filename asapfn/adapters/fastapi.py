@@ -102,7 +102,7 @@ def requires(
 
     Args:
         authenticate: Says who sent a request, such as `bearer(verify)`. A request is authenticated
-            once by the same function, however many dependencies use it.
+            once by the same function, however many dependencies use it, and `asgi.protect`.
         *checks: What the verified token must also satisfy here, in this order (`asapfn.checks`).
         scheme: The authentication scheme that refusals and the OpenAPI document name.
         name: The name of the security scheme in the OpenAPI document; None for `scheme`.

@@ -67,7 +67,7 @@ def requires(
 
     Args:
         authenticate: Says who sent a request, such as `bearer(verify)`. A request is authenticated
-            once by the same function, though both its blueprint and its view require it.
+            once by the same function, though `wsgi.protect`, its blueprint and its view require it.
         *checks: What the verified token must also satisfy here, in this order (`asapfn.checks`).
         portal: See `wsgi.protect`.
         scheme: The authentication scheme that refusals name.
