@@ -77,7 +77,8 @@ def replay_store(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.
     Raises:
         RuntimeError: If the client is of redis-py before 4.5.5, which after a cancelled command
             reads the answer to one command as that to the next: a used id would pass
-            (CVE-2023-28858, CVE-2023-28859).
+            (CVE-2023-28858, CVE-2023-28859). Or if it is valkey's with `single_connection_client`,
+            which does the same.
         TypeError: If the client is not async.
         ValueError: If the timeout is not positive.
     """
@@ -87,7 +88,7 @@ def replay_store(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.
         )
     if not timeout > 0:
         raise ValueError("timeout must be positive")
-    _refuse_a_faulty_version(client)
+    _refuse_a_faulty_client(client)
     store = _store(client)
 
     async def use(token_id: str, ttl_seconds: float) -> bool:
@@ -107,9 +108,15 @@ def replay_store(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.
     return use
 
 
-def _refuse_a_faulty_version(client: Client) -> None:
-    """Raise RuntimeError for redis-py before 4.5.5."""
+def _refuse_a_faulty_client(client: Client) -> None:
+    """Raise RuntimeError for redis-py before 4.5.5, and for valkey's client of one connection."""
     packages = {kind.__module__.partition(".")[0] for kind in type(client).__mro__}
+    if "valkey" in packages and getattr(client, "single_connection_client", False):
+        # One that is cancelled while it waits for the connection's lock releases it for others.
+        raise RuntimeError(
+            "replay_store needs a client with a pool: with single_connection_client valkey mixes up"
+            " the answers to commands, which lets a used token pass"
+        )
     if "redis" not in packages:
         return
     version: str = sys.modules["redis"].__version__

@@ -160,6 +160,19 @@ async def test_redis_py_that_lets_a_used_token_pass_is_refused(monkeypatch, pair
             assert version in str(refused.value)
 
 
+@pytest.mark.parametrize("pair", [("asyncio", "valkey")], ids="-".join)
+async def test_valkeys_one_connection_for_all_that_lets_a_used_token_pass_is_refused(pair):
+    """Who is cancelled as it waits for the connection's lock opens it, and answers are mixed up."""
+    made: Any = valkey.asyncio.Valkey
+    async with made(single_connection_client=False) as client:
+        assert callable(replay_store(client))
+    shared = made(single_connection_client=True)
+    with pytest.raises(RuntimeError, match="single_connection_client"):
+        replay_store(shared)
+    with pytest.raises(RuntimeError, match="single_connection_client"):
+        replay_store(client.client())
+
+
 @pytest.mark.parametrize("pair", [("asyncio", "redis")], ids="-".join)
 def test_no_client_is_imported(pair):
     code = """
