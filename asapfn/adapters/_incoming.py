@@ -191,16 +191,21 @@ async def admit_to(
     verified tokens are kept in the carrier. A token that is optional must satisfy the checks where
     it is there.
     """
+    verified: tuple[tuple[Authenticate, Request, Token], ...] = carrier.get(_VERIFIED, ())
+    admitted: Token | None = None
     # Compared are the function itself, since its id may be given to another later, and the request,
     # since an application may change it in the scope or environ.
-    verified: list[tuple[Authenticate, Request, Token]] = carrier.setdefault(_VERIFIED, [])
-    known = [token for by, asked, token in verified if by is authenticate and asked == request]
-    admitted = known[0] if known else await admit(authenticate, request, optional)
-    if not isinstance(admitted, Token):
-        return admitted
-    if not known:
-        verified.append((authenticate, request, admitted))
-    outcome = await apply_checks(admitted, checks)
+    for by, asked, token in verified:
+        if by is authenticate and asked == request:
+            admitted = token
+    if admitted is None:
+        outcome = await admit(authenticate, request, optional)
+        if not isinstance(outcome, Token):
+            return outcome
+        admitted = outcome
+        # Not added to a list, which the carriers that this one was copied from would share.
+        carrier[_VERIFIED] = (*verified, (authenticate, request, admitted))
+    outcome = await apply_checks(admitted, checks) if checks else admitted
     if outcome is not admitted:
         carrier[_REFUSED] = request
     return outcome
