@@ -223,11 +223,8 @@ async def verify_install(
         request_matches, request.method, target, proxy_strips_prefix=proxy_strips_prefix
     )
     # What an `aud` may name: each base URL, without and with a slash at its end.
-    checks = {
-        f"{base}{slash}": matches(base_url=base)
-        for base in _without_slash(base_urls)
-        for slash in ("", "/")
-    }
+    bases = _without_slash(base_urls)
+    checks = {name: matches(base_url=base) for base in bases for name in (base, f"{base}/")}
     found: list[Installation] = []
 
     async def find_key(unverified: Unverified) -> Key | None:
