@@ -68,7 +68,9 @@ async def run(options: Options) -> int:
     if url.scheme not in ("http", "https") or not url.host:
         raise ValueError("the URL is http://host/path or https://host/path")
     authorize = SIGNERS[options.profile].make(options)
-    request = httpx.Request(method, url, headers=headers, content=body)
+    # Given to the request itself, since httpx before 0.28 does not give it a client's.
+    limits = {"timeout": httpx.Timeout(options.timeout).as_dict()}
+    request = httpx.Request(method, url, headers=headers, content=body, extensions=limits)
     response = await _send(request, authorize, options)
     _show(response, options)
     return 0 if response.status_code < 400 else 1 if response.status_code < 500 else 3
@@ -91,7 +93,6 @@ async def _send(request: httpx.Request, authorize: Authorize, options: Options) 
         options.cacert,
         event_hooks={"request": [request_hook(authorize, origins=origin)]},
         follow_redirects=options.location,
-        timeout=options.timeout,
     ) as client:
         try:
             return await client.send(request)
