@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 from asapfn._core.credentials import TOKEN, header_values
+from asapfn._core.one_step import in_event_loop
 from asapfn._core.reporting import LOGGER, report
 from asapfn._core.verification import finish
 from asapfn.adapters._threads import Loop, run_in_thread
@@ -206,7 +207,8 @@ async def admit_to(
         # Not added to a list, which the carriers that this one was copied from would share.
         carrier[_VERIFIED] = (*verified, (authenticate, request, admitted))
     outcome = await apply_checks(admitted, checks) if checks else admitted
-    if outcome is not admitted:
+    # What is Unavailable without an event loop is decided again, in one (`run_in_thread`).
+    if outcome is not admitted and (isinstance(outcome, TokenRejected) or in_event_loop()):
         carrier[_REFUSED] = request
     return outcome
 

@@ -14,6 +14,7 @@ from flask import Blueprint, Flask, Response
 from flask import request as flask_request
 
 from asapfn import Request, Token, TokenRejected, Unavailable, asap, bearer, checks, connect
+from asapfn._core.one_step import in_event_loop
 from asapfn.adapters import wsgi
 from asapfn.adapters.asgi import key_repository
 from asapfn.adapters.flask import requires, token
@@ -327,3 +328,24 @@ def test_a_token_of_one_request_does_not_pass_for_another_that_has_its_environ()
         with client(served) as http:
             headers = {"Authorization": authorize("GET", f"{base}/page")}
             assert http.get("/page", headers=headers).status_code == expected
+
+
+def test_a_view_has_the_token_after_a_check_that_is_unavailable_without_an_event_loop() -> None:
+    """As one that asks a store of its own; it is asked again in the event loop of the adapter."""
+
+    async def authenticate(request: Request) -> Token:
+        return Token({}, {"iss": "orders"}, 0.0, 1.0)
+
+    def check(_: Token) -> None:
+        if not in_event_loop():
+            raise Unavailable("store", "it needs an event loop")
+
+    app = Flask(__name__)
+
+    @app.get("/")
+    @requires(authenticate, check)
+    def who() -> str:
+        return str(token().claims["iss"])
+
+    answer = app.test_client().get("/")
+    assert (answer.status_code, answer.text) == (200, "orders")
