@@ -110,21 +110,26 @@ def replay_store(client: Client, *, prefix: str = "asapfn:", timeout: float = 1.
 
 def _refuse_a_faulty_client(client: Client) -> None:
     """Raise RuntimeError for redis-py before 4.5.5, and for valkey's client of one connection."""
-    packages = {kind.__module__.partition(".")[0] for kind in type(client).__mro__}
-    if "valkey" in packages and getattr(client, "single_connection_client", False):
+    if _is_of("valkey", client) and getattr(client, "single_connection_client", False):
         # One that is cancelled while it waits for the connection's lock releases it for others.
         raise RuntimeError(
             "replay_store needs a client with a pool: with single_connection_client valkey mixes up"
             " the answers to commands, which lets a used token pass"
         )
-    if "redis" not in packages:
-        return
-    version: str = sys.modules["redis"].__version__
-    if tuple(map(int, re.findall(r"\d+", version)[:3])) < (4, 5, 5):
+    if _is_of("redis", client) and _redis_version() < (4, 5, 5):
+        version = sys.modules["redis"].__version__
         raise RuntimeError(
             f"replay_store needs redis-py 4.5.5 or later, and this is {version}, which lets a used "
             "token pass (CVE-2023-28858, CVE-2023-28859)"
         )
+
+
+def _is_of(package: str, client: Client) -> bool:
+    return package in {kind.__module__.partition(".")[0] for kind in type(client).__mro__}
+
+
+def _redis_version() -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", sys.modules["redis"].__version__)[:3]))
 
 
 @dataclass(slots=True, eq=False)
@@ -166,6 +171,8 @@ def _places_of_nodes(client: Client) -> anyio.CapacityLimiter | None:
     nodes: Any = getattr(client, "nodes_manager", None)
     if nodes is None or nodes.connection_kwargs.get("max_connections", _UNLIMITED) >= _UNLIMITED:
         return None
+    if _is_of("redis", client) and _redis_version() >= (8, 1):
+        return None  # it gives back what is cancelled
     return anyio.CapacityLimiter(math.inf)
 
 

@@ -19,7 +19,7 @@ from asapfn.adapters.redis import replay_store
 from asapfn.errors import Unavailable
 from asapfn.types import ReplayStore
 from tests.support.redis_server import RedisServer, redis_server
-from tests.support.redis_stores import AMPLE, LEFTOVERS, all_at_once
+from tests.support.redis_stores import AMPLE, LEFTOVERS, all_at_once, losing_connections
 
 pytestmark = LEFTOVERS
 
@@ -76,6 +76,25 @@ async def test_a_cluster_whose_node_hung_has_all_its_connections_again(package, 
                 await anyio.sleep(0.05)
         said = await all_at_once(patient, list(itertools.islice(of_the_first, 4)))
     assert [answer for _, answer in said] == [True] * 4
+
+
+@pytest.mark.parametrize("pair", [("asyncio", "redis")], ids="-".join)
+async def test_a_cluster_whose_connections_were_lost_without_a_word_has_its_places_at_once(cluster):
+    """redis-py from 8.1 on gives back what is cancelled, so no call waits for an answer here."""
+    async with losing_connections(cluster) as (url, lose):
+        place = ("127.0.0.1", int(url.rpartition(":")[2]))
+        made: Any = partial(redis.asyncio.cluster.RedisCluster, socket_timeout=None)
+        async with made(
+            host=place[0], port=place[1], max_connections=4, address_remap=lambda _: place
+        ) as client:
+            ids = (f"{time.time()}-{n}" for n in itertools.count())
+            of_the_first = (each for each in ids if client.keyslot(each) < 8192)
+            hasty, patient = (replay_store(client, prefix="", timeout=t) for t in (0.1, AMPLE))
+            await all_at_once(patient, list(itertools.islice(of_the_first, 4)))
+            lose()
+            said = await all_at_once(hasty, list(itertools.islice(of_the_first, 4)))
+            assert not {True, False} & {answer for _, answer in said}
+            assert await patient(next(of_the_first), 60)
 
 
 async def works(store: ReplayStore, token_id: str) -> bool:
