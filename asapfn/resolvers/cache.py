@@ -436,7 +436,8 @@ def dated(
     age = caching.default_age if answer.max_age is None else answer.max_age
     age = min(age, caching.max_age) * (1 - caching.spread * chance)
     fresh = max(completed + caching.min_age, began + age)  # in this order the age may be NaN
-    revalidate = fresh + min(answer.stale_while_revalidate or 0.0, caching.max_age)
+    # In this order it may be NaN, which would never end, or negative.
+    revalidate = fresh + max(0.0, min(answer.stale_while_revalidate or 0.0, caching.max_age))
     stale = caching.stale_if_error
     if answer.stale_if_error is not None:
         stale = min(stale, answer.stale_if_error)

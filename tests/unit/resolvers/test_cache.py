@@ -37,6 +37,19 @@ async def test_a_key_is_fresh_for_the_least_age_whatever_number_its_source_says(
     assert client.requests == 2
 
 
+@pytest.mark.parametrize("while_revalidated", [math.nan, -math.inf, -1.0, 0.0])
+async def test_a_key_ends_while_its_source_fails_whatever_number_the_source_says(
+    while_revalidated: float,
+) -> None:
+    client = Client(says(300.0, while_revalidated), stale_if_error=60.0)
+    assert await client.sees() == "key"
+    client.repository.answer = down
+    client.clock.turn(359.0)
+    assert await client.sees() == "key"
+    client.clock.turn(1.0)
+    assert await client.sees() == "unavailable"
+
+
 async def test_while_a_key_is_revalidated_no_caller_waits() -> None:
     client = Client(says(300.0, 60.0))
     await client.sees()
