@@ -34,6 +34,8 @@ Reason = Literal[
 ]
 
 _LONGEST: Final = 200
+# Begins a detail that names what each of several failures was caused by.
+EVERY_MIRROR: Final = "every mirror is unavailable: "
 
 DESCRIPTIONS: Final[Mapping[Reason, str]] = {
     "malformed": "The token is not well formed",
@@ -143,11 +145,11 @@ def cause(error: BaseException) -> str:
         is in the chain; escaped to printable ASCII, and cut to 200 characters.
     """
     words, seen, link = "", list[BaseException](), error
-    while link not in seen:
+    while link not in seen and EVERY_MIRROR not in words:
         seen.append(link)
         own = link.detail if isinstance(link, Unavailable) else str(link)
-        # What was said already is said with more, such as other mirrors, or the media type got.
-        if own and f": {own}" not in words and f"; {own}" not in words:
+        # A message that ends with this one, and says more, is kept.
+        if own and f": {own}" not in words:
             words = own
         # An error without words, as httpcore has them, is explained by its context only.
         context = None if own and link.__suppress_context__ else link.__context__

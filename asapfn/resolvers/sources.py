@@ -23,7 +23,7 @@ import anyio.to_thread
 from joserfc.jwk import OctKey
 
 from asapfn._core.algorithms import require_key
-from asapfn.errors import TokenRejected, Unavailable, cause
+from asapfn.errors import EVERY_MIRROR, TokenRejected, Unavailable, cause
 from asapfn.guards import issuer_of, key_id_of
 from asapfn.keys import import_published_pem, import_secret
 from asapfn.resolvers.cache import Answer, Cache, cached, look_up
@@ -339,7 +339,7 @@ async def _from_mirrors(
     if len(failures) > 1:
         wait = min(each.retry_after or 0.0 for each in failures)
         causes = dict.fromkeys(each.detail or cause(each) for each in failures)
-        detail = f"every mirror is unavailable: {'; '.join(causes)}"
+        detail = EVERY_MIRROR + "; ".join(causes)
         failure = Unavailable(" | ".join(bases), detail, retry_after=wait or None)
         failure.__cause__ = failures[-1]
     if not down:

@@ -137,6 +137,25 @@ async def test_when_every_mirror_fails_the_event_and_later_refusals_name_each_ca
     assert [event.detail for event in events] == [causes]
 
 
+@pytest.mark.parametrize("last", ["a proxy said no", "", "r\xe9seau", "long " * 60])
+async def test_what_the_last_mirrors_error_was_caused_by_hides_no_other_mirrors_cause(
+    last: str,
+) -> None:
+    events = Events()
+
+    async def fetch(url: str, accept: str) -> Document:
+        if url.startswith(ONE):
+            raise Unavailable(url, "down")
+        raise Unavailable(url, last) from OSError("no route")
+
+    resolve = pem_repository([ONE, TWO], fetch, observe=events, clock=Clock())
+    with pytest.raises(Unavailable, match="every mirror is unavailable: down; "):
+        await resolve(asking())
+    with pytest.raises(Unavailable, match="since it failed: every mirror is unavailable: down; "):
+        await resolve(asking())
+    assert [event.detail[:34] for event in events] == ["every mirror is unavailable: down;"]
+
+
 async def test_when_every_mirror_is_down_each_cause_is_said_once() -> None:
     failures = [Unavailable("a"), Unavailable("b", "down"), Unavailable("c"), Unavailable("d")]
     for failure in (failures[0], failures[2]):
