@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from http import HTTPStatus
+from types import MethodType
 from typing import Any, Final, NamedTuple
 
 from asapfn._core.credentials import TOKEN, header_values
@@ -197,7 +198,7 @@ async def admit_to(
     # Compared are the function itself, since its id may be given to another later, and the request,
     # since an application may change it in the scope or environ.
     for by, asked, token in verified:
-        if by is authenticate and asked == request:
+        if _is_same(by, authenticate) and asked == request:
             admitted = token
     if admitted is None:
         outcome = await admit(authenticate, request, optional)
@@ -211,6 +212,13 @@ async def admit_to(
     if outcome is not admitted and (isinstance(outcome, TokenRejected) or in_event_loop()):
         carrier[_REFUSED] = request
     return outcome
+
+
+def _is_same(one: Authenticate, other: Authenticate) -> bool:
+    """Whether two are one function; a method is another object each time it is looked up."""
+    if isinstance(one, MethodType) and isinstance(other, MethodType):
+        return one.__self__ is other.__self__ and one.__func__ is other.__func__
+    return one is other
 
 
 async def apply_checks(token: Token, checks: tuple[Check, ...]) -> Outcome:

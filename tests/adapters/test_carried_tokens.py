@@ -11,7 +11,7 @@ import httpx
 import pytest
 from anyio.lowlevel import checkpoint
 
-from asapfn import Token, asap, bearer
+from asapfn import Request, Token, asap, bearer
 from asapfn.adapters import asgi, wsgi
 from asapfn.resolvers import keys_by_id
 from tests.support.keyring import key_for
@@ -131,3 +131,62 @@ def test_an_endless_body_is_refused_while_it_is_sent() -> None:
 def test_read_body_runs_on_either_event_loop() -> None:
     for backend in ("asyncio", "trio"):
         assert anyio.run(asgi.read_body, messages(b"a", b"b"), backend=backend) == b"ab"
+
+
+class Callers:
+    """Somebody's class, whose method says who calls; equal to every other object."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return 0
+
+    async def says(self, request: Request) -> Token:
+        await checkpoint()
+        self.asked += 1
+        return TOKEN
+
+
+async def through(app: asgi.ASGIApp, scope: dict[str, Any]) -> int:
+    """The status of an application's answer."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        await checkpoint()
+        sent.append(message)
+
+    await app(scope, messages(b""), send)
+    return int(sent[0]["status"])
+
+
+def scope() -> dict[str, Any]:
+    return {"type": "http", "method": "GET", "path": "/", "raw_path": b"/", "headers": []}
+
+
+async def test_a_method_authenticates_a_request_once_and_that_of_another_object_again() -> None:
+    callers, others = Callers(), Callers()
+    app = asgi.protect(asgi.protect(who, callers.says), callers.says)
+    assert await through(app, scope()) == 200
+    assert callers.asked == 1
+    assert await through(asgi.protect(app, others.says), scope()) == 200
+    assert (callers.asked, others.asked) == (2, 1)
+
+
+async def test_what_protect_adds_is_not_seen_in_a_scope_outside_of_it() -> None:
+    callers, others, seen = Callers(), Callers(), list[str]()
+    within = asgi.protect(who, others.says)
+
+    async def between(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(repr(scope))  # also of what is within it
+        await within(scope, receive, send)
+        seen.append(repr(scope))
+
+    outer = scope()
+    assert await through(asgi.protect(between, callers.says), outer) == 200
+    assert outer == scope()
+    assert seen[0] == seen[1]
+    assert (callers.asked, others.asked) == (1, 1)
