@@ -94,11 +94,13 @@ class Once(argparse.Action):
 def _seconds(text: str) -> float:
     """A number of seconds, an int where it is whole, as claims usually have it."""
     try:
-        return int(text) if text.isdecimal() else float(text)
-    except ValueError:
+        seconds = int(text) if text.isdecimal() else float(text)
+        float(seconds)  # what waits for them needs one, which cannot be as large as any int
+    except (ValueError, OverflowError):
         # Nothing else of what was given is repeated: it may be a secret.
         seen = f", not {text}" if _TIME.fullmatch(text) else ""
         raise argparse.ArgumentTypeError(f"expected seconds, such as 120{seen}") from None
+    return seconds
 
 
 def _named_value(text: str) -> tuple[str, str]:

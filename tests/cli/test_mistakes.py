@@ -468,3 +468,19 @@ def test_an_option_of_one_value_is_not_given_twice(arguments, name, asapfn, monk
     assert (ran.code, ran.out) == (2, "")
     assert f"error: argument {name}: given twice" in " ".join(ran.err.split())
     assert "S3cr3t" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flag"),
+    [
+        ("request asap https://x.example/", "--timeout"),
+        ("activate orders/1.pem --repository https://x.example/", "--wait"),
+        ("token asap", "--lifetime"),
+        ("verify asap a.b.c --audience a", "--leeway"),
+    ],
+)
+def test_seconds_that_no_float_holds_are_wrong_use(arguments, flag, asapfn):
+    """Python's OverflowError ended with 1, which means rejected."""
+    ran = asapfn(*arguments.split(), flag, "9" * 400)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"argument {flag}: expected seconds, such as 120\n" in ran.err
