@@ -24,9 +24,10 @@ _INDENT: Final = 8  # where it stands below that
 
 Line = tuple[str, str] | tuple[str, str, str]
 _TOKEN: Final = re.compile(
-    r"([A-Za-z0-9_-]{5})[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{3,}\.[A-Za-z0-9_-]*"
+    r"(?<![A-Za-z0-9_-])([A-Za-z0-9_-]{5})[A-Za-z0-9_-]{5,}+\.[A-Za-z0-9_-]{3,}+\.[A-Za-z0-9_-]*"
     r"|(data:)\S+|(-----BEGIN)[\s\S]*?(?:-----END[^-]*-----|\Z)"
     r"""|(["'](?:[dkpqrt]|d[pq]|qi)[\\"']+\s*:\s*[\\"']+)[^\\"']+"""  # of a JWK
+    r"|([{,]\s*(?:[dkpqrt]|d[pq]|qi)\s*:\s*)[^\s,}]+"  # of one that lost its quotes in a shell
 )
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 # The years 1 to 9999, which are all that datetime has.
@@ -43,7 +44,7 @@ def safe(text: str) -> str:
 
 def without_tokens(text: str) -> str:
     """A text in which what looks like a token or a key is cut to how it begins."""
-    return _TOKEN.sub(r"\1\2\3\4...", text)
+    return _TOKEN.sub(r"\1\2\3\4\5...", text)
 
 
 def shown(value: Any) -> str:

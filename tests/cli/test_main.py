@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,26 @@ def test_of_a_jwk_in_the_place_of_a_path_no_secret_part_is_repeated(
     assert (ran.code, ran.out) == (2, "")
     assert "modulus" in ran.err
     assert "3cr3t" not in ran.err
+
+
+@pytest.mark.parametrize(
+    "jwk",
+    ["{kty:oct,k:S3cr3t-_,kid:modulus}", "{kty: RSA, n: modulus, d: S3cr3t-_}",
+     "{n:modulus,oth:[{r:S3cr3t-_}],dp:S3cr3t-_, qi :S3cr3t-_}"],
+)  # fmt: skip
+def test_of_a_jwk_without_its_quotes_no_secret_part_is_repeated(jwk, asapfn):
+    """A shell removes the quotes of one that was put into quotes."""
+    ran = asapfn("verify", "asap", "a.b.c", "--audience", "a", "--jwks", jwk)
+    assert (ran.code, ran.out) == (2, "")
+    assert "modulus" in ran.err
+    assert "3cr3t" not in ran.err
+
+
+def test_a_long_word_in_a_message_takes_time_by_its_length_alone(asapfn):
+    """A path of 130,000 letters took 26 s, by the square of their number."""
+    began = time.monotonic()
+    assert asapfn("publish", "a" * 130_000, "--to", "www").code == 2
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(
