@@ -6,6 +6,7 @@ to standard error, unless the headers are asked for, so that the body can be put
 
 import re
 import sys
+from contextlib import suppress
 from typing import Final
 
 import httpx
@@ -133,7 +134,9 @@ def _show(response: httpx.Response, options: Options) -> None:
     lines = [painted(style, safe(status), stream)]
     if options.include:
         lines += [*(f"{safe(name)}: {safe(value)}" for name, value in headers), ""]
-    stream.write("\n".join(lines) + "\n")
+    unsaid = () if options.include else (OSError,)  # the exit code says the status too
+    with suppress(*unsaid):
+        stream.write("\n".join(lines) + "\n")
     if sys.stdout.isatty():
         # A server's answer must not act on the terminal either.
         text = response.text.removesuffix("\n")

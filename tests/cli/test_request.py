@@ -1,5 +1,9 @@
 import json
+import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +91,24 @@ def test_the_body_goes_to_standard_output_and_the_status_to_the_other(
     scheme, token = headers["authorization"].split(" ")
     assert (scheme, peek(token).claims["aud"]) == ("Bearer", "billing")
     assert peek(token).header["kid"] == "issuer/k.pem"
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (404, 1), (500, 3)])
+@pytest.mark.parametrize("stream", ["a closed pipe", "/dev/full"])
+def test_the_exit_code_and_the_body_are_the_same_where_no_status_can_be_written(
+    stream, status, code, origin, signed, service
+):
+    service.status = status
+    if stream == "/dev/full":
+        writing = os.open(stream, os.O_WRONLY)
+    else:
+        reading, writing = os.pipe()
+        os.close(reading)
+    environ = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "asapfn", "request", "asap", origin, *signed]
+    ran = subprocess.run(command, stderr=writing, stdout=subprocess.PIPE, check=False, env=environ)
+    os.close(writing)
+    assert (ran.returncode, ran.stdout) == (code, b'{"b":[1]}')
 
 
 def test_headers_are_shown_with_i(asapfn, origin, signed, service):
