@@ -200,9 +200,9 @@ def import_certificate(data: str | bytes, *, kid: str | None = None, now: Clock 
         The key.
 
     Raises:
-        ValueError: If there is not exactly one certificate, it is not valid now, its keyUsage does
-            not allow signatures, or its key is weak, too large, or none that an algorithm here
-            accepts.
+        ValueError: If there is not exactly one certificate, it is not in DER as RFC 5280 has it,
+            such as with a serial number below 1, it is not valid now, its keyUsage does not allow
+            signatures, or its key is weak, too large, or none that an algorithm here accepts.
         TypeError: If the data is neither str nor bytes.
     """
     dated = import_dated_key(data, kid=kid)
