@@ -17,7 +17,9 @@ same functions, and gives `check_claims` a `refuse` that makes a note and return
 import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from decimal import Decimal
 from functools import lru_cache, partial
+from numbers import Real
 from types import NoneType
 from typing import Any, Final, NamedTuple, cast, get_args
 
@@ -416,8 +418,8 @@ def policy(
 
     Raises:
         TypeError: If a name is not a str, `algorithms` or `required` a bare str,
-            `audience_required` no bool, `max_lifetime` no number, or the clock, a guard or a check
-            no function.
+            `audience_required` no bool, `leeway` or `max_lifetime` no number, or the clock, a guard
+            or a check no function.
         ValueError: As for `verify`.
     """
     for name, names in (("algorithms", algorithms), ("required", required)):
@@ -453,13 +455,19 @@ def validated(policy: Policy) -> Policy:
     require_bool(policy.audience_required, "audience_required")
     if not policy.algorithms <= frozenset(ALGORITHMS):
         raise ValueError(f"unknown algorithm: use those of {', '.join(ALGORITHMS)}")
-    if not 0 <= policy.leeway < math.inf:
+    required: object = policy.required
+    if isinstance(required, str):
+        raise TypeError("required is a collection of names, not one str")
+    leeway, longest = _seconds(policy.leeway, "leeway"), policy.max_lifetime
+    if not 0 <= leeway < math.inf:
         raise ValueError("leeway is a finite number of seconds, from 0")
     # An iterator that came in by `_replace` would be used up by the first token, and a set of
     # algorithms that changes later would not be looked at for a header that was read before.
     policy = policy._replace(
         algorithms=frozenset(policy.algorithms),
         required=tuple(policy.required),
+        leeway=leeway,
+        max_lifetime=None if longest is None else _seconds(longest, "max_lifetime"),
         guards=tuple(policy.guards),
         checks=tuple(policy.checks),
     )
@@ -470,13 +478,19 @@ def validated(policy: Policy) -> Policy:
     require_function(policy.now, "a clock is a function that returns seconds")
     for test in (*policy.guards, *policy.checks):
         require_function(test, "a guard or check is a function of a token")
-    longest: object = policy.max_lifetime
     if longest is None:
         return policy
-    if not isinstance(longest, (int, float)):
-        raise TypeError(f"max_lifetime is a number of seconds, not {type(longest).__name__}")
     missing = [name for name in ("exp", "iat") if name not in policy.required]
     return policy._replace(required=(*policy.required, *missing))
+
+
+def _seconds(given: object, name: str) -> float:
+    """A number of seconds, as one that is compared with times; TypeError for what is no number."""
+    if isinstance(given, (int, float)):
+        return given
+    if isinstance(given, (Real, Decimal)):
+        return float(given)
+    raise TypeError(f"{name} is a number of seconds, not {type(given).__name__}")
 
 
 # Prepared once for each set of options, within bounds.

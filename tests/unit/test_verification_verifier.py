@@ -2,6 +2,9 @@
 
 import math
 import time
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -65,6 +68,9 @@ def test_all_algorithms_may_be_named_at_once() -> None:
         ({"typ": b"JWT"}, TypeError, "the names in a policy are str"),
         ({"required": ["exp", None]}, TypeError, "the names in a policy are str"),
         ({"max_lifetime": "60"}, TypeError, "max_lifetime is a number of seconds, not str"),
+        ({"leeway": "5"}, TypeError, "leeway is a number of seconds, not str"),
+        ({"leeway": timedelta(5)}, TypeError, "leeway is a number of seconds, not timedelta"),
+        ({"max_lifetime": timedelta(60)}, TypeError, "max_lifetime is .*, not timedelta"),
         ({"now": 5}, TypeError, "a clock is a function .*, not int"),
         ({"guards": ["iss"]}, TypeError, "a guard or check is a function .*, not str"),
         *(
@@ -101,6 +107,8 @@ def test_an_audience_that_was_changed_to_no_set_is_refused_at_once(audience: Any
         {"audience": frozenset(["service", None])},
         {"typ": 5},
         {"required": [1]},
+        {"required": "exp"},
+        {"leeway": None},
         {"checks": ["iss"]},
         {"max_lifetime": "60"},
         {"now": 5},
@@ -115,6 +123,31 @@ async def test_what_would_fail_with_the_first_token_is_refused_at_once(
         verifier(changed)
     with pytest.raises(TypeError, match=r"str|function|seconds"):
         await explain(forge(CLAIMS, KEY), changed)
+
+
+@pytest.mark.parametrize("kind", [int, float, Fraction, Decimal])
+async def test_seconds_may_be_any_number(kind: Any) -> None:
+    """A Decimal as leeway was a TypeError for each token; one as max_lifetime is of a database."""
+    rules = policy(RESOLVER, audience="service", now=clock)
+    changed = rules._replace(leeway=kind(5), max_lifetime=kind(60))
+    late = CLAIMS | {"iat": NOW - 30, "exp": NOW - 4}
+    assert await verifier(changed)(forge(late, KEY))
+    for claims, reason in (
+        (CLAIMS | {"iat": NOW, "exp": NOW + 61}, "lifetime_too_long"),
+        (late | {"exp": NOW - 5}, "expired"),
+    ):
+        for outcome in (verifier(changed)(forge(claims, KEY)), verify_all(claims, kind)):
+            with pytest.raises(TokenRejected) as raised:
+                await outcome
+            assert raised.value.reason == reason
+        verdict = (await explain(forge(claims, KEY), changed)).verdict
+        assert isinstance(verdict, TokenRejected)
+        assert verdict.reason == reason
+
+
+async def verify_all(claims: dict[str, Any], kind: Any) -> Token:
+    options = {"audience": "service", "leeway": kind(5), "max_lifetime": kind(60), "now": clock}
+    return await verify(forge(claims, KEY), RESOLVER, **options)
 
 
 async def test_a_longest_life_that_was_added_later_requires_both_times_too() -> None:
