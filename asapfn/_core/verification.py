@@ -312,7 +312,8 @@ def check_claims(
 
 def _media_type(typ: str) -> str:
     """The media type that a typ is short for (RFC 7515, section 4.1.9), ASCII in lower case."""
-    whole = typ if "/" in typ else f"application/{typ}"
+    # Not by an f-string, which has the name of a member of an Enum, not its text.
+    whole = typ if "/" in typ else "application/" + typ
     return whole.lower() if whole.isascii() else whole
 
 

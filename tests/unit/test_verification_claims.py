@@ -1,6 +1,7 @@
 """`verify`: types of claims, the exact boundaries of times, audiences and `typ`."""
 
 import math
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -267,6 +268,15 @@ async def test_a_typ_without_a_slash_is_meant_as_one_of_application(
 ) -> None:
     """RFC 7515, section 4.1.9: it is compared as if application/ stood before it."""
     assert await reason_of(forge(CLAIMS, KEY, typ=given), typ=expected) is None
+
+
+async def test_a_typ_that_is_expected_may_be_a_member_of_an_enum() -> None:
+    """By an f-string it was its name, so that each token with this typ was rejected."""
+
+    class Typ(str, Enum):  # noqa: UP042 (a StrEnum's f-string has the text)
+        ACCESS = "at+jwt"
+
+    assert await reason_of(forge(CLAIMS, KEY, typ="at+jwt"), typ=Typ.ACCESS) is None
 
 
 @pytest.mark.parametrize(
