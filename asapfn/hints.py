@@ -52,8 +52,6 @@ _CASES: Final = {
     r'unsupported_algorithm alg expected (?:(?!"HS).)*, got "HS': "it is signed with a shared"
     " secret, as Connect tokens are (and Jitsi's, which app_secret=True accepts), and key pairs are"
     " expected here; sign with an algorithm that is accepted",
-    r"unknown_key None .*; there is no kid\Z": "the token has no kid: shared_secrets looks up"
-    " secrets by iss, and all else needs a kid, which the signer must set",
     "unknown_key icLabel ": "compare forge.keys(isolated_cloud=...) with the URL template that the"
     " app's owner got at onboarding: the key set of this label has no such key, or there is none",
     r"\w+ icLabel the token is of Isolated Cloud": "if the app runs in Isolated Cloud, give"
@@ -71,8 +69,8 @@ _CASES: Final = {
     " --trusted-audience)",
     "unknown_key kid the token has no kid": "have the signer set the kid of its key; or publish one"
     " usable key for its algorithm, and no other",
-    "unknown_key kid ": "publish one usable key under this kid, and no other; or have the signer"
-    " use another key, and its kid",
+    "unknown_key kid the key set has this kid": "publish one usable key under this kid, and no"
+    " other; or have the signer use another key, and its kid",
     # What to set in the library that signs. At its end the detail is not the token's.
     r"bad_signature None made with .* section 3\.4\)\Z": "the signature is in DER: JWS has r and s"
     " side by side (RFC 7518, section 3.4). Set the signer's encoding to IEEE P1363: dsaEncoding"
@@ -82,6 +80,11 @@ _CASES: Final = {
     " rsa.PSSSaltLengthEqualsHash in Go (its default, and SermoDigital/jose, use the longest),"
     " RSA_PSS_SALTLEN_DIGEST in Node.js, rsa_pss_saltlen:digest in openssl",
 }
+
+_NO_KID: Final = (
+    "the token has no kid: shared_secrets looks up secrets by iss, and all else needs a kid, which"
+    " the signer must set"
+)
 
 # What is wrong with a token that cannot be read, by patterns for the token; the first counts.
 _FORMS: Final = {
@@ -143,6 +146,8 @@ def hint(
     for form, advice in _CASES.items():
         if re.match(form, said):
             return advice
+    if error.reason == "unknown_key" and unverified is not None and "kid" not in unverified.header:
+        return _NO_KID
     why = _cause(error, token, wants, unverified, key)
     # A claim that a check names may be any text.
     advice = _HINTS[error.reason].format(claim=escaped(error.claim or "the claim"))

@@ -515,3 +515,20 @@ async def test_a_key_that_cannot_be_tried_is_nothing_to_a_token_that_is_rejected
     )
     with pytest.raises(KeyParameterError):
         await explain(forge(CLAIMS, key_for("RS256"), alg="RS256"), rules)
+
+
+@pytest.mark.parametrize("claim", [None, "kid", "iss"])
+@pytest.mark.parametrize(
+    ("kid", "advice"),
+    [("k", "publish the public key under this kid"), (None, "the token has no kid: ")],
+)
+async def test_the_hint_for_a_resolver_of_the_callers_is_about_the_kid_if_there_is_one(
+    claim: str | None, kid: str | None, advice: str
+) -> None:
+    """It advised to publish the key under this kid where the resolver raised, and no kid was."""
+
+    async def raises(unverified: Unverified) -> Key | None:
+        raise TokenRejected("unknown_key", "no such team", claim=claim)
+
+    token = forge(CLAIMS, KEY, kid=kid)
+    assert (await agree(token, asked(resolver=raises))).hint.startswith(advice)
