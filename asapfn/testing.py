@@ -507,6 +507,8 @@ def _again(error: _Error) -> _Error:
     """The error once more, to raise, so that the given one collects no traceback and no notes."""
     kind = type(error)
     again = kind.__new__(kind, *error.args)
+    again.__cause__ = error.__cause__
+    again.__suppress_context__ = error.__suppress_context__  # else True, also without a cause
     vars(again).update(vars(error))
     for note in vars(again).pop("__notes__", ()):
         again.add_note(note)

@@ -7,7 +7,7 @@ import pytest
 
 from asapfn import TokenRejected, Unavailable, asap, bearer, forge, jitsi, sign, testing, verify
 from asapfn.checks import has_scopes, not_replayed, request_matches
-from asapfn.errors import DESCRIPTIONS, Reason
+from asapfn.errors import DESCRIPTIONS, Reason, cause
 from asapfn.keys import generate
 from asapfn.replay import in_memory
 from asapfn.resolvers import jwks, keys_by_id
@@ -258,16 +258,23 @@ class _Down(Unavailable):
 
 
 @pytest.mark.parametrize("make", [lambda: _OfThisService("a"), _Down], ids=["401", "503"])
+@pytest.mark.parametrize("because", [None, OSError("refused")])
 async def test_a_given_error_is_raised_once_more_of_its_own_type_and_stays_as_it_is(
+    because: OSError | None,
     make: Callable[[], Any],
 ) -> None:
     outcome = make()
+    if because is not None:
+        outcome.__cause__ = because
     outcome.add_note("given")
     for _ in range(2):
         with pytest.raises(type(outcome)) as raised:
             await testing.authenticate(outcome)(testing.request())
         assert (vars(raised.value), str(raised.value)) == (vars(outcome), str(outcome))
         raised.value.add_note("by a framework")
+        assert raised.value.__cause__ is because
+        assert raised.value.__suppress_context__ is (because is not None)
+        assert cause(raised.value) == cause(outcome)
     assert outcome.__notes__ == ["given"]
     assert outcome.__traceback__ is None
 
