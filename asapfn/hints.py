@@ -149,8 +149,8 @@ def hint(
     if error.reason == "unknown_key" and unverified is not None and "kid" not in unverified.header:
         return _NO_KID
     why = _cause(error, token, wants, unverified, key)
-    # A claim that a check names may be any text.
-    advice = _HINTS[error.reason].format(claim=escaped(error.claim or "the claim"))
+    # A claim that a check names may be any text, or a path of several.
+    advice = _HINTS[error.reason].format(claim=escaped(str(error.claim or "the claim")))
     return f"{why}; {advice}" if why else advice
 
 

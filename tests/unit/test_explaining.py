@@ -490,11 +490,11 @@ async def test_a_partial_is_named_by_its_function() -> None:
     [
         (None, "have the signer correct the claim"),
         ("\x1b[31ma\nb", r"have the signer correct \x1b[31ma\nb"),
+        (5, "have the signer correct 5"),
+        (("team", "id"), "have the signer correct ('team', 'id')"),
     ],
 )
-async def test_a_hint_names_a_claim_in_one_line_and_none_as_none(
-    claim: str | None, advice: str
-) -> None:
+async def test_a_hint_names_a_claim_in_one_line_and_none_as_none(claim: Any, advice: str) -> None:
     """A check of the caller's may name any claim, as pydantic does one that should not be there."""
 
     def check(token: Token) -> None:
