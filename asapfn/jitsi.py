@@ -119,7 +119,8 @@ def claims(
 
     Raises:
         TypeError: If a name is not a str.
-        ValueError: If there is no audience, or the lifetime is not positive and finite.
+        ValueError: If there is no audience, or the lifetime is not positive, too short to make a
+            later `exp`, or so long that no verifier reads that.
     """
     made: dict[str, Any] = {"iss": issuer, "aud": aud_of(audience), "room": room}
     made |= times(now(), lifetime)

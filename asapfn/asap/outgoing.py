@@ -93,7 +93,7 @@ def signer(
         A function from an audience, or several, to a token. Safe under threads.
 
     Raises:
-        TypeError: If the subject or an audience is not a str.
+        TypeError: If the issuer, the subject or an audience is not a str.
         ValueError: If `reuse_fraction` or `lifetime` is out of bounds, the key cannot sign by one
             of ASAP's algorithms, or its key id is missing, ill-formed or not the issuer's.
     """
