@@ -21,11 +21,11 @@ from cryptography.hazmat.primitives import serialization
 from joserfc.jwk import OctKey
 
 from asapfn._core.algorithms import ALGORITHMS, asymmetric, require_known
+from asapfn._core.certificate import read_certificate
 from asapfn._core.jwk import export_jwks, export_public_jwk, import_jwk
 from asapfn._core.key_material import (
     explained,
     loaded,
-    read_certificate,
     read_private_key,
     read_public_key,
     wrap_native,
@@ -200,9 +200,9 @@ def import_certificate(data: str | bytes, *, kid: str | None = None, now: Clock 
         The key.
 
     Raises:
-        ValueError: If there is not exactly one certificate, it is not in DER as RFC 5280 has it,
-            such as with a serial number below 1, it is not valid now, its keyUsage does not allow
-            signatures, or its key is weak, too large, or none that an algorithm here accepts.
+        ValueError: If there is not exactly one certificate, it is not in DER as RFC 5280 has it, it
+            is not valid now, its keyUsage does not allow signatures, or its key is weak, too large,
+            or none that an algorithm here accepts.
         TypeError: If the data is neither str nor bytes.
     """
     dated = import_dated_key(data, kid=kid)

@@ -5,6 +5,7 @@ What comes from outside is read here, within bounds, before cryptography reads a
 
 from typing import Final, NamedTuple
 
+BOOLEAN: Final = 0x01
 INTEGER: Final = 0x02
 BIT_STRING: Final = 0x03
 OCTET_STRING: Final = 0x04
@@ -39,13 +40,13 @@ def element(data: bytes, start: int = 0) -> Element:
     return Element(tag, data[begin:end], end)
 
 
-def row(data: bytes) -> list[Element]:
-    """Read a row of elements; a ValueError if it is not one, or longer than any of a key's."""
+def row(data: bytes, most: int = _MOST) -> list[Element]:
+    """Read a row of elements; a ValueError if it is not one, or longer than a key's by default."""
     elements: list[Element] = []
     end = 0
     while end < len(data):
-        if len(elements) == _MOST:
-            raise ValueError(f"expected at most {_MOST} DER elements in a row")
+        if len(elements) == most:
+            raise ValueError(f"expected at most {most} DER elements in a row")
         elements.append(element(data, end))
         end = elements[-1].end
     return elements
@@ -53,10 +54,15 @@ def row(data: bytes) -> list[Element]:
 
 def sequence(data: bytes) -> list[Element]:
     """Read the elements of one SEQUENCE that is all of the data; a ValueError if it is not."""
+    return row(only_sequence(data))
+
+
+def only_sequence(data: bytes) -> bytes:
+    """The content of one SEQUENCE that is all of the data; a ValueError if it is not."""
     whole = element(data)
     if whole.tag != SEQUENCE or whole.end != len(data):
         raise ValueError("expected one DER SEQUENCE and nothing behind it")
-    return row(whole.content)
+    return whole.content
 
 
 def tags(elements: list[Element]) -> tuple[int, ...]:

@@ -2,15 +2,13 @@
 
 OpenSSL checks what it reads as thoroughly as it can, with the interpreter's lock held: whether a
 Diffie-Hellman modulus is prime costs it 20 seconds. So public keys are parsed here, and given
-to cryptography as the numbers and points that they are; it reads no DER of them. Of a certificate
-it reads the rest but the extensions, which OpenSSL does not see, once the key is known to be one of
-ours. A private key is its owner's, and is read by cryptography once its size is known.
+to cryptography as the numbers and points that they are; it reads no DER of them. A private key is
+its owner's, and is read by cryptography once its size is known.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from cryptography import x509
 from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -30,7 +28,6 @@ MOST_RSA_BITS: Final = 16_384
 MOST_EXPONENT: Final = 2**32
 # The check that a prime is one takes time by the third power of its size; of two of these, 4 s.
 MOST_PRIME_BITS: Final = 4096
-_MOST_CERTIFICATE_BYTES: Final = 16 * 1024
 
 # The content of the AlgorithmIdentifiers that are known: RFC 3279, sections 2.3.1 and 2.3.5, with
 # RFC 5480's curves, and RFC 8410. No curve is given by its parameters.
@@ -43,16 +40,7 @@ _CURVES: Final = {
 }
 _KNOWN: Final = {_RSA, _ED25519, *_CURVES}
 
-# The first members of a certificate (RFC 5280, section 4.1), behind its version, where it has one.
-_VERSION: Final = 0xA0
-_CERTIFICATE: Final = (der.INTEGER, *(der.SEQUENCE,) * 5)
-_EXTENSIONS: Final = 0xA3
-_KEY_USAGE: Final = bytes.fromhex("551d0f")
-# The first bit, digitalSignature, behind the octet that counts the unused ones.
-_SIGNS: Final = b"\x80"
-
 # What is raised of what cannot be read.
-_NO_CERTIFICATE: Final = (ValueError, x509.InvalidVersion, Warning)
 _NO_KEY: Final = (
     ValueError, TypeError, KeyError, UnsupportedAlgorithm, InternalError, JoseError, Warning
 )  # fmt: skip
@@ -110,10 +98,7 @@ def read_public_key(data: bytes) -> Any:
     The DER is SubjectPublicKeyInfo (RFC 5280, section 4.1) or PKCS#1 (RFC 8017, appendix A.1.1), of
     RSA within the bounds, EC on P-256, P-384 or P-521, or Ed25519; a ValueError for all else.
     """
-    return _public_key(der.sequence(data))
-
-
-def _public_key(members: list[der.Element]) -> Any:
+    members = der.sequence(data)
     if der.tags(members) == (der.INTEGER, der.INTEGER):
         return _rsa_of(members)
     if der.tags(members) != (der.SEQUENCE, der.BIT_STRING) or members[1].content[:1] != b"\0":
@@ -142,63 +127,6 @@ def _require_known_identifier(identifier: bytes) -> None:
         f" P-521, or Ed25519; saw {der.dotted(name.content)} with {len(identifier) - name.end}"
         " bytes of parameters"
     )
-
-
-def read_certificate(data: bytes) -> tuple[Any, float, float]:
-    """Read the public key of a certificate in DER, and from when to when it is valid.
-
-    A certificate proves no more than a bare public key: no chain is built, and neither its
-    signature nor its name is checked. It is trusted because of the place where it was found. The
-    times are seconds since the epoch. A ValueError if it is no certificate (RFC 5280, section 4.1)
-    or is too large, its key is none that `read_public_key` reads, or its keyUsage allows no
-    signatures.
-    """
-    if len(data) > _MOST_CERTIFICATE_BYTES:
-        raise ValueError(
-            f"expected a certificate of at most {_MOST_CERTIFICATE_BYTES} bytes; it has {len(data)}"
-        )
-    whole = der.sequence(data)
-    members = der.row(whole[0].content) if whole else []
-    if der.tags(members[:1]) == (_VERSION,):
-        del members[0]
-    if der.tags(members[:6]) != _CERTIFICATE:
-        raise ValueError("expected an X.509 certificate")
-    # Of which cryptography warns, and which it says it will refuse.
-    if der.integer(members[0]) <= 0:
-        raise ValueError("expected a certificate with a serial number from 1 (RFC 5280, 4.1.2.2)")
-    # Before cryptography reads the rest, which it does as strictly as DER asks for.
-    key = _public_key(der.row(members[5].content))
-    try:
-        certificate = x509.load_der_x509_certificate(data)
-    except _NO_CERTIFICATE as error:
-        raise ValueError(str(error)) from None
-    if members[-1].tag == _EXTENSIONS:
-        _require_signatures(der.element(members[-1].content).content)
-    first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    return key, first.timestamp(), last.timestamp()
-
-
-def _require_signatures(extensions: bytes) -> None:
-    """Refuse, by a ValueError, a key that is meant for something else (RFC 5280, 4.2.1.3).
-
-    cryptography reads the values of all extensions or of none. Those that nobody asks for are to
-    raise nothing, such as its KeyError for a TLS feature it does not know, and to warn of nothing.
-    """
-    end, seen = 0, set[bytes]()
-    while end < len(extensions):
-        extension = der.element(extensions, end)
-        end = extension.end
-        name, *_, value = der.row(extension.content)
-        if name.content in seen:
-            raise ValueError(f"Duplicate {der.dotted(name.content)} extension")
-        seen.add(name.content)
-        if name.content != _KEY_USAGE:
-            continue
-        bits = der.element(value.content)
-        if (bits.tag, bits.end) != (der.BIT_STRING, len(value.content)):
-            raise ValueError("expected a certificate with a keyUsage in DER")
-        if bits.content[1:2] < _SIGNS:
-            raise ValueError("the certificate's keyUsage does not allow digital signatures")
 
 
 def read_private_key(data: bytes) -> Any:
