@@ -232,16 +232,13 @@ async def verify_install(
         found.append(read_installation(body, max_bytes))
         return await keys(found[0].base_url)(unverified)
 
-    def iss_is_the_client_key(token: Token) -> None:
-        claim_equals("iss", found[0].client_key)(token)
-
     try:
         token = credentials(request, "JWT")
         _require_header_alone(target)
         await verify(
             token,
             find_key,
-            iss_is_the_client_key,
+            partial(_require_client_key, found),
             partial(_one_passes, checks),
             audience=list(checks),
             algorithms=("RS256",),
@@ -255,6 +252,10 @@ async def verify_install(
             raise
         reason, detail = error.reason, error.detail
     raise TokenRejected(reason, f"{detail}; {_BITBUCKET}")
+
+
+def _require_client_key(found: list[Installation], token: Token) -> None:
+    claim_equals("iss", found[0].client_key)(token)
 
 
 def _require_header_alone(target: str) -> None:
